@@ -1,0 +1,73 @@
+"""A store in memory for tests: it can hold commits back, fail them, and lose what was not synced.
+
+Owns no file and no thread; must never be used by the daemon. Implements the durability contract of reliability.md
+section 4 as far as a crash can show it: what :meth:`MemoryStore.crash` keeps is what a disk would have kept.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+
+from ocpphub.store import TABLES, Row, Write
+
+Done = Callable[[BaseException | None], None]
+
+
+class MemoryStore:
+    """A :class:`~ocpphub.store.Store` whose disk is a dict.
+
+    With ``auto_sync`` (the default) a commit is durable at once and ``done`` is called inside ``commit``; without it
+    the test decides, commit by commit, with :meth:`sync` and :meth:`fail`. ``commits`` holds every batch, in order.
+    """
+
+    def __init__(self, rows: Iterable[Row] = (), *, auto_sync: bool = True) -> None:
+        self.auto_sync = auto_sync
+        self.commits: list[tuple[Write, ...]] = []
+        self._durable: dict[tuple[str, str, str], bytes] = {(row[0], row[1], row[2]): row[3] for row in rows}
+        self._waiting: deque[tuple[tuple[Write, ...], Done]] = deque()
+
+    @property
+    def unsynced(self) -> int:
+        """How many commits are under way."""
+        return len(self._waiting)
+
+    def load(self) -> Iterable[Row]:
+        """Every durable row, in the order that :class:`~ocpphub.store.Store` promises."""
+        order = sorted(self._durable, key=lambda at: (at[0], TABLES.index(at[1]), at[2]))
+        return [Row(*at, self._durable[at]) for at in order]
+
+    def commit(self, batch: Sequence[Write], done: Done) -> None:
+        """Take a batch; it is durable when :meth:`sync` says so. Raises ``ValueError`` for a table nobody declared."""
+        unknown = {write.table for write in batch}.difference(TABLES)
+        if unknown:
+            raise ValueError(f"unknown tables {sorted(unknown)}")
+        self.commits.append(tuple(batch))
+        self._waiting.append((tuple(batch), done))
+        if self.auto_sync:
+            self.sync()
+
+    def sync(self) -> None:
+        """Make the oldest commit under way durable and report it; ``IndexError`` when there is none."""
+        batch, done = self._waiting.popleft()
+        for charge_point, table, key, value in batch:
+            if value is None:
+                self._durable.pop((charge_point, table, key), None)
+            else:
+                self._durable[charge_point, table, key] = value
+        done(None)
+
+    def fail(self, error: BaseException) -> None:
+        """Let the oldest commit under way fail with ``error``: nothing of it is kept."""
+        _, done = self._waiting.popleft()
+        done(error)
+
+    def crash(self) -> MemoryStore:
+        """The store as the next process finds it: commits that were not synced are gone, and no ``done`` is called."""
+        self._waiting.clear()
+        return MemoryStore(self.load(), auto_sync=self.auto_sync)
+
+    def close(self) -> None:
+        """Finish the commits under way."""
+        while self._waiting:
+            self.sync()

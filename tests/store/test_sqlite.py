@@ -1,0 +1,308 @@
+"""The SQLite store: durable, private, exclusive, versioned, and honest about damage."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ocpphub.errors import LocalError, UnavailableError
+from ocpphub.store import TABLES, Row, Write
+from ocpphub.store.sqlite import FILE_NAME, MIGRATIONS, SqliteStore
+
+OpenStore = Callable[..., SqliteStore]
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def open_store(directory: Path) -> Iterator[OpenStore]:
+    opened: list[SqliteStore] = []
+
+    def open_one(migrations: Sequence[Sequence[str]] = MIGRATIONS) -> SqliteStore:
+        opened.append(SqliteStore(directory, migrations=migrations))
+        return opened[-1]
+
+    yield open_one
+    for store in opened:
+        store.close()
+
+
+def commit(store: SqliteStore, *batches: list[Write]) -> list[BaseException | None]:
+    """Commit the batches one behind the other; what each ``done`` was told."""
+
+    async def run() -> list[BaseException | None]:
+        loop = asyncio.get_running_loop()
+        told: list[asyncio.Future[BaseException | None]] = []
+        for batch in batches:
+            told.append(loop.create_future())
+            store.commit(batch, told[-1].set_result)
+        return await asyncio.gather(*told)
+
+    return asyncio.run(run())
+
+
+def tamper(directory: Path, statement: str, *parameters: object) -> None:
+    connection = sqlite3.connect(directory / FILE_NAME)
+    with connection:
+        connection.execute(statement, parameters)
+    connection.close()
+
+
+def test_store_reopened_has_what_was_committed(directory: Path, open_store: OpenStore) -> None:
+    """D6: every acknowledged effect is there in the next process."""
+    store = open_store()
+    rows = [Row("CP1", table, "k", b'{"a":"\\u0000\xc3\xa9"}') for table in TABLES] + [Row("CP0", "outbox", "k", b"[]")]
+    assert commit(store, [Write(*row) for row in rows]) == [None]
+    store.close()
+    assert list(open_store().load()) == [rows[-1], *rows[:-1]]
+
+
+def test_store_keys_come_back_sorted_and_unchanged(open_store: OpenStore) -> None:
+    keys = ["", "%", "%00", "a\0b", "a\0c", "z", "é", "\U0001f50c"]
+    store = open_store()
+    commit(store, [Write("CP1", "custom_key", key, str(at).encode()) for at, key in enumerate(keys)])
+    loaded = list(store.load())
+    assert {row.key: row.value for row in loaded} == {key: str(at).encode() for at, key in enumerate(keys)}
+    assert [row.key for row in loaded if "%" not in row.key and "\0" not in row.key] == ["", "z", "é", "\U0001f50c"]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    rows=st.dictionaries(
+        st.tuples(st.text(st.characters(exclude_categories=["C"])), st.text()),
+        st.one_of(st.text(), st.integers(-(2**63), 2**63 - 1)),
+        min_size=1,
+    )
+)
+def test_store_gives_back_any_text_byte_for_byte(rows: dict[tuple[str, str], object]) -> None:
+    """D6."""
+    values = {at: orjson.dumps(value) for at, value in rows.items()}
+    with tempfile.TemporaryDirectory() as temporary:
+        store = SqliteStore(Path(temporary) / "state")
+        try:
+            assert commit(store, [Write(at[0], "outbox", at[1], value) for at, value in values.items()]) == [None]
+            assert {(row.charge_point, row.key): row.value for row in store.load()} == values
+            assert store.quarantined == 0
+        finally:
+            store.close()
+
+
+def test_store_given_one_key_twice_in_a_batch_keeps_the_last(open_store: OpenStore) -> None:
+    store = open_store()
+    commit(store, [Write("CP1", "outbox", "old", b"0"), Write("CP1", "outbox", "same", b"0")])
+    batch = [
+        Write("CP1", "outbox", "old", b"1"),
+        Write("CP1", "outbox", "old", None),
+        Write("CP1", "outbox", "new", None),
+        Write("CP1", "outbox", "new", b"2"),
+        Write("CP1", "outbox", "same", b"1"),
+        Write("CP1", "outbox", "same", b"2"),
+    ]
+    assert commit(store, batch) == [None]
+    assert [(row.key, row.value) for row in store.load()] == [("new", b"2"), ("same", b"2")]
+
+
+def test_store_tells_done_on_the_thread_of_the_loop(open_store: OpenStore) -> None:
+    store = open_store()
+
+    async def thread_of_done() -> int:
+        told: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        store.commit([Write("CP1", "boot", "k", b"1")], lambda error: told.set_result(threading.get_ident()))
+        return await told
+
+    assert asyncio.run(thread_of_done()) == threading.get_ident()
+
+
+def test_store_whose_commit_failed_keeps_nothing_of_it_and_refuses_later_ones(
+    directory: Path, open_store: OpenStore
+) -> None:
+    """Reliability 4.3.7: no retry after a failed commit."""
+    store = open_store()
+    tamper(directory, "CREATE TRIGGER full BEFORE INSERT ON monitor BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+    first, second = commit(
+        store,
+        [Write("CP1", "outbox", "a", b"1"), Write("CP1", "monitor", "a", b"1")],
+        [Write("CP1", "outbox", "b", b"1")],
+    )
+    assert isinstance(first, sqlite3.IntegrityError)
+    assert second is first
+    assert list(store.load()) == []
+
+
+def test_store_syncs_the_log_with_each_commit(open_store: OpenStore) -> None:
+    """Decisions 3: WAL with synchronous FULL."""
+    store = open_store()
+    seen: list[tuple[object, ...]] = []
+    done = threading.Event()
+
+    def job(connection: sqlite3.Connection) -> None:
+        names = ("journal_mode", "synchronous")
+        seen.append(tuple(connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names))
+        done.set()
+
+    store._jobs.put(job)
+    assert done.wait(5)
+    assert seen == [("wal", 2)]
+
+
+def test_store_makes_a_private_directory_and_file(directory: Path, open_store: OpenStore) -> None:
+    """T28, S-158."""
+    before = os.umask(0)
+    try:
+        commit(open_store(), [Write("CP1", "boot", "k", b"1")])
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()} == {0o600}
+
+
+@pytest.mark.parametrize("name", [".", FILE_NAME])
+def test_store_that_others_may_open_is_refused(directory: Path, open_store: OpenStore, name: str) -> None:
+    """T28."""
+    open_store().close()
+    path = directory / name
+    path.chmod(path.stat().st_mode | 0o040)
+    with pytest.raises(LocalError, match="open to other users"):
+        open_store()
+
+
+def test_store_behind_a_symbolic_link_is_refused(directory: Path, tmp_path: Path, open_store: OpenStore) -> None:
+    """T28."""
+    directory.mkdir(mode=0o700)
+    (directory / FILE_NAME).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UnavailableError):
+        open_store()
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_store_in_use_by_another_process_is_refused(directory: Path, open_store: OpenStore) -> None:
+    open_store()
+    script = (
+        "import sys, pathlib\n"
+        "from ocpphub.store.sqlite import SqliteStore\n"
+        "try: SqliteStore(pathlib.Path(sys.argv[1]))\n"
+        "except Exception as error: print(type(error).__name__, error)\n"
+    )
+    command = [sys.executable, "-c", script, str(directory)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=10)
+    assert answer.stdout.startswith("LocalError")
+    assert "in use" in answer.stdout
+
+
+def test_store_closed_can_be_opened_again_and_closed_twice(open_store: OpenStore) -> None:
+    store = open_store()
+    store.close()
+    store.close()
+    assert list(open_store().load()) == []
+
+
+def test_store_of_a_newer_version_is_refused(directory: Path, open_store: OpenStore) -> None:
+    open_store().close()
+    tamper(directory, f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    with pytest.raises(LocalError, match="schema version"):
+        open_store()
+
+
+def test_store_of_an_older_version_is_migrated_and_its_copy_kept(directory: Path, open_store: OpenStore) -> None:
+    """Reliability 4.3.10."""
+    store = open_store()
+    commit(store, [Write("CP1", "boot", "k", b"1")])
+    store.close()
+    migrations = (*MIGRATIONS, ("CREATE TABLE later (a)",))
+    assert [row.key for row in open_store(migrations).load()] == ["k"]
+    copy = directory / f"{FILE_NAME}.v{len(MIGRATIONS)}"
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    connection = sqlite3.connect(copy)
+    assert connection.execute("SELECT key FROM boot").fetchall() == [("k",)]
+    assert connection.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
+    connection.close()
+
+
+def test_store_whose_migration_fails_stays_at_the_old_version(open_store: OpenStore) -> None:
+    open_store().close()
+    with pytest.raises(UnavailableError):
+        open_store((*MIGRATIONS, ("CREATE TABLE later (a)", "CREATE TABLE later (a)")))
+    assert list(open_store().load()) == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE outbox SET value = '2' WHERE key = 'bad'",
+        "UPDATE outbox SET value = CAST(x'ff' AS TEXT) WHERE key = 'bad'",
+        "UPDATE outbox SET key = CAST(x'ff' AS TEXT) WHERE key = 'bad'",
+        "UPDATE outbox SET key = 'other' WHERE key = 'bad'",
+        "UPDATE outbox SET crc = crc + 1 WHERE key = 'bad'",
+    ],
+)
+def test_store_with_a_damaged_row_sets_it_aside_and_keeps_the_rest(
+    directory: Path, open_store: OpenStore, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    """Reliability 4.3.10: damage is put into quarantine and reported, once."""
+    store = open_store()
+    commit(store, [Write("CP1", "outbox", "bad", b"1"), Write("CP1", "outbox", "good", b"1")])
+    store.close()
+    tamper(directory, damage)
+    store = open_store()
+    assert [row.key for row in store.load()] == ["good"]
+    assert store.quarantined == 1
+    assert "quarantine" in caplog.text
+    store.close()
+    again = open_store()
+    assert [row.key for row in again.load()] == ["good"]
+    assert again.quarantined == 0
+
+
+def test_store_whose_file_is_no_database_is_refused_and_left_alone(directory: Path, open_store: OpenStore) -> None:
+    """Reliability 4.3.10: never a silent fresh start."""
+    directory.mkdir(mode=0o700)
+    path = directory / FILE_NAME
+    path.touch(mode=0o600)
+    path.write_bytes(b"garbage " * 1024)
+    with pytest.raises(UnavailableError, match="damaged"):
+        open_store()
+    assert path.read_bytes() == b"garbage " * 1024
+
+
+def test_store_with_a_torn_page_is_refused(directory: Path, open_store: OpenStore) -> None:
+    """Reliability 4.3.10."""
+    store = open_store()
+    commit(store, [Write("CP1", "outbox", f"{at:04}", b'"' + b"x" * 500 + b'"') for at in range(200)])
+    store.close()
+    path = directory / FILE_NAME
+    content = bytearray(path.read_bytes())
+    content[-3 * 4096 :] = bytes(3 * 4096)
+    path.write_bytes(content)
+    with pytest.raises(UnavailableError, match="damaged"):
+        open_store()
+
+
+def test_store_closing_finishes_commits_whose_loop_is_gone(directory: Path, open_store: OpenStore) -> None:
+    store = open_store()
+    held = threading.Event()
+    store._jobs.put(lambda connection: held.wait(5) and None)  # type: ignore[arg-type]
+
+    async def leave() -> None:
+        store.commit([Write("CP1", "boot", "k", b"1")], lambda error: None)
+
+    asyncio.run(leave())
+    held.set()
+    store.close()
+    assert [row.key for row in open_store().load()] == ["k"]
