@@ -1,0 +1,99 @@
+# The only task file. `make` lists the targets; each of them sets up what it needs first and skips what is up to date.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+VENV := .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+# The first interpreter that is new enough; `make PYTHON=/path/to/python` overrides it.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+CARGO := cargo
+PEDANTIC := --locked --features python,abi3
+SOURCES := python tests benches
+# Cargo and PyO3 ask for the interpreter and the environment of the project, never for those of the shell.
+export PYO3_PYTHON := $(CURDIR)/$(PY)
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+export PYTHONPATH :=
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+CONNECTORS ?= 200
+DURATION ?=
+N ?= 2000
+
+.PHONY: help setup build lock demo test check bench bench-quick icount oracle docs clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(VENV)/.stamp-venv:
+	@[ -n "$(PYTHON)" ] || { echo "make: Python 3.11 or newer is needed (apt install python3 python3-venv)" >&2; exit 1; }
+	@echo "creating $(VENV) with $(PYTHON)"
+	@$(PYTHON) -m venv $(VENV) || { echo "make: the venv module is needed (apt install python3-venv)" >&2; exit 1; }
+	@touch $@
+
+$(VENV)/.stamp-locked: requirements.lock $(VENV)/.stamp-venv
+	@echo "installing the locked dependencies"
+	@$(PY) -m pip install --quiet --require-hashes --only-binary :all: -r requirements.lock
+	@touch $@
+
+setup: $(VENV)/.stamp-locked ## create .venv and install the locked dependencies, checked by hash
+	@command -v $(CARGO) >/dev/null || { echo "make: a Rust toolchain is needed (https://rustup.rs)" >&2; exit 1; }
+
+# Whether the extension is current is decided by the digest inside it, not by time stamps.
+build: setup ## build the Rust extension (release) where its sources have changed
+	@PYTHONPATH=python $(PY) -m ocpphub.checkout && [ -x $(BIN)/ocpphub ] || { \
+		echo "building the extension (release)"; \
+		$(BIN)/maturin develop --release --locked --quiet; \
+		PYTHONPATH=python $(PY) -m ocpphub.checkout; }
+
+demo: build ## the narrated tour: embedded CSMS, a hub of 200 connectors, all seven commands (DURATION=seconds to stay)
+	@$(BIN)/ocpphub demo --connectors $(CONNECTORS) $(if $(DURATION),--duration $(DURATION))
+
+test: build ## every test: unit, core, rpc, scenarios, end to end, oracle, and the Rust ones
+	$(CARGO) test --locked --quiet
+	$(PY) -m pytest -q
+
+check: build ## format, lint, types, stub, clippy, cargo test, licences, layout, requirement matrix; changes nothing
+	$(BIN)/ruff format --check --quiet $(SOURCES)
+	$(BIN)/ruff check --quiet $(SOURCES)
+	$(BIN)/mypy
+	MYPYPATH=python $(PY) -m mypy.stubtest ocpphub._native --concise
+	$(CARGO) fmt --check
+	$(CARGO) clippy $(PEDANTIC) --all-targets --quiet -- -D warnings
+	$(CARGO) test --locked --quiet
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --locked check; \
+	else echo "cargo-deny is not installed: licences and advisories were not checked"; fi
+	$(PY) -m pytest -q tests/test_layout.py
+	$(PY) tests/requirements_matrix.py --check
+	$(PY) tests/reference.py --check
+
+bench: build ## every benchmark table from one run, written to benches/RESULTS.md and RESULTS.json
+	$(PY) -m benches.run
+
+bench-quick: build ## the benchmarks' answers and goal ratios in a few rounds (CI)
+	$(PY) -m benches.quick
+
+icount: build ## instruction counts of the pure paths under valgrind, against the committed baseline
+	@command -v valgrind >/dev/null || { echo "make: valgrind is needed (apt install valgrind)" >&2; exit 1; }
+	$(PY) -m benches.icount
+
+oracle: build ## compare our verdicts with independent references on N random cases (N=2000)
+	ORACLE_EXAMPLES=$(N) $(PY) -m pytest -q tests/oracle
+
+docs: build ## regenerate docs/requirements.md and the reference pages that come from tables
+	$(PY) tests/requirements_matrix.py
+	$(PY) tests/reference.py
+
+lock: $(VENV)/.stamp-locked ## resolve pyproject.toml again into requirements.lock
+	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --group bench --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet \
+		--upgrade -o requirements.lock
+	@! grep -nE 'https?:|file:| /' requirements.lock
+
+clean: ## remove what was built, the environment too
+	rm -rf $(VENV) target build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	find python tests benches -name '__pycache__' -prune -exec rm -rf {} + -o -name '*.so' -exec rm -f {} +

@@ -1,0 +1,113 @@
+"""What a log line holds, and what it must never hold."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from ocpphub import log
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    logger = logging.getLogger("ocpphub")
+    before = (list(logger.handlers), logger.level, logger.propagate)
+    yield
+    logger.handlers[:], logger.level, logger.propagate = before
+    log._hidden.clear()
+
+
+def lines(log_format: str, level: str = "info") -> io.StringIO:
+    stream = io.StringIO()
+    log.setup(level, log_format, stream)
+    return stream
+
+
+def test_record_carries_the_charge_point_of_its_context() -> None:
+    """J-108: the identity is in no message, so each record names it."""
+    stream = lines("text")
+    with log.charge_point("HUB-1"):
+        logging.getLogger("ocpphub.core").info("booted")
+    log.for_charge_point("ocpphub.csms", "HUB-2").info("connected")
+    logging.getLogger("ocpphub.daemon").info("started")
+    first, second, third = stream.getvalue().splitlines()
+    assert first.endswith("INFO ocpphub.core [HUB-1] booted")
+    assert second.endswith("INFO ocpphub.csms [HUB-2] connected")
+    assert third.endswith("INFO ocpphub.daemon [-] started")
+
+
+def test_json_record_is_one_object_per_line_with_the_traceback_inside() -> None:
+    """T30: the traceback is masked like the message."""
+    stream = lines("json")
+    try:
+        raise ValueError('{"idTag": "SECRETTAG"}')
+    except ValueError:
+        logging.getLogger("ocpphub.core").exception("failed")
+    (line,) = stream.getvalue().splitlines()
+    fields = json.loads(line)
+    assert fields["level"] == "error"
+    assert fields["logger"] == "ocpphub.core"
+    assert "ValueError" in fields["exception"]
+    assert "SECRETTAG" not in line
+
+
+def test_level_hides_what_is_less_important_and_setup_twice_logs_once() -> None:
+    """T30: frames appear at DEBUG only."""
+    lines("text")
+    stream = lines("text", "warning")
+    logging.getLogger("ocpphub.csms").info("connected")
+    logging.getLogger("ocpphub.csms").warning("odd frame")
+    assert len(stream.getvalue().splitlines()) == 1
+
+
+def test_received_text_cannot_break_out_of_its_line() -> None:
+    """J-149: received control characters are escaped, so a peer cannot forge a record."""
+    stream = lines("text")
+    logging.getLogger("ocpphub.csms").info("closed: %s", "bye\n2026 ERROR forged\x1b[2J\u2028")
+    assert len(stream.getvalue().splitlines()) == 1
+    assert "\\n2026" in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[2,"1","ChangeConfiguration",{"key":"AuthorizationKey","value":"CANARY00"}]',
+        '[2,"1","ChangeConfiguration",{"value": "CANARY00", "key": "authorizationkey"}]',
+        "Authorization: Basic CANARY00",
+        "{'Authorization': 'Basic CANARY00'}",
+        "wss://user:CANARY00@csms.example/ocpp",
+        "-----BEGIN PRIVATE KEY-----\nCANARY00\n-----END PRIVATE KEY-----",
+        "-----BEGIN CERTIFICATE-----\\nCANARY00 cut off",
+        '{"idTag":"CANARY00"}',
+        '{"parentIdTag" : "CANARY00"}',
+        '{"id_tag": "CANARY00\\"quoted"}',
+        '[2,"1","CertificateSigned",{"certificateChain":"CANARY00"}]',
+        '{"authorization_key": "CANARY00"}',
+    ],
+)
+def test_secret_in_any_shape_is_masked(text: str) -> None:
+    """T30, J-149: keys, certificates, passwords and id tags never reach the log."""
+    assert "CANARY00" not in log.mask(text)
+
+
+def test_ordinary_frame_is_left_as_it_is() -> None:
+    """J-149: masking is no reason to lose what a frame says."""
+    frame = '[2,"7","ChangeConfiguration",{"key":"HeartbeatInterval","value":"300"}]'
+    assert log.mask(frame) == frame
+
+
+def test_tag_is_recognisable_without_being_readable() -> None:
+    """CORE-GEN-08: tags compare case-insensitively, their masks too."""
+    assert log.mask_tag("Abc") == log.mask_tag("aBC") != log.mask_tag("abd")
+    assert log.mask('{"idTag":"Abc"}') == f'{{"idTag":"{log.mask_tag("abc")}"}}'
+
+
+def test_registered_secret_is_masked_wherever_it_appears() -> None:
+    """S-157: a key that is known is hidden in any sentence."""
+    log.hide("0011223344556677")
+    log.hide("short")
+    assert log.mask("key 0011223344556677, short") == "key ***, short"
