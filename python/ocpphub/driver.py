@@ -1,0 +1,356 @@
+"""The driver: the only place that mutates a core, and the keeper of output commit (decisions.md 3).
+
+Owns one FIFO of outputs per charge point, the group commit, the timers, request numbers and open questions to local
+clients. Must hold no OCPP rule, and must let nothing leave that follows a write before that write is durable.
+
+    one mutation -> drain every effect -> FIFO | Store, Discard -> commit n+1, which gathers while commit n is under way
+                                               | anything else  -> leaves when the last write before it is durable
+
+Implements reliability.md 4.3 items 1 and 7, and the back-pressure of J-241.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from ocpphub.core.effects import Ask, Connect, Discard, Disconnect, Effect, Ping, Publish, Reply, Send, Store
+from ocpphub.core.instant import Instant
+from ocpphub.errors import LocalError, UnavailableError
+from ocpphub.store import Write
+
+if TYPE_CHECKING:
+    from ocpphub import store
+    from ocpphub.core.charge_point import ChargePoint
+
+logger = logging.getLogger("ocpphub.core")
+
+Answer = Callable[[Any, Exception | None], None]
+"""Called once with a result, or with ``None`` and an error."""
+
+FIFO_LIMIT: Final = 256
+"""Outputs of one charge point that may wait for the disk before its link stops being read."""
+TIMER_RETRY_S: Final = 1.0
+"""Wait after a timer that raised, so that a bug cannot spin the loop."""
+
+
+class Link(Protocol):
+    """What the driver needs of the link of one charge point; calls return at once and raise nothing.
+
+    The link reports back with :meth:`Driver.connected`, :meth:`Driver.disconnected` and :meth:`Driver.receive`.
+    """
+
+    def connect(self, headers: dict[str, str]) -> None:
+        """Keep a connection open from now on, with these additional HTTP headers."""
+
+    def disconnect(self, code: int, reason: str, stay_closed: bool) -> None:
+        """Close the connection; ``stay_closed`` ends reconnecting until the next :meth:`connect`."""
+
+    def send(self, frame: bytes) -> None:
+        """Send one text message, in the order of the calls."""
+
+    def set_ping_interval(self, interval_s: int) -> None:
+        """Change the interval of our pings at once; 0 ends them."""
+
+    def pause(self) -> None:
+        """Hand over no more frames until :meth:`resume`."""
+
+    def resume(self) -> None:
+        """Hand over frames again, those held back first."""
+
+
+class _Lane:
+    """One charge point: core, link, what waits to leave, and its timer."""
+
+    __slots__ = ("asks", "barrier", "core", "due_s", "fifo", "link", "paused", "releasing", "session", "timer", "up")
+
+    def __init__(self, core: ChargePoint, link: Link) -> None:
+        self.core = core
+        self.link = link
+        self.fifo: deque[tuple[int, int, Effect]] = deque()  # (commit that must be durable, connection, effect)
+        self.barrier = 0
+        self.session = 0  # counts connections, so that a frame never leaves on a later one
+        self.up = False
+        self.paused = False
+        self.releasing = False
+        self.timer: asyncio.TimerHandle | None = None
+        self.due_s = float("inf")
+        self.asks: dict[int, asyncio.TimerHandle] = {}
+
+
+class Driver:
+    """Carries inputs into the cores and their effects out. Use it on the thread of ``loop`` only.
+
+    ``on_publish(identity, effect)`` takes publications; ``on_ask(identity, effect, answer)`` puts a question to a local
+    client and calls ``answer`` at most once (later ones are ignored); ``on_fatal(error)`` is told that a commit failed:
+    from then on nothing leaves, and the process has to end (exit 75).
+    """
+
+    def __init__(
+        self,
+        store: store.Store,
+        clock: Callable[[], Instant],
+        *,
+        on_publish: Callable[[str, Publish], None],
+        on_ask: Callable[[str, Ask, Answer], None],
+        on_fatal: Callable[[BaseException], None],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._on_publish = on_publish
+        self._on_ask = on_ask
+        self._on_fatal = on_fatal
+        self._loop = loop
+        self._lanes: dict[str, _Lane] = {}
+        self._blocked: dict[_Lane, None] = {}  # lanes whose head waits for a commit, in order
+        self._replies: dict[int, Answer] = {}
+        self._requests = 0
+        self._gathered: list[Write] = []
+        self._gathering = 1  # the number of the commit that a write made now belongs to
+        self._durable = 0
+        self._committing = self._scheduled = False
+        self._failure: BaseException | None = None
+        self._idle: list[asyncio.Future[None]] = []
+
+    def add(self, core: ChargePoint, link: Link) -> None:
+        """Take over a core and its link; its inputs are now this driver's business alone."""
+        self._lanes[core.identity] = _Lane(core, link)
+
+    def start(self, identity: str | None = None) -> None:
+        """Start the core of ``identity``, or all of them."""
+        for name in list(self._lanes) if identity is None else [identity]:
+            self._input(name, lambda core, now: core.start(now))
+
+    def core(self, identity: str) -> ChargePoint:
+        """The core, for reads only. Raises :class:`LocalError` ``unknown_charge_point``."""
+        return self._lane(identity).core
+
+    def apply(self, identity: str, mutate: Callable[[ChargePoint, Instant], None]) -> None:
+        """One mutation, then every effect of it. What ``mutate`` raises is raised, after its effects were taken."""
+        lane = self._lane(identity)
+        if self._failure is not None:
+            raise UnavailableError("internal", "the store failed")
+        now = self._clock()
+        try:
+            mutate(lane.core, now)
+        finally:
+            self._settle(lane, now)
+
+    def command(self, identity: str, name: str, args: tuple[Any, ...], reply: Answer) -> None:
+        """Run the core's command ``name``; ``reply`` is called when its answer leaves the FIFO.
+
+        Raises :class:`LocalError` at once, and never calls ``reply``, when the core refuses the arguments.
+        """
+        self._requests += 1
+        request = self._requests
+        self._replies[request] = reply
+        try:
+            self.apply(identity, lambda core, now: getattr(core, name)(request, *args, now))
+        except BaseException:
+            self._replies.pop(request, None)
+            raise
+
+    def receive(self, identity: str, frame: bytes, binary: bool) -> None:
+        """A message of the CSMS. Raises nothing: a frame never ends the link's receiving (J-278)."""
+        lane = self._lanes.get(identity)
+        if lane is None or self._failure is not None:
+            return
+        now = self._clock()
+        try:
+            lane.core.receive_frame(frame, now, binary)
+        except Exception:
+            logger.exception("%s: a frame raised in the core", identity)
+        self._settle(lane, now)
+
+    def connected(self, identity: str) -> None:
+        """The link of this charge point is open."""
+        lane = self._lanes.get(identity)
+        if lane is None:
+            return
+        lane.session += 1
+        lane.up = True
+        self._input(identity, lambda core, now: core.connected(now))
+
+    def disconnected(self, identity: str) -> None:
+        """The link of this charge point is closed; frames that still wait for it are dropped."""
+        lane = self._lanes.get(identity)
+        if lane is None:
+            return
+        lane.up = False
+        self._input(identity, lambda core, now: core.disconnected(now))
+
+    def store_full(self) -> None:
+        """The disk is nearly full: every core is told before writes fail (decisions.md 3)."""
+        for identity in list(self._lanes):
+            self._input(identity, lambda core, now: core.store_full(now))
+
+    async def drained(self) -> None:
+        """Wait until every write made so far is durable. Raises :class:`UnavailableError` when a commit failed."""
+        while self._failure is None and (self._gathered or self._committing):
+            self._idle.append(self._loop.create_future())
+            await self._idle[-1]
+        if self._failure is not None:
+            raise UnavailableError("internal", "the store failed") from self._failure
+
+    def close(self) -> None:
+        """Let go of every core; later inputs are ignored. Call it after :meth:`drained`, before the store closes."""
+        for lane in self._lanes.values():
+            for handle in (lane.timer, *lane.asks.values()):
+                if handle is not None:
+                    handle.cancel()
+        self._lanes.clear()
+        self._blocked.clear()
+
+    def _lane(self, identity: str) -> _Lane:
+        lane = self._lanes.get(identity)
+        if lane is None:
+            raise LocalError("unknown_charge_point", f"there is no charge point {identity!r}")
+        return lane
+
+    def _input(self, identity: str, mutate: Callable[[ChargePoint, Instant], None]) -> None:
+        """An input that nobody waits for: what it raises is a bug, loud in the log, and other inputs go on."""
+        if identity not in self._lanes:
+            return
+        try:
+            self.apply(identity, mutate)
+        except Exception:
+            if self._failure is None:
+                logger.exception("%s: an input raised in the core", identity)
+
+    def _settle(self, lane: _Lane, now: Instant) -> None:
+        """Take every effect of the mutation, let leave what may, and set the timer."""
+        fifo = lane.fifo
+        session = lane.session if lane.up else -1
+        for effect in lane.core.poll_effects():
+            kind = type(effect)
+            if kind is Store or kind is Discard:
+                self._gather(lane, effect)
+            else:
+                fifo.append((lane.barrier, session, effect))
+        self._release(lane)
+        due_s = lane.core.next_deadline()
+        if due_s is not None and due_s < lane.due_s:
+            self._arm(lane, due_s, due_s - now.monotonic_s)
+
+    def _gather(self, lane: _Lane, effect: Store | Discard) -> None:
+        value = effect.value if isinstance(effect, Store) else None
+        self._gathered.append(Write(lane.core.identity, effect.table, effect.key, value))
+        lane.barrier = self._gathering
+        if not (self._committing or self._scheduled):
+            # From the loop, so that all inputs of one turn share the commit.
+            self._scheduled = True
+            self._loop.call_soon(self._begin_commit)
+
+    def _begin_commit(self) -> None:
+        batch, self._gathered = self._gathered, []
+        number = self._gathering
+        self._gathering += 1
+        self._scheduled, self._committing = False, True
+        try:
+            self._store.commit(batch, partial(self._committed, number))
+        except Exception as error:  # noqa: BLE001  # any failure ends the process, in an orderly way
+            self._committed(number, error)
+
+    def _committed(self, number: int, error: BaseException | None) -> None:
+        self._committing = False
+        if error is not None:
+            self._failure = error
+            logger.error("a commit failed, nothing leaves any more: %s", error)
+            self._on_fatal(error)
+        else:
+            self._durable = number
+            if self._gathered:
+                self._begin_commit()
+            blocked, self._blocked = self._blocked, {}
+            for lane in blocked:
+                self._release(lane)
+        idle, self._idle = self._idle, []
+        for waiter in idle:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _release(self, lane: _Lane) -> None:
+        """Let leave, in order, what no commit holds back."""
+        if lane.releasing or self._failure is not None:
+            return  # an effect that causes another input: the loop below takes its effects too
+        lane.releasing = True
+        fifo = lane.fifo
+        while fifo and fifo[0][0] <= self._durable and self._failure is None:
+            _, session, effect = fifo.popleft()
+            try:
+                self._carry_out(lane, session, effect)
+            except Exception:
+                logger.exception("%s: %s could not be carried out", lane.core.identity, type(effect).__name__)
+        lane.releasing = False
+        if fifo:
+            self._blocked[lane] = None
+        paused = len(fifo) > FIFO_LIMIT or not lane.core.accepting_frames
+        if paused is not lane.paused:
+            lane.paused = paused
+            (lane.link.pause if paused else lane.link.resume)()
+
+    def _carry_out(self, lane: _Lane, session: int, effect: Effect) -> None:
+        match effect:
+            case Send(frame):
+                if lane.up and session == lane.session:
+                    lane.link.send(frame)
+            case Publish():
+                self._on_publish(lane.core.identity, effect)
+            case Reply(request, result, error):
+                reply = self._replies.pop(request, None)
+                if reply is not None:
+                    reply(result, error)
+            case Ask():
+                self._ask(lane, effect)
+            case Connect(headers):
+                lane.link.connect(headers)
+            case Disconnect(code, reason, stay_closed):
+                lane.link.disconnect(code, reason, stay_closed)
+            case Ping(interval_s):
+                lane.link.set_ping_interval(interval_s)
+
+    def _ask(self, lane: _Lane, ask: Ask) -> None:
+        answer = partial(self._answered, lane, ask.ask)
+        late = UnavailableError("timeout", f"no answer to {ask.method} within {ask.timeout_s:g} s")
+        lane.asks[ask.ask] = self._loop.call_later(ask.timeout_s, answer, None, late)
+        try:
+            self._on_ask(lane.core.identity, ask, answer)
+        except Exception as error:
+            logger.exception("%s: %s could not be asked", lane.core.identity, ask.method)
+            answer(None, error)
+
+    def _answered(self, lane: _Lane, ask: int, result: Any, error: Exception | None) -> None:
+        timer = lane.asks.pop(ask, None)
+        if timer is not None:
+            timer.cancel()
+            self._input(lane.core.identity, lambda core, now: core.receive_answer(ask, result, error, now))
+
+    def _arm(self, lane: _Lane, due_s: float, delay_s: float) -> None:
+        if lane.timer is not None:
+            lane.timer.cancel()
+        lane.due_s = due_s
+        lane.timer = self._loop.call_later(max(0.0, delay_s), self._timer, lane)
+
+    def _timer(self, lane: _Lane) -> None:
+        # A deadline that moved away leaves the timer as it is: most are set and cancelled with every message.
+        lane.timer, lane.due_s = None, float("inf")
+        if self._failure is not None:
+            return
+        now = self._clock()
+        due_s = lane.core.next_deadline()
+        if due_s is None:
+            return
+        if due_s > now.monotonic_s:
+            self._arm(lane, due_s, due_s - now.monotonic_s)
+            return
+        try:
+            lane.core.handle_timer(now)
+        except Exception:
+            logger.exception("%s: a timer raised in the core", lane.core.identity)
+            self._arm(lane, due_s, TIMER_RETRY_S)  # keeps _settle from arming it at once
+        self._settle(lane, now)
