@@ -1,0 +1,262 @@
+"""Values of the configuration keys: restored, read, changed, monitored, persisted (OCPP 1.6 sections 5.3 and 5.8).
+
+Owns every value and the rule who wins: what the CSMS (or a custom key's owner) changed stays until the value in
+``hub.toml`` itself changes. Must never carry out what a key means: ``on_change`` tells the part that does.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Final
+
+from orjson import dumps, loads
+
+from ocpphub.core.effects import Discard, Effect, Publish, Store
+from ocpphub.core.instant import Instant
+from ocpphub.core.keys import MAX_NAME, MAX_VALUE, Key, custom_key, standard_keys
+from ocpphub.core.rows import Rows
+from ocpphub.core.vocabulary import ConfigurationStatus
+from ocpphub.errors import LocalError
+
+if TYPE_CHECKING:
+    from ocpphub.config import ChargePointSettings
+
+log = logging.getLogger("ocpphub.core")
+
+TABLE: Final = "configuration"
+CUSTOM_TABLE: Final = "custom_key"
+MONITOR_TABLE: Final = "monitor"
+MAX_MONITORS: Final = 10_000
+
+
+@dataclass(slots=True)
+class Slot:
+    """A key and its present value. The two prepared answers are replaced, never changed, so they may be shared."""
+
+    key: Key
+    file_value: str | None
+    value: str | None = None
+    number: int = 0
+    rpc: dict[str, Any] = field(default_factory=dict)
+    ocpp: dict[str, Any] = field(default_factory=dict)
+
+    def set(self, value: str | None) -> None:
+        """Take a normalised value and prepare both answers; a secret has no value in either (JE 3.10)."""
+        self.value = value
+        self.number = int(value) if value and self.key.kind == "integer" else 0
+        shown = {} if value is None or self.key.is_secret else {"value": value}
+        self.rpc = {"key": self.key.name, "read_only": self.key.read_only, **shown}
+        self.ocpp = {"key": self.key.name, "readonly": self.key.read_only, **shown}
+
+
+class Configuration:
+    """All keys of one charge point, found by their lower-case name (OCPP 1.6 section 2.2)."""
+
+    def __init__(
+        self, settings: ChargePointSettings, emit: Callable[[Effect], None], authorization_key: bytes | None = None
+    ) -> None:
+        """Raises :class:`LocalError` naming every configured key or value that is not legal."""
+        problems = configuration_problems(settings)
+        if problems:
+            raise LocalError("invalid_params", "; ".join(problems), problems=problems)
+        self._emit = emit
+        self._index: dict[str, Slot] = {}
+        self._monitors: dict[str, str] = {}
+        self._stale: list[Effect] = []
+        self.on_change: dict[str, Callable[[Instant], None]] = {}
+        """Key name -> what to do after the CSMS changed it and got its answer."""
+        from_file = {name.lower(): text for name, text in settings.configuration.items()}
+        if authorization_key is not None:
+            from_file["authorizationkey"] = authorization_key.hex()
+        for key in standard_keys(settings):
+            self._add(key, from_file.get(key.name.lower()))
+        for declared in settings.custom_keys:
+            self._add(custom_key(declared), declared.value)
+        self._everything = tuple(self._index.values())
+
+    def _add(self, key: Key, text: str | None) -> None:
+        file_value = None if text is None else key.normalised(text)
+        slot = Slot(key, file_value)
+        slot.set(key.default if file_value is None else file_value)
+        self._index[key.name.lower()] = slot
+
+    def restore(self, rows: Rows) -> None:
+        """Take up rows of an earlier process; values that lost to a changed file go at :meth:`start`."""
+        for table in (TABLE, CUSTOM_TABLE):
+            for name, text in rows.of(table).items():
+                self._restore_row(table, name, loads(text))
+        for name in rows.of(MONITOR_TABLE):
+            self._monitors[name.lower()] = name
+
+    def _restore_row(self, table: str, name: str, row: Mapping[str, Any]) -> None:
+        slot = self._index.get(name.lower())
+        if slot is None or (table == CUSTOM_TABLE) != slot.key.is_custom:
+            return
+        value = slot.key.normalised(row["value"])
+        if value is None or row["file"] != slot.file_value:
+            self._stale.append(Discard(table, name))
+        else:
+            slot.set(value)
+
+    def start(self) -> None:
+        """Effects: ``Discard`` of each value that lost to a changed file."""
+        for effect in self._stale:
+            self._emit(effect)
+        self._stale.clear()
+        self._warn_about_pings()
+
+    # reads
+
+    def integer(self, name: str) -> int:
+        """The value of an integer key."""
+        return self._index[name.lower()].number
+
+    def text(self, name: str) -> str | None:
+        """The value of a key as text, ``None`` when unset."""
+        return self._index[name.lower()].value
+
+    def get(self, keys: Sequence[str]) -> dict[str, Any]:
+        """``{"configuration_keys": [...], "unknown_keys": [...]}`` (rpc.md); no keys means all."""
+        known, unknown = self._find(keys)
+        return {"configuration_keys": [slot.rpc for slot in known], "unknown_keys": unknown}
+
+    def get_ocpp(self, keys: Sequence[str]) -> dict[str, Any]:
+        """GetConfiguration.conf; empty lists are left out (J-208)."""
+        known, unknown = self._find(keys)
+        answer: dict[str, Any] = {}
+        if known:
+            answer["configurationKey"] = [slot.ocpp for slot in known]
+        if unknown:
+            answer["unknownKey"] = unknown
+        return answer
+
+    def _find(self, keys: Sequence[str]) -> tuple[Iterable[Slot], list[str]]:
+        if not keys:
+            return self._everything, []
+        known: dict[str, Slot] = {}
+        unknown: dict[str, str] = {}
+        for name in keys:
+            lowered = name.lower()
+            slot = self._index.get(lowered)
+            if slot is None:
+                unknown.setdefault(lowered, name)
+            else:
+                known[lowered] = slot
+        return known.values(), list(unknown.values())
+
+    # changes
+
+    def change(self, name: str, value: str) -> tuple[ConfigurationStatus, str | None]:
+        """ChangeConfiguration: the status, and the canonical name if the value is another now.
+
+        Effects: ``Store`` for a changed value. The caller answers first and calls :meth:`apply` then.
+        """
+        slot = self._index.get(name.lower())
+        if slot is None:
+            return ConfigurationStatus.NOT_SUPPORTED, None
+        normalised = None if slot.key.read_only else slot.key.normalised(value)
+        if normalised is None:
+            return ConfigurationStatus.REJECTED, None
+        changed = self._write(slot, normalised)
+        status = ConfigurationStatus.REBOOT_REQUIRED if slot.key.reboot else ConfigurationStatus.ACCEPTED
+        return status, slot.key.name if changed else None
+
+    def apply(self, name: str, now: Instant) -> None:
+        """After the answer: carry out what the changed key means. Effects: ``Publish`` if monitored, then the key's."""
+        self.publish(name)
+        effect = self.on_change.get(name)
+        if effect is not None:
+            effect(now)
+        if name in ("WebSocketPingInterval", "TransactionMessageAttempts", "TransactionMessageRetryInterval"):
+            self._warn_about_pings()
+
+    def set_by_csms(self, name: str, value: str) -> None:
+        """A key that another message of the CSMS sets. Effects: ``Store`` and, if monitored, ``Publish``."""
+        if self._write(self._index[name.lower()], value):
+            self.publish(name)
+
+    def set_custom(self, name: str, value: str) -> ConfigurationStatus:
+        """``set_custom_configuration_key``: only declared custom keys, read-only ones too. Effects: ``Store``.
+
+        Raises :class:`LocalError` for a key or value longer than the standard allows.
+        """
+        _check_text("key", name, MAX_NAME)
+        _check_text("value", value, MAX_VALUE)
+        slot = self._index.get(name.lower())
+        normalised = slot.key.normalised(value) if slot is not None and slot.key.is_custom else None
+        if slot is None or normalised is None:
+            return ConfigurationStatus.REJECTED
+        self._write(slot, normalised)
+        return ConfigurationStatus.REBOOT_REQUIRED if slot.key.reboot else ConfigurationStatus.ACCEPTED
+
+    def _write(self, slot: Slot, value: str) -> bool:
+        if slot.value == value:
+            return False
+        slot.set(value)
+        table = CUSTOM_TABLE if slot.key.is_custom else TABLE
+        self._emit(Store(table, slot.key.name, dumps({"value": value, "file": slot.file_value})))
+        return True
+
+    def _warn_about_pings(self) -> None:
+        ping_s = self.integer("WebSocketPingInterval")
+        patience_s = self.integer("TransactionMessageAttempts") * self.integer("TransactionMessageRetryInterval")
+        if ping_s >= patience_s > 0:  # JE 3.9: a dead link should be noticed before a message is given up
+            log.warning("WebSocketPingInterval %d s is not below attempts x retry interval %d s", ping_s, patience_s)
+
+    # monitors
+
+    @property
+    def monitored_keys(self) -> list[str]:
+        """The monitored names as they were given, unknown ones included."""
+        return list(self._monitors.values())
+
+    def monitor(self, keys: Sequence[str]) -> None:
+        """Add monitors. Effects: ``Store`` for each new one. Raises :class:`LocalError` with nothing changed."""
+        if not isinstance(keys, list | tuple):
+            raise LocalError("invalid_params", "keys is not a list", path="/params/keys", hint="array of string")
+        for index, name in enumerate(keys):
+            _check_text(f"keys/{index}", name, MAX_NAME)
+        new = {name.lower(): name for name in keys if name.lower() not in self._monitors}
+        if len(self._monitors) + len(new) > MAX_MONITORS:
+            raise LocalError("too_large", "too many monitored keys", path="/params/keys", hint=f"{MAX_MONITORS} in all")
+        for lowered, name in new.items():
+            self._monitors[lowered] = name
+            self._emit(Store(MONITOR_TABLE, name, b"true"))
+
+    def publish(self, name: str) -> None:
+        """Effects: ``Publish`` on ``configuration_key`` if the key is monitored."""
+        if name.lower() in self._monitors:
+            self._emit(Publish("configuration_key", dumps(self._index[name.lower()].rpc)))
+
+
+def _check_text(name: str, value: object, limit: int) -> None:
+    if not isinstance(value, str):
+        raise LocalError("invalid_params", f"{name} is not a string", path=f"/params/{name}", hint="string")
+    if len(value) > limit:
+        raise LocalError(
+            "invalid_params", f"{name} is too long", path=f"/params/{name}", hint=f"at most {limit} characters"
+        )
+
+
+def configuration_problems(settings: ChargePointSettings) -> list[str]:
+    """Every key or value of ``hub.toml`` that a charge point would refuse, one sentence each."""
+    known = {key.name.lower(): key for key in standard_keys(settings)}
+    problems = []
+    for name, text in settings.configuration.items():
+        key = known.get(name.lower())
+        if key is None:
+            near = get_close_matches(name, [key.name for key in known.values()], n=1)
+            problems.append(f"configuration.{name}: unknown key" + (f", nearest is {near[0]}" if near else ""))
+        elif key.is_derived:
+            problems.append(f"configuration.{name}: follows from other settings and cannot be set")
+        elif key.normalised(text) is None:
+            problems.append(f"configuration.{name}: the value is not legal for {key.kind} {key.name}")
+    for declared in settings.custom_keys:
+        if declared.name.lower() in known:
+            problems.append(f"custom_keys.{declared.name}: is a standard key")
+        elif len(declared.name) > MAX_NAME or custom_key(declared).normalised(declared.value) is None:
+            problems.append(f"custom_keys.{declared.name}: name or value is not legal for type {declared.type}")
+    return problems

@@ -1,0 +1,89 @@
+"""What the core wants done, in order: frozen records that the driver carries out (decisions.md section 3).
+
+An input yields an ordered list of effects. Whatever follows a :class:`Store` or :class:`Discard` in a charge point's
+FIFO leaves only after the commit that holds the write is durable (output commit).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Insert or replace one row of this charge point. ``table`` is one of ``store.TABLES``; ``value`` is JSON text."""
+
+    table: str
+    key: str
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Delete one row of this charge point; a row that does not exist is no error."""
+
+    table: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send one text message on the CSMS link. Dropped by the driver when the link it was meant for is gone."""
+
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Answer the command with this ``request`` number: a JSON-ready result, or an ``OcpphubError``."""
+
+    request: int
+    result: Any = None
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Publish JSON text on a topic (rpc.md). ``connector_id`` narrows topics that carry one connector's state."""
+
+    topic: str
+    value: bytes
+    connector_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Ask a local client (rpc.md, ids ``s:N``); the answer returns as ``ChargePoint.receive_answer(ask, ...)``."""
+
+    ask: int
+    method: str
+    params: dict[str, Any]
+    connector_id: int | None = None
+    timeout_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """Keep a link to the CSMS open from now on (the link owns back-off and reconnecting)."""
+
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnect:
+    """Close the link. ``stay_closed`` ends reconnecting until the next :class:`Connect`."""
+
+    code: int = 1000
+    reason: str = ""
+    stay_closed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """The client's WebSocket ping interval changed; 0 ends pings (OCPP-J 1.6 section 7)."""
+
+    interval_s: int
+
+
+Effect = Store | Discard | Send | Reply | Publish | Ask | Connect | Disconnect | Ping

@@ -1,0 +1,187 @@
+"""The configuration keys of this charge point as data: type, access, range, default (OCPP 1.6 chapter 9).
+
+Owns which keys exist and which texts they take. Must never hold a value: that is ``configuration.py``. Optional keys
+are present only when the function behind them is (OCPP 1.6 section 9: absent means not there). Also implements
+errata 3.79 to 3.89, OCPP-J 1.6 section 7 and errata 3.9/3.10, security white paper chapter 7.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Final, Literal
+
+from ocpphub.core.vocabulary import Measurand, Phase
+
+if TYPE_CHECKING:
+    from ocpphub.config import ChargePointSettings, CustomKey
+
+Kind = Literal["string", "integer", "decimal", "boolean", "list", "measurands", "rotation", "hex"]
+
+MAX_INTEGER: Final = 2**31 - 1
+MAX_VALUE: Final = 500
+"""Characters of a value (OCPP 1.6 section 7.29)."""
+MAX_NAME: Final = 50
+FEATURE_PROFILES: Final = "Core,RemoteTrigger"
+"""What is built; SupportedFeatureProfiles tells exactly this (OCPP 1.6 section 3.3)."""
+_INTEGER: Final = re.compile(r"-?[0-9]{1,10}", re.ASCII)
+_DECIMAL: Final = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?", re.ASCII)
+_HEX_KEY: Final = re.compile(r"(?:[0-9A-Fa-f]{2}){16,20}", re.ASCII)
+_ROTATION: Final = re.compile(r"(0|[1-9][0-9]{0,5})\.(NotApplicable|Unknown|RST|RTS|SRT|STR|TRS|TSR)", re.ASCII)
+_MEASURANDS: Final = frozenset(Measurand) | frozenset(f"{m}.{phase}" for m in Measurand for phase in Phase)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One configuration key.
+
+    ``read_only`` is what the CSMS is told; ``is_secret`` hides the value from every reader; ``is_derived`` keys follow
+    from other settings and cannot be set in ``hub.toml``. ``minimum`` and ``maximum`` bound numbers, ``max_items``
+    lists, ``connectors`` is the highest id that a phase rotation may name.
+    """
+
+    name: str
+    kind: Kind
+    default: str | None
+    read_only: bool = False
+    minimum: Decimal | int | None = None
+    maximum: Decimal | int | None = None
+    max_items: int = MAX_VALUE
+    connectors: int = 0
+    is_secret: bool = False
+    is_derived: bool = False
+    is_custom: bool = False
+    reboot: bool = False
+
+    def normalised(self, text: str) -> str | None:
+        """``text`` as the key keeps it (booleans lower case, list items without blanks), ``None`` if not legal."""
+        if len(text) > MAX_VALUE:
+            return None
+        if self.kind == "boolean":
+            lowered = text.lower()
+            return lowered if lowered in ("true", "false") else None
+        if self.kind in ("integer", "decimal"):
+            return self._number(text)
+        if self.kind == "hex":
+            return text if _HEX_KEY.fullmatch(text) else None
+        return text if self.kind == "string" else self._list(text)
+
+    def _number(self, text: str) -> str | None:
+        if not (_INTEGER if self.kind == "integer" else _DECIMAL).fullmatch(text):
+            return None
+        try:
+            number = Decimal(text)
+        except InvalidOperation:
+            return None
+        if self.minimum is not None and number < self.minimum:
+            return None
+        if self.maximum is not None and number > self.maximum:
+            return None
+        return str(int(text)) if self.kind == "integer" else text
+
+    def _list(self, text: str) -> str | None:
+        items = [item.strip() for item in text.split(",")] if text.strip() else []
+        if len(items) > self.max_items or len(set(items)) != len(items):
+            return None
+        return ",".join(items) if all(self._takes_item(item) for item in items) else None
+
+    def _takes_item(self, item: str) -> bool:
+        if self.kind == "measurands":
+            return item in _MEASURANDS
+        if self.kind == "rotation":
+            match = _ROTATION.fullmatch(item)
+            return match is not None and int(match[1]) <= self.connectors
+        return bool(item)
+
+
+_ENERGY: Final = str(Measurand.ENERGY_ACTIVE_IMPORT_REGISTER)
+_MEASURAND_ITEMS: Final = 8
+
+
+def _integer(name: str, default: int, minimum: int = 0, maximum: int = MAX_INTEGER) -> Key:
+    return Key(name, "integer", str(default), minimum=minimum, maximum=maximum)
+
+
+def _boolean(name: str, default: bool) -> Key:
+    return Key(name, "boolean", str(default).lower())
+
+
+def _derived(name: str, kind: Kind, value: object) -> Key:
+    return Key(name, kind, str(value), read_only=True, is_derived=True)
+
+
+def _measurands(name: str, default: str) -> tuple[Key, Key]:
+    return (
+        Key(name, "measurands", default, max_items=_MEASURAND_ITEMS),
+        _derived(f"{name}MaxLength", "integer", _MEASURAND_ITEMS),
+    )
+
+
+def standard_keys(settings: ChargePointSettings) -> tuple[Key, ...]:
+    """The standard keys of a charge point, in the order in which GetConfiguration lists them."""
+    rotations = rotation_capacity(settings.connectors)
+    key_count = 100 + len(settings.custom_keys)
+    return (
+        _boolean("AuthorizeRemoteTxRequests", False),
+        _integer("ClockAlignedDataInterval", 0, maximum=86_400),
+        _integer("ConnectionTimeOut", 60),
+        Key("ConnectorPhaseRotation", "rotation", _rotation_default(settings, rotations), max_items=rotations,
+            connectors=settings.connectors),
+        _derived("ConnectorPhaseRotationMaxLength", "integer", rotations),
+        _derived("GetConfigurationMaxKeys", "integer", key_count),
+        _integer("HeartbeatInterval", 86_400, minimum=1),
+        _boolean("LocalAuthorizeOffline", True),
+        _boolean("LocalPreAuthorize", False),
+        _integer("MessageTimeout", 30, minimum=1),
+        *_measurands("MeterValuesAlignedData", _ENERGY),
+        *_measurands("MeterValuesSampledData", _ENERGY),
+        _integer("MeterValueSampleInterval", 300),
+        _derived("NumberOfConnectors", "integer", settings.connectors),
+        _integer("ResetRetries", 1),
+        _boolean("StopTransactionOnEVSideDisconnect", True),
+        _boolean("StopTransactionOnInvalidId", True),
+        *_measurands("StopTxnAlignedData", ""),
+        *_measurands("StopTxnSampledData", ""),
+        _derived("SupportedFeatureProfiles", "list", FEATURE_PROFILES),
+        _integer("TransactionMessageAttempts", 3, minimum=1),
+        # Times the attempts this stays above the ping interval of 30 s (JE 3.9).
+        _integer("TransactionMessageRetryInterval", 20),
+        _boolean("UnlockConnectorOnEVSideDisconnect", True),
+        _integer("WebSocketPingInterval", settings.link.ping_interval_s),
+        Key("AuthorizationKey", "hex", None, is_secret=True, is_derived=True),
+        Key("CpoName", "string", None),
+        # DIFFERENCE: the white paper makes this RW; until a profile can be changed in operation it is read-only, so
+        # that GetConfiguration says what ChangeConfiguration will answer.
+        _derived("SecurityProfile", "integer", settings.security.profile),
+    )  # fmt: skip
+
+
+def custom_key(declared: CustomKey) -> Key:
+    """A key that ``hub.toml`` declares."""
+    return Key(
+        declared.name,
+        _custom_kind(declared.type),
+        declared.value,
+        read_only=declared.read_only,
+        minimum=None if declared.min is None else Decimal(str(declared.min)),
+        maximum=None if declared.max is None else Decimal(str(declared.max)),
+        is_custom=True,
+        reboot=declared.reboot,
+    )
+
+
+def _custom_kind(name: str) -> Kind:
+    kinds: dict[str, Kind] = {"integer": "integer", "decimal": "decimal", "boolean": "boolean", "list": "list"}
+    return kinds.get(name, "string")
+
+
+def rotation_capacity(connectors: int) -> int:
+    """How many items of ConnectorPhaseRotation surely fit a value (requirement chapter 18)."""
+    longest = len(f"{connectors}.NotApplicable,")
+    return min(connectors + 1, (MAX_VALUE + 1) // longest)
+
+
+def _rotation_default(settings: ChargePointSettings, capacity: int) -> str:
+    known = [f"{i}.{over.rotation}" for over in settings.connector_overrides if over.rotation for i in over.ids]
+    return ",".join(known[:capacity]) or "0.Unknown"

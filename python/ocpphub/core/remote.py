@@ -1,0 +1,119 @@
+"""Operations that the CSMS starts and that do not belong to a feature of their own (OCPP 1.6 chapter 5).
+
+Owns TriggerMessage for the messages that exist, ChangeConfiguration, GetConfiguration, ChangeAvailability, and the
+refusing status of core operations that are not there yet. Must never send an answer: it returns it, and names what
+follows, so that the answer always leaves first (section 5.17).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from ocpphub import _native
+from ocpphub.core.boot import Boot
+from ocpphub.core.configuration import Configuration
+from ocpphub.core.connector import ConnectorTable, StatusQueue
+from ocpphub.core.inbound import Answer, Handler
+from ocpphub.core.instant import Instant
+from ocpphub.core.vocabulary import (
+    ClearCacheStatus,
+    DataTransferStatus,
+    MessageTrigger,
+    RegistrationStatus,
+    RemoteStartStopStatus,
+    ResetStatus,
+    TriggerMessageStatus,
+    UnlockStatus,
+)
+
+REFUSALS: Final = {
+    "ClearCache": ClearCacheStatus.REJECTED,  # errata 3.23: there is no cache
+    "DataTransfer": DataTransferStatus.UNKNOWN_VENDOR_ID,
+    "RemoteStartTransaction": RemoteStartStopStatus.REJECTED,
+    "RemoteStopTransaction": RemoteStartStopStatus.REJECTED,
+    "Reset": ResetStatus.REJECTED,
+    "UnlockConnector": UnlockStatus.NOT_SUPPORTED,
+}
+"""Core operations without a feature behind them yet, and the status that says so."""
+
+
+def _refusing(status: str) -> Handler:
+    return lambda call, now: Answer({"status": status})
+
+
+class Operations:
+    """Handlers of the core operations; each returns the answer and what is to be done after it."""
+
+    def __init__(
+        self,
+        boot: Boot,
+        configuration: Configuration,
+        connectors: ConnectorTable,
+        statuses: StatusQueue,
+        may_replace: Callable[[], bool],
+    ) -> None:
+        self._boot, self._configuration = boot, configuration
+        self._connectors, self._statuses, self._may_replace = connectors, statuses, may_replace
+
+    def handlers(self) -> dict[str, Handler]:
+        """Action -> handler for every action of the profiles Core and RemoteTrigger."""
+        return {
+            **{action: _refusing(status) for action, status in REFUSALS.items()},
+            "ChangeAvailability": self.change_availability,
+            "ChangeConfiguration": self.change_configuration,
+            "GetConfiguration": self.get_configuration,
+            "TriggerMessage": self.trigger_message,
+        }
+
+    def change_availability(self, call: _native.Call, now: Instant) -> Answer:
+        """OCPP 1.6 section 5.2: answered first, then the status follows."""
+        connector_id: int = call.get("connectorId")
+        status = self._connectors.change_availability(connector_id, call.get("type"))
+        if not self._connectors.has(connector_id):
+            return Answer({"status": status})
+        return Answer(
+            {"status": status},
+            lambda at: self._connectors.apply_availability(connector_id, at, may_replace=self._may_replace()),
+        )
+
+    def change_configuration(self, call: _native.Call, now: Instant) -> Answer:
+        """OCPP 1.6 section 5.3: stored, answered, then carried out and published."""
+        status, changed = self._configuration.change(call.get("key"), call.get("value"))
+        if changed is None:
+            return Answer({"status": status})
+        name = changed
+        return Answer({"status": status}, lambda at: self._configuration.apply(name, at))
+
+    def get_configuration(self, call: _native.Call, now: Instant) -> Answer:
+        """OCPP 1.6 section 5.8."""
+        return Answer(self._configuration.get_ocpp(call.get("key") or ()))
+
+    def trigger_message(self, call: _native.Call, now: Instant) -> Answer:
+        """OCPP 1.6 section 5.17; what cannot be sent, known or not, is NotImplemented."""
+        wanted, connector_id = call.get("requestedMessage"), call.get("connectorId")
+        if wanted == MessageTrigger.HEARTBEAT:
+            return _accepted(lambda at: self._boot.trigger_heartbeat())
+        if wanted == MessageTrigger.BOOT_NOTIFICATION:
+            if self._boot.registration is RegistrationStatus.ACCEPTED:  # errata 3.35
+                return Answer({"status": TriggerMessageStatus.REJECTED})
+            return _accepted(lambda at: self._boot.trigger_boot())
+        if wanted == MessageTrigger.STATUS_NOTIFICATION:
+            return self._trigger_status(connector_id)
+        return Answer({"status": TriggerMessageStatus.NOT_IMPLEMENTED})
+
+    def _trigger_status(self, connector_id: int | None) -> Answer:
+        if connector_id is not None and not self._connectors.has(connector_id):
+            return Answer({"status": TriggerMessageStatus.REJECTED})
+        wanted = range(self._connectors.count + 1) if connector_id is None else (connector_id,)
+
+        def tell(at: Instant) -> None:
+            is_pending = self._boot.registration is RegistrationStatus.PENDING
+            for each in wanted:
+                self._statuses.trigger(each, self._connectors.condition(each), is_pending=is_pending)
+
+        return _accepted(tell)
+
+
+def _accepted(then: Callable[[Instant], None]) -> Answer:
+    return Answer({"status": TriggerMessageStatus.ACCEPTED}, then)
