@@ -1,0 +1,17 @@
+//! The Rust core of ocpphub: OCPP-J 1.6 frames decoded, validated and encoded against one action table.
+//!
+//! What is here: frames (`frame`), payload rules (`validate`, `action`), the JSON scanner they stand on (`json`), times
+//! (`time`), refusals and their codes (`violation`). What is not: sockets, clocks, threads, files, station state. The crate
+//! builds and tests without Python; `python` alone names PyO3, behind the feature of the same name.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::panic))]
+
+pub mod action;
+pub mod frame;
+pub mod json;
+pub mod meter;
+pub mod time;
+pub mod validate;
+pub mod violation;
+
+#[cfg(feature = "python")]
+mod python;

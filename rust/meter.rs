@@ -1,0 +1,257 @@
+//! MeterValues from native numbers: the fixed part of the samples is prepared once, a frame costs only its numbers.
+//!
+//! Implements the MeterValues.req PDU of OCPP 1.6 section 6.31. The prepared part is checked by the same validator as every
+//! other payload.
+#![forbid(unsafe_code)]
+
+use crate::action::METER_VALUES_REQ;
+use crate::frame::{call_head, check_payload};
+use crate::json::write_string;
+use crate::time;
+
+/// The members of a sampled value besides `value`, in the order of the standard.
+pub const MEMBERS: [&str; 6] = ["context", "format", "measurand", "phase", "location", "unit"];
+
+/// Sampled values with everything but their numbers.
+#[derive(Debug)]
+pub struct MeterLayout {
+    /// What follows the number of each sample, from its closing quote on: `","measurand":"..."}`.
+    tails: Vec<Vec<u8>>,
+}
+
+/// One reading: when, and one number per sample.
+#[derive(Clone, Debug)]
+pub struct Reading<'a> {
+    /// UTC milliseconds.
+    pub utc_ms: i64,
+    /// One number per sample; NaN leaves the sample out.
+    pub values: &'a [f64],
+}
+
+impl MeterLayout {
+    /// Prepare the samples, each given by its members.
+    ///
+    /// # Errors
+    /// What the validator says about the first bad sample.
+    pub fn new(samples: &[Vec<(String, String)>]) -> Result<Self, String> {
+        let mut tails = Vec::with_capacity(samples.len());
+        for (index, sample) in samples.iter().enumerate() {
+            let mut tail = b"\"".to_vec();
+            for (name, value) in sample {
+                if !MEMBERS.contains(&name.as_str()) {
+                    return Err(format!(
+                        "sample {index}: the members are context, format, measurand, phase, location and unit"
+                    ));
+                }
+                tail.push(b',');
+                write_string(&mut tail, name);
+                tail.push(b':');
+                write_string(&mut tail, value);
+            }
+            tail.push(b'}');
+            let probe = [
+                br#"{"connectorId":1,"meterValue":[{"timestamp":"2024-01-01T00:00:00Z","sampledValue":[{"value":"0"#
+                    .as_slice(),
+                &tail,
+                b"]}]}",
+            ];
+            check_payload(&probe.concat(), &METER_VALUES_REQ).map_err(|why| format!("sample {index}: {why}"))?;
+            tails.push(tail);
+        }
+        Ok(Self { tails })
+    }
+
+    /// How many samples there are.
+    #[must_use]
+    pub fn samples(&self) -> usize {
+        self.tails.len()
+    }
+
+    /// A whole MeterValues CALL.
+    ///
+    /// # Errors
+    /// When a reading has no number at all or another count of numbers than samples, a time outside the years 0 to 9999, or
+    /// a number that is infinite; when the connector is negative.
+    pub fn encode(
+        &self,
+        unique_id: &str,
+        connector_id: i64,
+        transaction_id: Option<i64>,
+        readings: &[Reading<'_>],
+    ) -> Result<Vec<u8>, String> {
+        if !(0..=2_147_483_647).contains(&connector_id) {
+            return Err("/connectorId: must be between 0 and 2147483647".into());
+        }
+        if readings.is_empty() {
+            return Err("/meterValue: at least 1 item(s) required".into());
+        }
+        let fixed: usize = self.tails.iter().map(|tail| tail.len().saturating_add(32)).sum();
+        let mut out = call_head(unique_id, "MeterValues");
+        out.reserve(fixed.saturating_add(64).saturating_mul(readings.len()).saturating_add(64));
+        out.extend_from_slice(b"{\"connectorId\":");
+        write_integer(&mut out, connector_id);
+        if let Some(transaction_id) = transaction_id {
+            out.extend_from_slice(b",\"transactionId\":");
+            write_integer(&mut out, transaction_id);
+        }
+        out.extend_from_slice(b",\"meterValue\":[");
+        for (index, reading) in readings.iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            self.reading(&mut out, reading).map_err(|why| format!("/meterValue/{index}: {why}"))?;
+        }
+        out.extend_from_slice(b"]}]");
+        Ok(out)
+    }
+
+    fn reading(&self, out: &mut Vec<u8>, reading: &Reading<'_>) -> Result<(), String> {
+        if reading.values.len() != self.tails.len() {
+            return Err(format!("{} numbers for {} samples", reading.values.len(), self.tails.len()));
+        }
+        out.extend_from_slice(b"{\"timestamp\":\"");
+        if !time::write(out, reading.utc_ms) {
+            return Err("the time is outside the years 0 to 9999".into());
+        }
+        out.extend_from_slice(b"\",\"sampledValue\":[");
+        let mut first = true;
+        for (value, tail) in reading.values.iter().zip(&self.tails) {
+            if value.is_nan() {
+                continue;
+            }
+            out.extend_from_slice(if first { b"{\"value\":\"" } else { b",{\"value\":\"" });
+            first = false;
+            write_number(out, *value)?;
+            out.extend_from_slice(tail);
+        }
+        if first {
+            return Err("no number at all".into());
+        }
+        out.extend_from_slice(b"]}");
+        Ok(())
+    }
+}
+
+/// A number as decimal text without exponent. What has up to three decimals, as meters have, takes the integer way.
+fn write_number(out: &mut Vec<u8>, value: f64) -> Result<(), String> {
+    if !value.is_finite() {
+        return Err("a number is infinite".into());
+    }
+    if value.abs() < 1e12 {
+        let thousandths = value * 1000.0;
+        let rounded = thousandths.round();
+        // The text must read back as the same number, so the short form is only taken when it does.
+        #[allow(clippy::float_cmp, clippy::as_conversions)] // exact on purpose; |rounded| < 1e15 fits
+        if rounded / 1000.0 == value {
+            write_thousandths(out, rounded as i64);
+            return Ok(());
+        }
+    }
+    out.extend_from_slice(format!("{value}").as_bytes());
+    Ok(())
+}
+
+fn write_thousandths(out: &mut Vec<u8>, thousandths: i64) {
+    if thousandths < 0 {
+        out.push(b'-');
+    }
+    let size = thousandths.unsigned_abs();
+    write_integer(out, i64::try_from(size.wrapping_div(1000)).unwrap_or(i64::MAX));
+    let fraction = size.wrapping_rem(1000);
+    if fraction == 0 {
+        return;
+    }
+    let digit =
+        |divisor: u64| b'0'.wrapping_add(u8::try_from(fraction.wrapping_div(divisor).wrapping_rem(10)).unwrap_or(0));
+    let digits = [digit(100), digit(10), digit(1)];
+    let zeros = digits.iter().rev().take_while(|digit| **digit == b'0').count();
+    out.push(b'.');
+    out.extend_from_slice(digits.get(..3_usize.wrapping_sub(zeros)).unwrap_or(&digits));
+}
+
+fn write_integer(out: &mut Vec<u8>, value: i64) {
+    let mut digits = [0_u8; 20];
+    let mut rest = value.unsigned_abs();
+    let mut count = 0_usize;
+    for place in digits.iter_mut().rev() {
+        *place = b'0'.wrapping_add(u8::try_from(rest.wrapping_rem(10)).unwrap_or(0));
+        rest = rest.wrapping_div(10);
+        count = count.wrapping_add(1);
+        if rest == 0 {
+            break;
+        }
+    }
+    if value < 0 {
+        out.push(b'-');
+    }
+    out.extend_from_slice(digits.get(20_usize.wrapping_sub(count)..).unwrap_or_default());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(value: f64) -> String {
+        let mut out = Vec::new();
+        write_number(&mut out, value).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn number_reads_back_as_itself() {
+        for value in [
+            0.0,
+            1.0,
+            -1.5,
+            230.1,
+            16.05,
+            1e11,
+            123_456_789.001,
+            0.000_123,
+            1e300,
+            -0.001,
+            999_999_999_999.999,
+            1.0 / 3.0,
+        ] {
+            assert_eq!(text(value).parse::<f64>(), Ok(value));
+        }
+        assert_eq!(text(230.1), "230.1");
+        assert_eq!(text(-0.001), "-0.001");
+        assert_eq!(text(7.25), "7.25");
+        assert_eq!(text(1200.0), "1200");
+    }
+
+    #[test]
+    fn frame_is_a_valid_call() {
+        // req: CORE-RPC-18
+        let sample = |measurand: &str| vec![("measurand".to_owned(), measurand.to_owned())];
+        let layout = MeterLayout::new(&[sample("Voltage"), sample("SoC")]).unwrap();
+        let readings = [
+            Reading { utc_ms: 1_704_067_200_123, values: &[230.1, f64::NAN] },
+            Reading { utc_ms: 1_704_067_260_000, values: &[229.0, 55.0] },
+        ];
+        let frame = layout.encode("m-1", 3, Some(-7), &readings).unwrap();
+        let text = String::from_utf8(frame).unwrap();
+        assert_eq!(
+            text,
+            "[2,\"m-1\",\"MeterValues\",{\"connectorId\":3,\"transactionId\":-7,\"meterValue\":[\
+             {\"timestamp\":\"2024-01-01T00:00:00.123Z\",\"sampledValue\":[{\"value\":\"230.1\",\"measurand\":\"Voltage\"}]},\
+             {\"timestamp\":\"2024-01-01T00:01:00.000Z\",\"sampledValue\":[{\"value\":\"229\",\"measurand\":\"Voltage\"},\
+             {\"value\":\"55\",\"measurand\":\"SoC\"}]}]}]"
+        );
+    }
+
+    #[test]
+    fn layout_and_frame_refuse_what_the_pdu_has_not() {
+        let sample = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
+        assert!(MeterLayout::new(&[sample("unit", "Hertz")]).unwrap_err().contains("/unit"));
+        assert!(MeterLayout::new(&[sample("value", "1")]).is_err());
+        let layout = MeterLayout::new(&[sample("unit", "V")]).unwrap();
+        for values in [&[f64::NAN][..], &[f64::INFINITY], &[], &[1.0, 2.0]] {
+            assert!(layout.encode("m", 1, None, &[Reading { utc_ms: 0, values }]).is_err());
+        }
+        assert!(layout.encode("m", -1, None, &[Reading { utc_ms: 0, values: &[1.0] }]).is_err());
+        assert!(layout.encode("m", 1, None, &[Reading { utc_ms: i64::MAX, values: &[1.0] }]).is_err());
+        assert!(layout.encode("m", 1, None, &[]).is_err());
+    }
+}

@@ -1,0 +1,600 @@
+//! The seam: the only file that names PyO3. `_native.pyi` is its documentation; `mypy.stubtest` holds the two together.
+//!
+//! Nothing panics across it: bodies that read input run under `catch_unwind` and a panic becomes a RuntimeError.
+#![deny(unsafe_code)]
+#![allow(missing_docs)] // documented in _native.pyi
+
+use crate::action::{ACTIONS, Action, ENUMERATIONS, Enumeration, Field, Kind, NAMES, Sender, Shape};
+use crate::frame::{self, Frame, Options, Span};
+use crate::json::{self, Scanner};
+use crate::meter;
+use crate::validate::{self, Build, Mode};
+use crate::violation;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple};
+use std::borrow::Cow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Run `body`; a panic in it is a bug of ours and becomes an ordinary exception (reliability.md 6.2).
+fn guarded<T>(body: impl FnOnce() -> T) -> PyResult<T> {
+    catch_unwind(AssertUnwindSafe(body))
+        .map_err(|_| PyRuntimeError::new_err("ocpphub._native failed; please report this"))
+}
+
+/// Strings that are made once: member names and enumeration values.
+struct Interned {
+    names: Vec<Py<PyString>>,
+    values: Vec<Vec<Py<PyString>>>,
+    actions: Vec<Py<PyString>>,
+}
+
+static INTERNED: PyOnceLock<Interned> = PyOnceLock::new();
+static DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+fn interned(py: Python<'_>) -> &'static Interned {
+    INTERNED.get_or_init(py, || {
+        let string = |text: &&str| PyString::intern(py, text).unbind();
+        Interned {
+            names: NAMES.iter().map(string).collect(),
+            values: ENUMERATIONS.iter().map(|enumeration| enumeration.values.iter().map(string).collect()).collect(),
+            actions: ACTIONS.iter().map(|action| string(&action.name)).collect(),
+        }
+    })
+}
+
+fn orjson<'py>(py: Python<'py>, cell: &'static PyOnceLock<Py<PyAny>>, name: &str) -> PyResult<&'py Bound<'py, PyAny>> {
+    cell.get_or_try_init(py, || Ok::<_, PyErr>(py.import("orjson")?.getattr(name)?.unbind())).map(|f| f.bind(py))
+}
+
+/// Builds Python objects from a payload that has been validated; the first Python error is kept.
+struct Objects<'py> {
+    py: Python<'py>,
+    interned: &'static Interned,
+    /// The only top-level member wanted, or all.
+    only: Option<&'static str>,
+    error: Option<PyErr>,
+}
+
+impl<'py> Objects<'py> {
+    fn note(&mut self, outcome: PyResult<()>) {
+        if let Err(error) = outcome {
+            self.error.get_or_insert(error);
+        }
+    }
+}
+
+impl<'a, 'py> Build<'a> for Objects<'py> {
+    type Value = Bound<'py, PyAny>;
+    type Object = Bound<'py, PyDict>;
+    type List = Bound<'py, PyList>;
+
+    #[inline(always)]
+    fn wants(&self, field: &'static Field) -> bool {
+        self.only.is_none_or(|name| name == field.name)
+    }
+    #[inline(always)]
+    fn object(&mut self) -> Self::Object {
+        PyDict::new(self.py)
+    }
+    #[inline(always)]
+    fn put(&mut self, object: &mut Self::Object, field: &'static Field, value: Self::Value) {
+        let place = field.alias_of.map_or(field.name_id, |_| INTERVAL);
+        if field.alias_of.is_some() && object.contains(intern_interval(self.py)).unwrap_or(false) {
+            return;
+        }
+        if let Some(name) = self.interned.names.get(place) {
+            let outcome = object.set_item(name.bind(self.py), value);
+            self.note(outcome);
+        }
+    }
+    #[inline(always)]
+    fn close_object(&mut self, object: Self::Object) -> Self::Value {
+        object.into_any()
+    }
+    #[inline(always)]
+    fn list(&mut self) -> Self::List {
+        PyList::empty(self.py)
+    }
+    #[inline(always)]
+    fn push(&mut self, list: &mut Self::List, value: Self::Value) {
+        let outcome = list.append(value);
+        self.note(outcome);
+    }
+    #[inline(always)]
+    fn close_list(&mut self, list: Self::List) -> Self::Value {
+        list.into_any()
+    }
+    #[inline(always)]
+    fn text(&mut self, text: Cow<'a, str>) -> Self::Value {
+        PyString::new(self.py, &text).into_any()
+    }
+    #[inline(always)]
+    fn choice(&mut self, enumeration: &'static Enumeration, index: usize) -> Self::Value {
+        match self.interned.values.get(enumeration.id).and_then(|values| values.get(index)) {
+            Some(value) => value.bind(self.py).clone().into_any(),
+            None => PyString::new(self.py, "").into_any(),
+        }
+    }
+    #[inline(always)]
+    fn integer(&mut self, value: i64) -> Self::Value {
+        PyInt::new(self.py, value).into_any()
+    }
+    #[inline(always)]
+    fn tenths(&mut self, value: i64) -> Self::Value {
+        #[allow(clippy::as_conversions)] // below 2^53, so exact
+        PyFloat::new(self.py, value as f64 / 10.0).into_any()
+    }
+    #[inline(always)]
+    fn boolean(&mut self, value: bool) -> Self::Value {
+        PyBool::new(self.py, value).to_owned().into_any()
+    }
+}
+
+/// `interval`, for which a peer may write `heartbeatInterval` (J-213).
+const INTERVAL: usize = {
+    let mut place = 0;
+    #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // evaluated by the compiler
+    while !matches!(NAMES[place].as_bytes(), b"interval") {
+        place += 1;
+    }
+    place
+};
+
+fn intern_interval<'py>(py: Python<'py>) -> &'py Bound<'py, PyString> {
+    pyo3::intern!(py, "interval")
+}
+
+/// What [`Call`] and [`CallResult`] share: a frame and where its parts stand.
+struct Message {
+    frame: Py<PyBytes>,
+    unique_id: Span,
+    payload: Span,
+    shape: Option<&'static Shape>,
+    mode: Mode,
+}
+
+fn text_of<'py>(py: Python<'py>, frame: &Py<PyBytes>, span: Span) -> Bound<'py, PyString> {
+    let raw = span.of(frame.as_bytes(py));
+    if !raw.contains('\\') {
+        return PyString::new(py, raw);
+    }
+    let quoted = format!("\"{raw}\"");
+    let text = Scanner::new(&quoted).string().map(|text| text.unescaped().into_owned()).unwrap_or_default();
+    PyString::new(py, &text)
+}
+
+impl Message {
+    fn unique_id<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        text_of(py, &self.frame, self.unique_id)
+    }
+
+    fn objects<'py>(&self, py: Python<'py>, only: Option<&'static str>) -> PyResult<Bound<'py, PyAny>> {
+        let raw = self.payload.of(self.frame.as_bytes(py));
+        let Some(shape) = self.shape else {
+            return orjson(py, &LOADS, "loads")?.call1((raw,));
+        };
+        let raw = if raw.starts_with('{') { raw } else { "{}" };
+        let mut objects = Objects { py, interned: interned(py), only, error: None };
+        let built = guarded(|| validate::payload(&mut Scanner::new(raw), shape, self.mode, &mut objects))?;
+        if let Some(error) = objects.error {
+            return Err(error);
+        }
+        built.map_err(|_| PyRuntimeError::new_err("the payload was validated and cannot be read"))
+    }
+
+    fn get<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+        let field = self.shape.and_then(|shape| shape.fields.iter().find(|field| field.name == name));
+        let Some(field) = field else { return Ok(py.None().into_bound(py)) };
+        let object = self.objects(py, Some(field.name))?.cast_into::<PyDict>()?;
+        Ok(object.get_item(name)?.unwrap_or_else(|| py.None().into_bound(py)))
+    }
+}
+
+#[pyclass(frozen, freelist = 64, module = "ocpphub._native")]
+struct Call {
+    message: Message,
+    action: &'static Action,
+}
+
+#[pymethods]
+impl Call {
+    #[getter]
+    fn unique_id<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        self.message.unique_id(py)
+    }
+    #[getter]
+    fn action<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        action_name(py, self.action)
+    }
+    fn payload<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.message.objects(py, None)
+    }
+    fn get<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+        self.message.get(py, name)
+    }
+    fn __repr__(&self, py: Python<'_>) -> String {
+        format!("<Call {} {}>", self.action.name, self.message.unique_id(py))
+    }
+}
+
+fn action_name<'py>(py: Python<'py>, action: &'static Action) -> Bound<'py, PyString> {
+    match interned(py).actions.get(action.id) {
+        Some(name) => name.bind(py).clone(),
+        None => PyString::new(py, action.name),
+    }
+}
+
+#[pyclass(frozen, freelist = 64, module = "ocpphub._native")]
+struct CallResult {
+    message: Message,
+    action: Option<&'static Action>,
+}
+
+#[pymethods]
+impl CallResult {
+    #[getter]
+    fn unique_id<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        self.message.unique_id(py)
+    }
+    #[getter]
+    fn action<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyString>> {
+        self.action.map(|action| action_name(py, action))
+    }
+    fn payload<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.message.objects(py, None)
+    }
+    fn get<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+        self.message.get(py, name)
+    }
+    fn __repr__(&self, py: Python<'_>) -> String {
+        format!("<CallResult {} {}>", self.action.map_or("unknown", |action| action.name), self.message.unique_id(py))
+    }
+}
+
+#[pyclass(frozen, module = "ocpphub._native")]
+struct CallError {
+    frame: Py<PyBytes>,
+    unique_id: Span,
+    action: Option<&'static Action>,
+    #[pyo3(get)]
+    code: &'static str,
+    #[pyo3(get)]
+    description: String,
+    details: Option<Span>,
+}
+
+#[pymethods]
+impl CallError {
+    #[getter]
+    fn unique_id<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        text_of(py, &self.frame, self.unique_id)
+    }
+    #[getter]
+    fn action<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyString>> {
+        self.action.map(|action| action_name(py, action))
+    }
+    #[getter]
+    fn details<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self.details {
+            Some(span) => orjson(py, &LOADS, "loads")?.call1((span.of(self.frame.as_bytes(py)),)),
+            None => Ok(PyDict::new(py).into_any()),
+        }
+    }
+    fn __repr__(&self, py: Python<'_>) -> String {
+        format!("<CallError {} {}>", self.code, self.unique_id(py))
+    }
+}
+
+#[pyclass(frozen, module = "ocpphub._native")]
+struct Violation {
+    violation: Box<violation::Violation>,
+}
+
+#[pymethods]
+impl Violation {
+    #[getter]
+    fn verdict(&self) -> &'static str {
+        match self.violation.verdict() {
+            violation::Verdict::CallError => "callerror",
+            violation::Verdict::Ignore => "ignore",
+            violation::Verdict::Close => "close",
+        }
+    }
+    #[getter]
+    fn stage(&self) -> &'static str {
+        match self.violation.stage {
+            violation::Stage::Utf8 => "utf8",
+            violation::Stage::Syntax => "syntax",
+            violation::Stage::Envelope => "envelope",
+            violation::Stage::Action => "action",
+            violation::Stage::Payload => "payload",
+        }
+    }
+    #[getter]
+    fn message_type(&self) -> Option<u8> {
+        self.violation.message_type
+    }
+    #[getter]
+    fn unique_id(&self) -> Option<&str> {
+        self.violation.unique_id.as_deref()
+    }
+    #[getter]
+    fn action(&self) -> Option<&'static str> {
+        self.violation.action
+    }
+    #[getter]
+    fn code(&self) -> &'static str {
+        self.violation.reason.code().name()
+    }
+    #[getter]
+    fn pointer(&self) -> String {
+        self.violation.pointer()
+    }
+    #[getter]
+    fn description(&self) -> String {
+        self.violation.description()
+    }
+    fn __repr__(&self) -> String {
+        format!("<Violation {} {}: {}>", self.verdict(), self.code(), self.violation.description())
+    }
+}
+
+/// Decode a frame that `from` sent.
+fn decode_from<'py>(
+    bytes: &Bound<'py, PyBytes>,
+    pending: Option<&Bound<'py, PyMapping>>,
+    strict: bool,
+    from: Sender,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = bytes.py();
+    let find = |id: &str| {
+        let name = pending?.get_item(id).ok()?;
+        Action::named(name.cast::<PyString>().ok()?.to_str().ok()?)
+    };
+    let decoded = guarded(|| frame::decode(bytes.as_bytes(), Options { strict, from }, find))?;
+    let frame = || bytes.clone().unbind();
+    match decoded {
+        Ok(Frame::Call { unique_id, action, payload }) => {
+            let mode = Mode { strict, confirmation: false };
+            let message = Message { frame: frame(), unique_id, payload, shape: Some(action.request), mode };
+            Ok(Bound::new(py, Call { message, action })?.into_any())
+        }
+        Ok(Frame::CallResult { unique_id, action, payload }) => {
+            let mode = Mode { strict, confirmation: true };
+            let shape = action.map(|action| action.confirmation);
+            let message = Message { frame: frame(), unique_id, payload, shape, mode };
+            Ok(Bound::new(py, CallResult { message, action })?.into_any())
+        }
+        Ok(Frame::CallError { unique_id, action, code, description, details }) => {
+            let code = code.name();
+            Ok(Bound::new(py, CallError { frame: frame(), unique_id, action, code, description, details })?.into_any())
+        }
+        Err(violation) => Ok(Bound::new(py, Violation { violation })?.into_any()),
+    }
+}
+
+#[pyfunction]
+#[pyo3(signature = (frame, pending=None, *, strict=false))]
+fn decode<'py>(
+    frame: &Bound<'py, PyBytes>,
+    pending: Option<&Bound<'py, PyMapping>>,
+    strict: bool,
+) -> PyResult<Bound<'py, PyAny>> {
+    decode_from(frame, pending, strict, Sender::Csms)
+}
+
+#[pyfunction]
+#[pyo3(signature = (frame, pending=None, *, strict=false))]
+fn decode_request<'py>(
+    frame: &Bound<'py, PyBytes>,
+    pending: Option<&Bound<'py, PyMapping>>,
+    strict: bool,
+) -> PyResult<Bound<'py, PyAny>> {
+    decode_from(frame, pending, strict, Sender::ChargePoint)
+}
+
+/// `head` + the payload as JSON + `]`, validated.
+fn encoded<'py>(payload: &Bound<'py, PyAny>, head: &[u8], shape: &'static Shape) -> PyResult<Bound<'py, PyBytes>> {
+    let py = payload.py();
+    let json = orjson(py, &DUMPS, "dumps")?.call1((payload,))?.cast_into::<PyBytes>()?;
+    let json = json.as_bytes();
+    guarded(|| frame::check_payload(json, shape))?.map_err(PyValueError::new_err)?;
+    let size = head.len().saturating_add(json.len()).saturating_add(1);
+    PyBytes::new_with(py, size, |out| {
+        let (front, rest) = out.split_at_mut(head.len());
+        front.copy_from_slice(head);
+        if let Some((last, middle)) = rest.split_last_mut() {
+            middle.copy_from_slice(json);
+            *last = b']';
+        }
+        Ok(())
+    })
+}
+
+/// The action of this name, when `by` may send its request.
+fn sendable(action: &str, by: Sender) -> PyResult<&'static Action> {
+    Action::named(action)
+        .filter(|action| action.is_sent_by(by))
+        .ok_or_else(|| PyValueError::new_err("action: not one that this side may use"))
+}
+
+#[pyfunction]
+fn encode_call<'py>(unique_id: &str, action: &str, payload: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    let action = sendable(action, Sender::ChargePoint)?;
+    encoded(payload, &frame::call_head(unique_id, action.name), action.request)
+}
+
+#[pyfunction]
+fn encode_result<'py>(unique_id: &str, action: &str, payload: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    let action = sendable(action, Sender::Csms)?;
+    encoded(payload, &frame::result_head(unique_id), action.confirmation)
+}
+
+#[pyfunction]
+#[pyo3(signature = (unique_id, code, description="", details=None))]
+fn encode_error<'py>(
+    py: Python<'py>,
+    unique_id: &str,
+    code: &str,
+    description: &str,
+    details: Option<&Bound<'py, PyMapping>>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let known = violation::Code::ALL.into_iter().find(|known| known.name() == code);
+    let code = known.ok_or_else(|| PyValueError::new_err("code: not an error code of OCPP-J 1.6"))?;
+    let details = match details {
+        Some(details) => orjson(py, &DUMPS, "dumps")?.call1((details,))?.cast_into::<PyBytes>()?,
+        None => PyBytes::new(py, b"{}"),
+    };
+    let details = std::str::from_utf8(details.as_bytes()).unwrap_or("{}");
+    Ok(PyBytes::new(py, &frame::encode_error(unique_id, code, description, details)))
+}
+
+#[pyfunction]
+fn check_json(line: &Bound<'_, PyBytes>) -> PyResult<Option<String>> {
+    let checked = guarded(|| json::check(line.as_bytes()))?;
+    Ok(checked.err().map(|(wrong, byte)| format!("{wrong} (at byte {byte})")))
+}
+
+#[pyclass(frozen, module = "ocpphub._native")]
+struct MeterLayout {
+    layout: meter::MeterLayout,
+}
+
+#[pymethods]
+impl MeterLayout {
+    #[new]
+    fn new(samples: Vec<Bound<'_, PyDict>>) -> PyResult<Self> {
+        let mut prepared = Vec::with_capacity(samples.len());
+        for sample in samples {
+            prepared.push(
+                sample.iter().map(|(name, value)| Ok((name.extract()?, value.extract()?))).collect::<PyResult<_>>()?,
+            );
+        }
+        Ok(Self { layout: meter::MeterLayout::new(&prepared).map_err(PyValueError::new_err)? })
+    }
+
+    fn encode<'py>(
+        &self,
+        py: Python<'py>,
+        unique_id: &str,
+        connector_id: i64,
+        transaction_id: Option<i64>,
+        readings: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let mut numbers = Vec::with_capacity(self.layout.samples());
+        let mut marks = Vec::with_capacity(1);
+        for reading in readings.try_iter()? {
+            let reading = reading?.cast_into::<PyTuple>()?;
+            let start = numbers.len();
+            for value in reading.get_item(1)?.try_iter()? {
+                let value = value?;
+                numbers.push(if value.is_none() { f64::NAN } else { value.extract()? });
+            }
+            marks.push((reading.get_item(0)?.extract::<i64>()?, start..numbers.len()));
+        }
+        let readings: Vec<_> = marks
+            .into_iter()
+            .map(|(utc_ms, range)| meter::Reading { utc_ms, values: numbers.get(range).unwrap_or_default() })
+            .collect();
+        let frame = guarded(|| self.layout.encode(unique_id, connector_id, transaction_id, &readings))?;
+        Ok(PyBytes::new(py, &frame.map_err(PyValueError::new_err)?))
+    }
+}
+
+/// A kind as data for [`actions`].
+fn kind_data<'py>(py: Python<'py>, kind: &Kind) -> PyResult<Bound<'py, PyDict>> {
+    let data = PyDict::new(py);
+    match kind {
+        Kind::Text { min, max } => {
+            data.set_item("kind", "text")?;
+            data.set_item("min_length", min)?;
+            data.set_item("max_length", (*max != u32::MAX).then_some(*max))?;
+        }
+        Kind::AnyText => data.set_item("kind", "any_text")?,
+        Kind::Uri => data.set_item("kind", "uri")?,
+        Kind::Timestamp => data.set_item("kind", "timestamp")?,
+        Kind::LooseTimestamp => data.set_item("kind", "loose_timestamp")?,
+        Kind::Integer { min, max, strict, .. } => {
+            data.set_item("kind", "integer")?;
+            data.set_item("min", min)?;
+            data.set_item("max", max)?;
+            data.set_item("strict_min", strict.0)?;
+            data.set_item("strict_max", strict.1)?;
+        }
+        Kind::Decimal => data.set_item("kind", "decimal")?,
+        Kind::Boolean => data.set_item("kind", "boolean")?,
+        Kind::Choice(enumeration, _) | Kind::OpenChoice(enumeration) => {
+            data.set_item("kind", if matches!(kind, Kind::Choice(..)) { "choice" } else { "open_choice" })?;
+            data.set_item("enumeration", enumeration.name)?;
+        }
+        Kind::Object(shape) => {
+            data.set_item("kind", "object")?;
+            data.set_item("class", shape.name)?;
+            data.set_item("fields", fields_data(py, shape)?)?;
+        }
+        Kind::List { item, min, max } => {
+            data.set_item("kind", "list")?;
+            data.set_item("min_items", min)?;
+            data.set_item("max_items", (*max != u32::MAX).then_some(*max))?;
+            data.set_item("item", kind_data(py, item)?)?;
+        }
+    }
+    Ok(data)
+}
+
+fn fields_data<'py>(py: Python<'py>, shape: &Shape) -> PyResult<Bound<'py, PyList>> {
+    let fields = PyList::empty(py);
+    for field in shape.fields.iter().filter(|field| field.alias_of.is_none()) {
+        let data = kind_data(py, &field.kind)?;
+        data.set_item("name", field.name)?;
+        data.set_item("required", field.required)?;
+        fields.append(data)?;
+    }
+    Ok(fields)
+}
+
+#[pyfunction]
+fn actions(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let table = PyDict::new(py);
+    for action in ACTIONS {
+        let data = PyDict::new(py);
+        data.set_item("profile", action.profile)?;
+        data.set_item(
+            "sender",
+            match action.sender {
+                Sender::ChargePoint => "charge_point",
+                Sender::Csms => "csms",
+                Sender::Both => "both",
+            },
+        )?;
+        data.set_item("request", fields_data(py, action.request)?)?;
+        data.set_item("confirmation", fields_data(py, action.confirmation)?)?;
+        table.set_item(action.name, data)?;
+    }
+    Ok(table)
+}
+
+#[pyfunction]
+fn enums(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let table = PyDict::new(py);
+    for enumeration in ENUMERATIONS {
+        table.set_item(enumeration.name, enumeration.values.to_vec())?;
+    }
+    Ok(table)
+}
+
+#[pymodule]
+mod _native {
+    #[pymodule_export]
+    use super::{
+        Call, CallError, CallResult, MeterLayout, Violation, actions, check_json, decode, decode_request, encode_call,
+        encode_error, encode_result, enums,
+    };
+    #[pymodule_export]
+    const BUILD: &str = env!("OCPPHUB_BUILD");
+    #[pymodule_export]
+    const SOURCE_HASH: &str = env!("OCPPHUB_SOURCE_HASH");
+}

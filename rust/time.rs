@@ -1,0 +1,178 @@
+//! Date-times of RFC 3339 to and from UTC milliseconds, over `jiff` (OCPP 1.6 section 3.14).
+#![forbid(unsafe_code)]
+
+use jiff::{SignedDuration, civil};
+
+/// 1970-01-01T00:00:00. Civil times reach to the end of 9999, which `jiff::Timestamp` does not, and `validTo` does.
+const EPOCH: civil::DateTime = civil::DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+
+/// Read a date-time; `None` when it is none.
+///
+/// Strict means RFC 3339 with its offset. Otherwise what is seen in the field is read too: no offset means UTC, the
+/// minutes of an offset or their colon may be missing, a blank may stand for `T`. A leap second counts as its last
+/// millisecond; fractions are cut to milliseconds.
+#[must_use]
+pub fn parse(text: &str, strict: bool) -> Option<i64> {
+    let (date_time, rest) = text.as_bytes().split_at_checked(19)?;
+    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, separator, h1, h2, b':', n1, n2, b':', s1, s2] = *date_time else {
+        return None;
+    };
+    if !(matches!(separator, b'T' | b't') || (separator == b' ' && !strict)) {
+        return None;
+    }
+    let year = two(y1, y2)?.checked_mul(100)?.checked_add(two(y3, y4)?)?;
+    let (month, day, hour) = (two(m1, m2)?, two(d1, d2)?, two(h1, h2)?);
+    let (minute, second) = (two(n1, n2)?, two(s1, s2)?);
+    let leap = second == 60;
+    let (millisecond, rest) = fraction(rest)?;
+    let offset_s = offset(rest, strict)?;
+    let small = |value: i16| i8::try_from(value).ok();
+    let nanosecond = i32::from(if leap { 999 } else { millisecond }).checked_mul(1_000_000)?;
+    let second = if leap { 59 } else { small(second)? };
+    let local =
+        civil::DateTime::new(year, small(month)?, small(day)?, small(hour)?, small(minute)?, second, nanosecond);
+    let since_epoch = local.ok()?.duration_since(EPOCH);
+    let local_ms = i64::try_from(since_epoch.as_millis()).ok()?;
+    local_ms.checked_sub(offset_s.checked_mul(1000)?)
+}
+
+/// Two ASCII digits.
+#[inline(always)]
+fn two(tens: u8, units: u8) -> Option<i16> {
+    let (tens, units) = (tens.wrapping_sub(b'0'), units.wrapping_sub(b'0'));
+    if tens > 9 || units > 9 {
+        return None;
+    }
+    Some(i16::from(tens).wrapping_mul(10).wrapping_add(i16::from(units)))
+}
+
+/// A fraction of a second, when there is one: milliseconds, and what follows.
+#[inline(always)]
+fn fraction(rest: &[u8]) -> Option<(i16, &[u8])> {
+    let Some((b'.', digits)) = rest.split_first() else { return Some((0, rest)) };
+    let count = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (digits, rest) = digits.split_at_checked(count)?;
+    let first = digits.first()?;
+    let digit = |byte: &u8| i16::from(byte.wrapping_sub(b'0'));
+    let hundreds = digit(first).wrapping_mul(100);
+    let tens = digits.get(1).map_or(0, digit).wrapping_mul(10);
+    Some((hundreds.wrapping_add(tens).wrapping_add(digits.get(2).map_or(0, digit)), rest))
+}
+
+/// An offset in seconds east of UTC.
+#[inline(always)]
+fn offset(rest: &[u8], strict: bool) -> Option<i64> {
+    let (sign, hours, minutes) = match *rest {
+        [b'Z' | b'z'] => return Some(0),
+        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => (sign, two(h1, h2)?, two(m1, m2)?),
+        [sign @ (b'+' | b'-'), h1, h2, m1, m2] if !strict => (sign, two(h1, h2)?, two(m1, m2)?),
+        [sign @ (b'+' | b'-'), h1, h2] if !strict => (sign, two(h1, h2)?, 0),
+        [] if !strict => return Some(0),
+        _ => return None,
+    };
+    if hours > 23 || minutes > 59 {
+        return None;
+    }
+    let seconds = i64::from(hours).wrapping_mul(3600).wrapping_add(i64::from(minutes).wrapping_mul(60));
+    Some(if sign == b'-' { seconds.wrapping_neg() } else { seconds })
+}
+
+/// `YYYY-MM-DDThh:mm:ss.mmmZ`; `None` outside the years 0 to 9999.
+#[must_use]
+pub fn format(utc_ms: i64) -> Option<String> {
+    let mut out = Vec::with_capacity(24);
+    if write(&mut out, utc_ms) { String::from_utf8(out).ok() } else { None }
+}
+
+/// Append [`format`]'s text; false, and nothing appended, outside the years 0 to 9999.
+pub fn write(out: &mut Vec<u8>, utc_ms: i64) -> bool {
+    let Ok(at) = EPOCH.checked_add(SignedDuration::from_millis(utc_ms)) else { return false };
+    if at.year() < 0 {
+        return false;
+    }
+    let digit = |value: i16, divisor: i16| {
+        b'0'.wrapping_add(u8::try_from(value.wrapping_div(divisor).wrapping_rem(10)).unwrap_or(0))
+    };
+    let two = |value: i8| [digit(i16::from(value), 10), digit(i16::from(value), 1)];
+    let (year, ms) = (at.year(), at.millisecond());
+    let ([m1, m2], [d1, d2], [h1, h2]) = (two(at.month()), two(at.day()), two(at.hour()));
+    let ([n1, n2], [s1, s2]) = (two(at.minute()), two(at.second()));
+    let (y1, y2, y3, y4) = (digit(year, 1000), digit(year, 100), digit(year, 10), digit(year, 1));
+    out.extend_from_slice(&[
+        y1,
+        y2,
+        y3,
+        y4,
+        b'-',
+        m1,
+        m2,
+        b'-',
+        d1,
+        d2,
+        b'T',
+        h1,
+        h2,
+        b':',
+        n1,
+        n2,
+        b':',
+        s1,
+        s2,
+        b'.',
+        digit(ms, 100),
+        digit(ms, 10),
+        digit(ms, 1),
+        b'Z',
+    ]);
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parse_reads_what_the_standard_and_the_field_write() {
+        // req: CORE-GEN-05 X-36
+        let right = Some(1_704_067_200_123);
+        for text in ["2024-01-01T00:00:00.123Z", "2024-01-01T01:00:00.1239999+01:00", "2023-12-31t23:30:00.123-00:30"] {
+            assert_eq!(parse(text, true), right, "{text}");
+            assert_eq!(parse(text, false), right, "{text}");
+        }
+        for text in ["2024-01-01 00:00:00.123", "2024-01-01T01:00:00.123+01", "2024-01-01T01:00:00.123+0100"] {
+            assert_eq!(parse(text, true), None, "{text}");
+            assert_eq!(parse(text, false), right, "{text}");
+        }
+        assert_eq!(parse("2016-12-31T23:59:60Z", true), Some(1_483_228_799_999));
+    }
+
+    #[test]
+    fn parse_refuses_what_is_no_date() {
+        for text in [
+            "",
+            "yesterday",
+            "2099-13-01T00:00:00Z",
+            "2023-02-29T00:00:00Z",
+            "2099-01-01T24:00:00Z",
+            "2099-01-01T00:00:00+25:00",
+            "10000-01-01T00:00:00Z",
+            "2099-01-01T00:00:00.Z",
+            "2099-01-01T00:00:00Zx",
+            "２０９９-01-01T00:00:00Z",
+            "2099-01-01T00:00:61Z",
+            "2099-01-01",
+        ] {
+            assert_eq!(parse(text, false), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn format_is_read_back() {
+        // req: CORE-GEN-06
+        for utc_ms in [0, 1_704_067_200_123, 253_402_300_799_999, 951_782_400_000] {
+            let text = format(utc_ms).unwrap_or_default();
+            assert_eq!(parse(&text, true), Some(utc_ms), "{text}");
+        }
+        assert_eq!(format(i64::MAX), None);
+    }
+}
