@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from orjson import dumps, loads
 
@@ -24,6 +24,7 @@ from ocpphub.core.vocabulary import RegistrationStatus
 
 if TYPE_CHECKING:
     from ocpphub.config import ChargePointSettings
+    from ocpphub.core.messages import BootNotificationConfirmation
 
 log = logging.getLogger("ocpphub.core")
 
@@ -206,17 +207,18 @@ class Boot:
         elif outcome.confirmation is None:
             self._retry_boot(now)
         else:
-            self._receive_registration(outcome.confirmation.payload(), now)
+            answer = cast("BootNotificationConfirmation", outcome.confirmation.payload())
+            self._receive_registration(answer, now)
 
     def _retry_boot(self, now: Instant) -> None:
         wait_s = min(RETRY_FIRST_S * 2.0 ** min(self._failures, 10), RETRY_LIMIT_S)
         self._failures += 1
         self._timers.set("boot", now.monotonic_s + wait_s)
 
-    def _receive_registration(self, answer: dict[str, Any], now: Instant) -> None:
+    def _receive_registration(self, answer: BootNotificationConfirmation, now: Instant) -> None:
         self._failures = 0
         self.registration = RegistrationStatus(answer["status"])
-        interval_s = int(answer.get("interval") or 0)
+        interval_s = answer["interval"]
         log.info("BootNotification: %s, interval %d s", self.registration.value, interval_s)
         self._learn(answer["currentTime"], now)
         if self.registration is RegistrationStatus.ACCEPTED:

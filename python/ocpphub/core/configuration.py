@@ -17,6 +17,7 @@ from orjson import dumps, loads
 from ocpphub.core.effects import Discard, Effect, Publish, Store
 from ocpphub.core.instant import Instant
 from ocpphub.core.keys import MAX_NAME, MAX_VALUE, Key, custom_key, standard_keys
+from ocpphub.core.messages import GetConfigurationConfirmation, KeyValue
 from ocpphub.core.rows import Rows
 from ocpphub.core.vocabulary import ConfigurationStatus
 from ocpphub.errors import LocalError
@@ -41,7 +42,7 @@ class Slot:
     value: str | None = None
     number: int = 0
     rpc: dict[str, Any] = field(default_factory=dict)
-    ocpp: dict[str, Any] = field(default_factory=dict)
+    ocpp: KeyValue = field(default_factory=lambda: KeyValue(key="", readonly=True))
 
     def set(self, value: str | None) -> None:
         """Take a normalised value and prepare both answers; a secret has no value in either (JE 3.10)."""
@@ -49,7 +50,9 @@ class Slot:
         self.number = int(value) if value and self.key.kind == "integer" else 0
         shown = {} if value is None or self.key.is_secret else {"value": value}
         self.rpc = {"key": self.key.name, "read_only": self.key.read_only, **shown}
-        self.ocpp = {"key": self.key.name, "readonly": self.key.read_only, **shown}
+        self.ocpp = {"key": self.key.name, "readonly": self.key.read_only}
+        if value is not None and not self.key.is_secret:
+            self.ocpp["value"] = value
 
 
 class Configuration:
@@ -123,10 +126,10 @@ class Configuration:
         known, unknown = self._find(keys)
         return {"configuration_keys": [slot.rpc for slot in known], "unknown_keys": unknown}
 
-    def get_ocpp(self, keys: Sequence[str]) -> dict[str, Any]:
+    def get_ocpp(self, keys: Sequence[str]) -> GetConfigurationConfirmation:
         """GetConfiguration.conf; empty lists are left out (J-208)."""
         known, unknown = self._find(keys)
-        answer: dict[str, Any] = {}
+        answer: GetConfigurationConfirmation = {}
         if known:
             answer["configurationKey"] = [slot.ocpp for slot in known]
         if unknown:

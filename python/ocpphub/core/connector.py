@@ -15,6 +15,7 @@ from orjson import dumps
 
 from ocpphub.core.effects import Discard, Effect, Publish, Store
 from ocpphub.core.instant import Instant
+from ocpphub.core.messages import StatusNotificationRequest
 from ocpphub.core.outbox import Gate, Outcome, OwnCall
 from ocpphub.core.rows import Rows
 from ocpphub.core.vocabulary import AvailabilityStatus, AvailabilityType, ChargePointErrorCode, ChargePointStatus
@@ -139,7 +140,7 @@ class StatusQueue:
             return None
         connector_id, condition = notification.connector_id, notification.condition
         previous, self._last_sent[connector_id] = self._last_sent[connector_id], condition
-        payload = {
+        payload: StatusNotificationRequest = {
             "connectorId": connector_id,
             "errorCode": condition.error_code,
             "status": condition.status,
