@@ -1,0 +1,441 @@
+"""The Python API: a hub of charge points, their commands and variables as the interface publishes them.
+
+Owns the wiring of store, driver, links and cores for one process, and the shape in which programs see a charge point.
+Must hold no rule of OCPP: a command goes to the core, a variable is what the core has published.
+
+Implements: surface.md "Python"; design rpc.md "Interface commands" and "Interface variables".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+import weakref
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any, Final, Generic, NotRequired, Protocol, Self, TypedDict, TypeVar, cast
+
+import orjson
+
+from ocpphub.core.effects import Ask, Publish
+from ocpphub.core.instant import Instant
+from ocpphub.driver import Answer, Driver, Link
+from ocpphub.errors import LocalError, UnavailableError
+from ocpphub.publications import TOPICS, ConnectorFilter, Event, Publications
+
+if TYPE_CHECKING:
+    from ocpphub.config import ChargePointSettings, Settings
+    from ocpphub.core.charge_point import ChargePoint as Core
+    from ocpphub.store import Store
+
+log = logging.getLogger("ocpphub.daemon")
+
+MAX_WAITING_EVENTS: Final = 1000
+"""Events of one ``async for`` that may wait for a slow reader; state topics keep the latest value only."""
+
+T = TypeVar("T")
+
+
+class KeyValue(TypedDict):
+    """One configuration key; a secret or unset one has no ``value``."""
+
+    key: str
+    read_only: bool
+    value: NotRequired[str]
+
+
+class ConfigurationKeys(TypedDict):
+    """The result of ``get_configuration_key``."""
+
+    configuration_keys: list[KeyValue]
+    unknown_keys: list[str]
+
+
+class DataTransferResult(TypedDict):
+    """The result of ``data_transfer``; ``status`` ``Offline`` when the CSMS could not be asked."""
+
+    status: str
+    data: NotRequired[str]
+
+
+class SecurityEvent(TypedDict):
+    """A value of the variable ``security_event``."""
+
+    type: str
+    info: NotRequired[str]
+
+
+class HubLink(Link, Protocol):
+    """What the hub needs of a link: the driver's port, and an end that can be waited for."""
+
+    async def close(self) -> None:
+        """Close for good; nothing of the link is left when it returns."""
+        ...
+
+
+def system_instant() -> Instant:
+    """Now, as the shell reads it: the only place of the API that looks at a clock."""
+    return Instant(time.monotonic(), time.time_ns() // 1_000_000)
+
+
+class Variable(Generic[T]):
+    """A published variable: its last value, and every later one for those who ask.
+
+    ``async for value in variable`` yields the values published from then on, until the hub stops; a slow reader of a
+    state sees the latest value only, of events it may leave :data:`MAX_WAITING_EVENTS` waiting.
+    """
+
+    def __init__(self, name: str, publications: Publications) -> None:
+        self.name = name
+        self._publications = publications
+        self._parsed: tuple[Event, T] | None = None
+        self._readers: weakref.WeakSet[_Values[T]] = weakref.WeakSet()
+
+    @property
+    def value(self) -> T | None:
+        """The last published value, ``None`` before the first."""
+        event = self._publications.latest(self.name)
+        return None if event is None else self._value(event)
+
+    @property
+    def timestamp(self) -> str | None:
+        """When it was published (RFC 3339, UTC), ``None`` before the first."""
+        event = self._publications.latest(self.name)
+        return None if event is None else event.timestamp
+
+    def subscribe(self, callback: Callable[[T], None]) -> Callable[[], None]:
+        """Call ``callback`` on the loop's thread with every value published from now on, until ``unsubscribe()``."""
+        return self._publications.listen(self.name, lambda event: callback(self._value(event)))
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        reader = _Values(self.name, self._publications, self._value)
+        self._readers.add(reader)
+        return reader
+
+    def end(self) -> None:
+        """End every ``async for``; the hub has stopped."""
+        for reader in tuple(self._readers):
+            reader.end()
+
+    def _value(self, event: Event) -> T:
+        if self._parsed is None or self._parsed[0] is not event:
+            self._parsed = (event, event.parsed())
+        return self._parsed[1]
+
+
+class _Values(AsyncIterator[T]):
+    """One ``async for`` over a variable."""
+
+    def __init__(self, name: str, publications: Publications, value: Callable[[Event], T]) -> None:
+        limit = 1 if TOPICS[name].state else MAX_WAITING_EVENTS
+        waiting: deque[Event] = deque(maxlen=limit)
+        self._waiting = waiting
+        self._news = news = asyncio.Event()
+        self._value = value
+        self._ended = False
+
+        # The listener must not hold the iterator: a loop that was left by `break` ends with its iterator.
+        def receive(event: Event) -> None:
+            if len(waiting) == limit > 1:
+                log.warning("a reader of %s is too slow: an event is lost", name)
+            waiting.append(event)
+            news.set()
+
+        weakref.finalize(self, publications.listen(name, receive))
+
+    def end(self) -> None:
+        self._ended = True
+        self._news.set()
+
+    async def __anext__(self) -> T:
+        while not self._waiting:
+            if self._ended:
+                raise StopAsyncIteration
+            self._news.clear()
+            await self._news.wait()
+        return self._value(self._waiting.popleft())
+
+
+class ChargePoint:
+    """One charge point: the seven commands and the four variables of the interface.
+
+    Commands raise :class:`LocalError` for bad arguments or an impossible request, :class:`PeerError` when the CSMS
+    answers with an error. An OCPP status such as ``Rejected`` is a result. Use it on the hub's loop.
+    """
+
+    def __init__(self, settings: ChargePointSettings, clock: Callable[[], Instant]) -> None:
+        self.identity = settings.identity
+        self.settings = settings
+        self.connector_count = settings.connectors
+        self.now = clock
+        self.publications = Publications(settings.identity, clock)
+        self.is_connected: Variable[bool] = Variable("is_connected", self.publications)
+        self.charging_schedules: Variable[dict[str, Any]] = Variable("charging_schedules", self.publications)
+        self.configuration_key: Variable[KeyValue] = Variable("configuration_key", self.publications)
+        self.security_events: Variable[SecurityEvent] = Variable("security_event", self.publications)
+        self._driver: Driver | None = None
+        self._is_tracing = False
+        self.publications.on_interest = self._trace
+        # False before the first connection (rpc.md), hence published before anybody can ask.
+        self.publications.publish("is_connected", b"false")
+
+    async def stop(self) -> bool:
+        """End all transactions, close the link and stop OCPP until :meth:`restart`; False when stopped already."""
+        return bool(await self._run("stop"))
+
+    async def restart(self) -> bool:
+        """Open the link again after :meth:`stop`; False when it was not stopped."""
+        return bool(await self._run("restart"))
+
+    async def data_transfer(
+        self, vendor_id: str, message_id: str | None = None, data: str | None = None
+    ) -> DataTransferResult:
+        """Send vendor-specific data to the CSMS; status ``Offline`` when it could not be asked (OCPP 1.6 4.3)."""
+        result: DataTransferResult = await self._run("data_transfer", vendor_id, message_id, data)
+        return result
+
+    async def get_configuration_key(self, keys: Iterable[str] = ()) -> ConfigurationKeys:
+        """Values of configuration keys; of all when ``keys`` is empty (OCPP 1.6 5.8)."""
+        return cast(ConfigurationKeys, self.core.get_configuration_key(_names(keys)))
+
+    async def set_custom_configuration_key(self, key: str, value: str) -> str:
+        """Set a declared custom key: ``Accepted``, ``Rejected``, ``RebootRequired`` or ``NotSupported``."""
+        return str(await self._run("set_custom_configuration_key", key, value))
+
+    async def monitor_configuration_keys(self, keys: Iterable[str]) -> None:
+        """Publish ``configuration_key`` whenever the CSMS changes one of these keys; monitors add up."""
+        await self._run("monitor_configuration_keys", _names(keys))
+
+    async def security_event(self, type: str, info: str) -> None:
+        """Report a security event to the CSMS; returns when it is on disk, delivery is guaranteed from then on."""
+        await self._run("security_event", type, info)
+
+    @property
+    def core(self) -> Core:
+        """The state machine, for reads only. Raises :class:`LocalError` ``invalid_state`` while the hub is down."""
+        return self._running().core(self.identity)
+
+    def command(self, name: str, args: tuple[Any, ...], reply: Answer) -> None:
+        """Run a command of the core; ``reply(result, error)`` is called once, after its commit.
+
+        Raises at once, without calling ``reply``, what the core refuses.
+        """
+        self._running().command(self.identity, name, args, reply)
+
+    def connector_texts(self, connectors: Iterable[int], size: int) -> Iterator[bytes]:
+        """The states of connectors as JSON, ``size`` of them at a time, with commas between but no brackets."""
+        part: list[Any] = []
+        for connector_id in connectors:
+            part.append(self.core.connector_state(connector_id))
+            if len(part) == size:
+                yield orjson.dumps(part)[1:-1]
+                part = []
+        if part:
+            yield orjson.dumps(part)[1:-1]
+
+    def snapshot(self, topic: str, connectors: ConnectorFilter | None) -> Any:
+        """The state of a topic as of ``publications.seq``, JSON-ready; per connector it is an array.
+
+        A connector that has published nothing since start is in the state that the core was restored with.
+        """
+        if not TOPICS[topic].per_connector:
+            return self.publications.snapshot(topic, connectors)
+        states: list[Any] = []
+        for connector_id in range(1, self.connector_count + 1):
+            if connectors is None or connector_id in connectors:
+                event = self.publications.latest(topic, connector_id)
+                states.append(orjson.Fragment(event.value) if event else self.core.connector_state(connector_id))
+        return states
+
+    def attach(self, driver: Driver | None) -> None:
+        """The hub has started this charge point, or (``None``) stopped it."""
+        self._driver = driver
+        if driver is None:
+            variables: tuple[Variable[Any], ...] = (
+                self.is_connected,
+                self.charging_schedules,
+                self.configuration_key,
+                self.security_events,
+            )
+            for variable in variables:
+                variable.end()
+        elif self._is_tracing:
+            self._trace("ocpp.message", True)
+
+    def _trace(self, topic: str, wanted: bool) -> None:
+        """Frames are published only while somebody listens: that costs a copy of every frame."""
+        if topic != "ocpp.message":
+            return
+        self._is_tracing = wanted
+        if self._driver is not None:
+            self._driver.apply(self.identity, lambda core, now: setattr(core, "traces_frames", wanted))
+
+    def _running(self) -> Driver:
+        if self._driver is None:
+            raise LocalError("invalid_state", "the hub is not running", hint="use it inside `async with hub`")
+        return self._driver
+
+    async def _run(self, name: str, *args: Any) -> Any:
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def reply(result: Any, error: Exception | None) -> None:
+            # A caller that was cancelled has left; its command goes on, only the answer is dropped.
+            if future.done():
+                return
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+
+        self.command(name, args, reply)
+        return await future
+
+
+class Hub:
+    """One process's charge points with their store and links. ``async with hub`` starts and stops it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        store: Store | None = None,
+        link: Callable[[ChargePointSettings, Driver], HubLink] | None = None,
+        clock: Callable[[], Instant] = system_instant,
+        on_fatal: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        """``store`` and ``link`` replace SQLite and the WebSocket (tests); ``on_fatal`` hears of a failed commit."""
+        self.settings = settings
+        self._store = store
+        self._link = link or _websocket_link
+        self._clock = clock
+        self._on_fatal = on_fatal or _log_fatal
+        self._driver: Driver | None = None
+        self._links: list[HubLink] = []
+        self._points = {row.identity: ChargePoint(row, clock) for row in settings.charge_points}
+
+    @classmethod
+    def from_file(cls, path: Path | str) -> Hub:
+        """A hub of a ``hub.toml``. Raises ``ConfigError`` that lists everything wrong with it."""
+        import os
+
+        from ocpphub import config
+
+        return cls(config.load(path, os.environ))
+
+    @property
+    def charge_points(self) -> Mapping[str, ChargePoint]:
+        """Identity -> charge point, in the order of the file."""
+        return MappingProxyType(self._points)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether :meth:`start` has finished and :meth:`stop` has not begun."""
+        return self._driver is not None
+
+    async def start(self) -> None:
+        """Load the store, build cores and links, and let them run. Raises what the store or a core refuses."""
+        from ocpphub.core.charge_point import ChargePoint as Core
+
+        if self._driver is not None:
+            raise LocalError("invalid_state", "the hub is running already")
+        store = self._store or _sqlite(self.settings)
+        driver = Driver(
+            store,
+            self._clock,
+            on_publish=self._publish,
+            on_ask=_refuse_ask,
+            on_fatal=self._on_fatal,
+            loop=asyncio.get_running_loop(),
+        )
+        try:
+            rows = defaultdict(list)
+            for row in store.load():
+                rows[row.charge_point].append(row)
+            now = self._clock()
+            for identity, point in self._points.items():
+                # Fresh per process start, so that no message id is ever used twice (J-231).
+                boot_id = secrets.token_hex(8)
+                core = Core(
+                    point.settings,
+                    rows[identity],
+                    now,
+                    boot_id=boot_id,
+                    hub=self.settings.hub,
+                    authorization_key=_provisioned_key(point.settings),
+                )
+                link = self._link(point.settings, driver)
+                self._links.append(link)
+                driver.add(core, link)
+        except BaseException:
+            store.close()
+            raise
+        self._store, self._driver = store, driver
+        for point in self._points.values():
+            point.attach(driver)
+        driver.start()
+
+    async def stop(self) -> None:
+        """Close the links and the store; no transaction ends, all state is committed (decisions.md 6)."""
+        driver, self._driver = self._driver, None
+        if driver is None or self._store is None:
+            return
+        try:
+            await asyncio.gather(*(link.close() for link in self._links))
+            await driver.drained()
+        finally:
+            for point in self._points.values():
+                point.attach(None)
+            driver.close()
+            self._store.close()
+            self._store = None
+            self._links = []
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    def _publish(self, identity: str, effect: Publish) -> None:
+        self._points[identity].publications.publish(effect.topic, effect.value, effect.connector_id)
+
+
+def _names(keys: Iterable[str]) -> list[str]:
+    if isinstance(keys, str):
+        raise LocalError("invalid_params", "keys is one string", path="/params/keys", hint="a list of strings")
+    return list(keys)
+
+
+def _sqlite(settings: Settings) -> Store:
+    from ocpphub.store.sqlite import SqliteStore
+
+    return SqliteStore(settings.hub.state_directory)
+
+
+def _provisioned_key(settings: ChargePointSettings) -> bytes | None:
+    from ocpphub.endpoint import read_authorization_key
+
+    path = settings.security.authorization_key_file
+    return None if path is None else read_authorization_key(path)
+
+
+def _websocket_link(settings: ChargePointSettings, driver: Driver) -> HubLink:
+    from ocpphub.csms import CsmsLink
+
+    return CsmsLink(settings, driver)
+
+
+def _refuse_ask(identity: str, ask: Ask, answer: Answer) -> None:
+    """No local client can register for questions yet: the failure answer of the standard."""
+    answer(None, UnavailableError("not_attached", f"nobody answers {ask.method}"))
+
+
+def _log_fatal(error: BaseException) -> None:
+    log.critical("the store failed; stop the hub: %s", error)

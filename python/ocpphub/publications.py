@@ -1,0 +1,238 @@
+"""What a charge point has published: its stream and sequence, the latest values, and the events of the last minute.
+
+Owns the topics that exist, the numbering of events, the ring a reconnecting client resumes from, and who listens.
+Must never wait for a listener, parse a value without need, or hold more than its named bounds.
+
+Implements: design rpc.md "Interface variables" (subscribe, snapshot, since, topics).
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final, Protocol
+
+import orjson
+
+from ocpphub.core.instant import Instant
+
+log = logging.getLogger("ocpphub.rpc")
+
+RING_EVENTS: Final = 10_000
+RING_AGE_S: Final = 60.0
+RING_BYTES: Final = 8 * 2**20
+"""Bounds of the ring per charge point; the bytes keep a flood of ``ocpp.message`` from filling the memory."""
+_FEW: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic: state keeps only its latest value (per connector), an event is kept in the ring."""
+
+    name: str
+    state: bool
+    per_connector: bool = False
+    operator_only: bool = False
+
+
+TOPICS: Final[dict[str, Topic]] = {
+    topic.name: topic
+    for topic in (
+        Topic("is_connected", state=True),
+        Topic("charging_schedules", state=True),
+        Topic("configuration_key", state=False),
+        Topic("security_event", state=False),
+        Topic("connector.status", state=True, per_connector=True),
+        Topic("charge_point.status", state=True),
+        Topic("ocpp.message", state=False, operator_only=True),
+    )
+}
+VARIABLES: Final = ("is_connected", "charging_schedules", "configuration_key", "security_event")
+"""The published interface's variables; each is a topic of the same name."""
+
+
+class ConnectorFilter(Protocol):
+    """A set of connector ids that narrows a subscription; equal sets share one filtered text."""
+
+    def __contains__(self, connector_id: int, /) -> bool: ...
+    def __iter__(self) -> Iterator[int]: ...
+    def __len__(self) -> int: ...
+
+
+class Event:
+    """One publication; ``value`` is JSON text, ``text`` the whole event's members, made once for all who read it."""
+
+    __slots__ = ("_filtered", "_head", "_text", "connector_id", "monotonic_s", "seq", "timestamp", "topic", "value")
+
+    def __init__(self, head: bytes, seq: int, topic: Topic, value: bytes, connector_id: int | None, now: Instant):
+        self.seq = seq
+        self.topic = topic
+        self.value = value
+        self.connector_id = connector_id
+        self.monotonic_s = now.monotonic_s
+        self.timestamp = rfc3339(now.utc_ms)
+        self._head = head
+        self._text: bytes | None = None
+        self._filtered: tuple[ConnectorFilter, bytes] | None = None
+
+    def text(self, connectors: ConnectorFilter | None = None) -> bytes:
+        """``"stream":...,"value":...``: the members of the event, its value narrowed to the filter's connectors."""
+        if connectors is not None and self.topic.name == "charging_schedules":
+            return self._members(self.narrowed(connectors))
+        if self._text is None:
+            self._text = self._members(self.value)
+        return self._text
+
+    def narrowed(self, connectors: ConnectorFilter | None) -> bytes:
+        """The value as JSON text; of ``charging_schedules`` only the connectors of the filter."""
+        if connectors is None or self.topic.name != "charging_schedules":
+            return self.value
+        # Subscribers with the same filter come one after the other; remembering the last one is enough.
+        if self._filtered is None or self._filtered[0] != connectors:
+            schedules = orjson.loads(self.value)
+            kept = {key: schedule for key, schedule in schedules.items() if int(key) in connectors}
+            self._filtered = (connectors, orjson.dumps(kept))
+        return self._filtered[1]
+
+    def parsed(self) -> Any:
+        """The value as Python objects."""
+        return orjson.loads(self.value)
+
+    def _members(self, value: bytes) -> bytes:
+        return b'%b"seq":%d,"topic":"%b","timestamp":"%b","value":%b' % (
+            self._head,
+            self.seq,
+            self.topic.name.encode(),
+            self.timestamp.encode(),
+            value,
+        )
+
+
+Listener = Callable[[Event], None]
+
+
+class Publications:
+    """The publications of one charge point: a sink of the driver, a source of subscriptions and variables."""
+
+    def __init__(self, identity: str, clock: Callable[[], Instant], stream: str | None = None) -> None:
+        self.identity = identity
+        self.stream = stream or secrets.token_hex(8)
+        self.seq = 0
+        self.now = clock
+        self.on_interest: Callable[[str, bool], None] = lambda topic, wanted: None
+        """Told when a topic gets its first listener, and when it has lost the last one."""
+        self._head = b'"stream":%b,"charge_point":%b,' % (orjson.dumps(self.stream), orjson.dumps(identity))
+        self._latest: dict[tuple[str, int | None], Event] = {}
+        self._ring: deque[Event] = deque()
+        self._ring_bytes = 0
+        self._lost_seq = 0
+        self._listeners: dict[tuple[str, int | None], dict[int, Listener]] = {}
+        self._interest: Counter[str] = Counter()
+        self._tickets = 0
+
+    def publish(self, topic: str, value: bytes, connector_id: int | None = None) -> None:
+        """Number the value, keep it as the latest of its topic (and connector) and tell the listeners.
+
+        ``value`` is JSON text. An unknown topic raises ``KeyError``: the core and this table disagree.
+        """
+        kind = TOPICS[topic]
+        self.seq += 1
+        event = Event(self._head, self.seq, kind, value, connector_id, self.now())
+        self._latest[topic, connector_id if kind.per_connector else None] = event
+        if not kind.state:
+            self._ring.append(event)
+            self._ring_bytes += len(value)
+            self._trim(event.monotonic_s)
+        self._tell(self._listeners.get((topic, None)), event)
+        if connector_id is not None:
+            self._tell(self._listeners.get((topic, connector_id)), event)
+
+    def latest(self, topic: str, connector_id: int | None = None) -> Event | None:
+        """The newest event of a topic (of one connector where the topic has one), or ``None`` before the first."""
+        return self._latest.get((topic, connector_id))
+
+    def snapshot(self, topic: str, connectors: ConnectorFilter | None = None) -> orjson.Fragment | None:
+        """The value of a topic that is not per connector, as of ``seq``; ``None`` before its first publication."""
+        event = self._latest.get((topic, None))
+        return None if event is None else orjson.Fragment(event.narrowed(connectors))
+
+    def since(self, stream: str, seq: int) -> list[Event] | None:
+        """What a client that has seen ``seq`` of ``stream`` has missed, oldest first; ``None`` when some of it is gone.
+
+        Of a topic that carries state only the latest value counts, so that state never makes a gap.
+        """
+        self._trim(self.now().monotonic_s)
+        if stream != self.stream or seq > self.seq or seq < self._lost_seq:
+            return None
+        missed = [event for event in self._latest.values() if event.topic.state and event.seq > seq]
+        missed += [event for event in self._ring if event.seq > seq]
+        return sorted(missed, key=lambda event: event.seq)
+
+    def listen(self, topic: str, listener: Listener, connectors: ConnectorFilter | None = None) -> Callable[[], None]:
+        """Call ``listener`` with every event of the topic from now on; the returned function ends that.
+
+        A filter of few connectors is indexed: one connector's event must not visit ten thousand clients.
+        """
+        ids: list[int | None] = [None]
+        call = listener
+        if connectors is not None and TOPICS[topic].per_connector:
+            if len(connectors) <= _FEW:
+                ids = list(connectors)
+            else:
+                call = _filtered(listener, connectors)
+        self._tickets += 1
+        ticket = self._tickets
+        for connector_id in ids:
+            self._listeners.setdefault((topic, connector_id), {})[ticket] = call
+        self._interest[topic] += 1
+        if self._interest[topic] == 1:
+            self.on_interest(topic, True)
+        return partial(self._stop, topic, ids, ticket)
+
+    def _stop(self, topic: str, ids: list[int | None], ticket: int) -> None:
+        was_listening = False
+        for connector_id in ids:
+            listeners = self._listeners.get((topic, connector_id), {})
+            was_listening |= listeners.pop(ticket, None) is not None
+            if not listeners:
+                self._listeners.pop((topic, connector_id), None)
+        if was_listening:
+            self._interest[topic] -= 1
+            if self._interest[topic] == 0:
+                self.on_interest(topic, False)
+
+    def _tell(self, listeners: dict[int, Listener] | None, event: Event) -> None:
+        if not listeners:
+            return
+        for listener in tuple(listeners.values()):
+            try:
+                listener(event)
+            except Exception:
+                # One listener's bug must not keep the event from the others, nor stop the driver.
+                log.exception("a listener of %s failed", event.topic.name)
+
+    def _trim(self, now_s: float) -> None:
+        ring = self._ring
+        oldest_s = now_s - RING_AGE_S
+        while ring and (len(ring) > RING_EVENTS or self._ring_bytes > RING_BYTES or ring[0].monotonic_s < oldest_s):
+            lost = ring.popleft()
+            self._ring_bytes -= len(lost.value)
+            self._lost_seq = lost.seq
+
+
+def rfc3339(utc_ms: int) -> str:
+    """UTC milliseconds since 1970 as RFC 3339 text with milliseconds."""
+    return datetime.fromtimestamp(utc_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _filtered(listener: Listener, connectors: ConnectorFilter) -> Listener:
+    def call(event: Event) -> None:
+        if event.connector_id is None or event.connector_id in connectors:
+            listener(event)
+
+    return call

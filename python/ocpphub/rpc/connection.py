@@ -1,0 +1,381 @@
+"""One client of the socket: its lines in, its answers and events out.
+
+Owns the order of one client's requests, how many are under way, and its subscriptions. Must never hold a rule of OCPP
+or of a role (``methods.py``, ``access.py``), nor start a Task: what waits is answered by callback.
+
+Implements: design rpc.md "Rules"; reliability.md T05, T06, T08, T10.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import orjson
+
+from ocpphub.api import ChargePoint
+from ocpphub.errors import LocalError, OcpphubError
+from ocpphub.rpc.access import Principal
+from ocpphub.rpc.methods import Method
+from ocpphub.rpc.output import CHUNK_BYTES, Output
+from ocpphub.rpc.protocol import (
+    HTTP_HELP,
+    LineBuffer,
+    Refused,
+    RequestId,
+    encode_batch,
+    encode_error,
+    encode_result,
+    is_blank,
+    is_http,
+    parse_line,
+    read_batch,
+    read_request,
+)
+from ocpphub.rpc.session import ClientSession
+
+if TYPE_CHECKING:
+    from ocpphub.rpc.server import Server
+
+log = logging.getLogger("ocpphub.rpc")
+
+MAX_IN_TURN: Final = 256
+"""Requests of one client served per loop turn (T08)."""
+CLOSE_DEADLINE_S: Final = 5.0
+"""How long a client that is being closed may take to read its last answers."""
+
+
+class Batch:
+    """The answers of a batch, in the order of its members; it leaves when the last member is answered."""
+
+    __slots__ = ("answers", "open")
+
+    def __init__(self, size: int) -> None:
+        self.open = size
+        self.answers: list[bytes | None] = [None] * size
+
+
+Slot = tuple[Batch, int] | None
+"""The place of an answer in a batch; ``None`` for a request on a line of its own."""
+
+
+class Connection(asyncio.Protocol):
+    """The protocol object of one client."""
+
+    __slots__ = (
+        "_backlog",
+        "_busy",
+        "_closing",
+        "_half_closed",
+        "_in_flight",
+        "_lines",
+        "_loop",
+        "_methods",
+        "_paused",
+        "_principal",
+        "_scheduled",
+        "_server",
+        "_session",
+        "_transport",
+        "output",
+    )
+
+    _session: ClientSession
+    _transport: asyncio.Transport
+    _principal: Principal
+    _methods: dict[str, Method]
+
+    def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
+        self._server = server
+        self._loop = loop
+        self._lines = LineBuffer(server.settings.max_line_bytes)
+        self.output = Output(server.settings.max_output_bytes, server.unread)
+        self._backlog: deque[bytes | tuple[Any, Slot]] = deque()
+        self._in_flight = 0
+        self._busy = self._scheduled = self._paused = self._half_closed = self._closing = False
+
+    # --- called by the transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Admit the client and learn who it is."""
+        self._transport = cast(asyncio.Transport, transport)
+        principal = self._server.admit(self, self._transport)
+        if principal is None:
+            self._closing = True
+            return
+        self._principal = principal
+        access = self._server.access(principal)
+        self._session = ClientSession(self._server, access, self.output, self._wake)
+        self._methods = access.methods
+        self._transport.set_write_buffer_limits(high=CHUNK_BYTES)
+
+    def data_received(self, data: bytes) -> None:
+        """Serve what has arrived, then write once."""
+        if self._closing:
+            return
+        lines = self._lines.receive(data)
+        self._busy = True
+        try:
+            if len(lines) == 1 and not self._backlog and self._in_flight < self._server.settings.max_in_flight:
+                self._line(lines[0])
+            else:
+                self._backlog.extend(lines)
+            if self._backlog:
+                self._drain()
+        finally:
+            self._busy = False
+        self._settle()
+
+    def eof_received(self) -> bool:
+        """The client has half-closed: it still gets its answers, then we close."""
+        if not self._closing:
+            self._half_closed = True
+            self._backlog.extend(self._lines.end())
+            self._turn()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the client; what it has under way goes on, its answers go nowhere."""
+        self._forget()
+
+    def pause_writing(self) -> None:
+        """The transport is full: from now on output waits in :class:`Output`."""
+        self.output.writable = False
+
+    def resume_writing(self) -> None:
+        """The client has read on."""
+        self.output.writable = True
+        self._settle()
+
+    # --- called by the server
+
+    def close(self) -> None:
+        """Close after what is already answered; a client that does not read it is cut after a while."""
+        if self._closing:
+            return
+        self._flush()
+        self._closing = True
+        self._transport.close()
+        self._loop.call_later(CLOSE_DEADLINE_S, self._transport.abort)
+
+    def cut(self, reason: str) -> None:
+        """End the connection at once; nothing can be said to a client that does not read."""
+        self._server.counters["cut"] += 1
+        log.warning("client pid %d uid %d cut: %s", self._principal.pid, self._principal.uid, reason)
+        self._forget()
+        self._transport.abort()
+
+    def _forget(self) -> None:
+        if self._server.forget(self):
+            self._session.end()
+        self._closing = True
+        self._backlog.clear()
+        self.output.close()
+
+    # --- requests
+
+    def _turn(self) -> None:
+        """Serve what waits, as far as this loop turn allows."""
+        self._scheduled = False
+        if self._closing:
+            return
+        self._busy = True
+        try:
+            self._drain()
+        finally:
+            self._busy = False
+        self._settle()
+
+    def _drain(self) -> None:
+        backlog = self._backlog
+        credit = MAX_IN_TURN
+        limit = self._server.settings.max_in_flight
+        while backlog and credit > 0 and self._in_flight < limit and not self._closing:
+            credit -= 1
+            item = backlog.popleft()
+            if type(item) is bytes:
+                self._line(item)
+            else:
+                self._request(*item)
+            if self.output.ready_bytes > CHUNK_BYTES:
+                self._flush()
+
+    def _line(self, line: bytes) -> None:
+        if is_blank(line):
+            return
+        try:
+            value = parse_line(line)
+            if type(value) is list:
+                self._batch(read_batch(value))
+            else:
+                self._request(value, None)
+        except LocalError as error:
+            if is_http(line):
+                self.output.answer(HTTP_HELP)
+                self.close()
+            else:
+                self.output.answer(encode_error(None, error))
+
+    def _batch(self, members: list[Any]) -> None:
+        batch = Batch(len(members))
+        self._backlog.extendleft((member, (batch, index)) for index, member in reversed([*enumerate(members)]))
+
+    def _request(self, value: Any, slot: Slot) -> None:
+        try:
+            request_id, name, params = read_request(value)
+        except Refused as refused:
+            if refused.answered:
+                self._answer(slot, encode_error(refused.request_id, refused.error))
+            else:
+                self._fail(None, slot, refused.error)
+            return
+        try:
+            method = self._methods.get(name)
+            if method is None:
+                raise self._session.access.refusal(name)
+            args = method.bind(params)
+            if method.how == "read":
+                charge_point = self._session.chosen(params)
+                if method.connector_index is not None:
+                    self._session.check_connector(charge_point, method, args[method.connector_index])
+                result = method.call(charge_point, *args)
+            elif method.how == "command":
+                self._command(method, self._session.chosen(params), args, request_id, slot)
+                return
+            elif method.how == "slices":
+                self._slices(method, self._session.chosen(params), args, request_id, slot)
+                return
+            elif method.how == "session":
+                result = method.call(self._session, self._session.chosen(params), *args)
+            else:
+                if "charge_point" in params:
+                    self._session.named(params["charge_point"])
+                result = method.call(self._session, *args)
+        except Exception as error:  # noqa: BLE001  # any failure is an answer; a bug is logged by _fail
+            self._fail(request_id, slot, error)
+        else:
+            self._succeed(request_id, slot, result)
+
+    def _command(
+        self, method: Method, charge_point: ChargePoint, args: list[Any], request_id: RequestId | None, slot: Slot
+    ) -> None:
+        if method.per_minute is not None:
+            # A process that connects again is the same client; one outside our pid namespace (0) is its connection.
+            client = (self._principal.uid, self._principal.pid or id(self))
+            self._server.rate.check(client, method.name, method.per_minute)
+        self._in_flight += 1
+        try:
+            charge_point.command(method.name, tuple(args), partial(self._replied, request_id, slot))
+        except BaseException:
+            self._in_flight -= 1
+            raise
+
+    def _replied(self, request_id: RequestId | None, slot: Slot, result: Any, error: Exception | None) -> None:
+        self._in_flight -= 1
+        if self._closing:
+            return
+        if error is None:
+            self._succeed(request_id, slot, result)
+        else:
+            self._fail(request_id, slot, error)
+        self._wake()
+
+    def _slices(
+        self, method: Method, charge_point: ChargePoint, args: list[Any], request_id: RequestId | None, slot: Slot
+    ) -> None:
+        args[0] = self._session.visible(charge_point, args[0])
+        self._in_flight += 1
+        self._slice(method.call(charge_point, *args), [], request_id, slot)
+
+    def _slice(self, texts: Iterator[bytes], done: list[bytes], request_id: RequestId | None, slot: Slot) -> None:
+        try:
+            done.append(next(texts))
+        except StopIteration:
+            self._replied(request_id, slot, orjson.Fragment(b"[" + b",".join(done) + b"]"), None)
+        except Exception as error:  # noqa: BLE001  # as in _request
+            self._replied(request_id, slot, None, error)
+        else:
+            self._loop.call_soon(self._slice, texts, done, request_id, slot)
+
+    # --- answers
+
+    def _succeed(self, request_id: RequestId | None, slot: Slot, result: Any) -> None:
+        if request_id is None:
+            self._answer(slot, None)
+        else:
+            try:
+                line = encode_result(request_id, result)
+            except TypeError as error:
+                self._fail(request_id, slot, error)
+                return
+            self._answer(slot, line)
+        if self._session.is_resuming:
+            self._session.replay()
+
+    def _fail(self, request_id: RequestId | None, slot: Slot, error: Exception) -> None:
+        if not isinstance(error, OcpphubError):
+            log.error("a request failed", exc_info=error)
+        elif error.code == "forbidden":
+            self._server.counters["denied"] += 1
+        if request_id is None:
+            self._server.counters["notification_errors"] += 1
+            self._answer(slot, None)
+        else:
+            self._answer(slot, encode_error(request_id, error))
+
+    def _answer(self, slot: Slot, line: bytes | None) -> None:
+        if slot is not None:
+            batch, index = slot
+            batch.answers[index] = line
+            batch.open -= 1
+            answers = [answer for answer in batch.answers if answer] if batch.open == 0 else []
+            line = encode_batch(answers) if answers else None
+        if line is not None:
+            self.output.answer(line)
+
+    def _wake(self) -> None:
+        """Output or room has come up outside of a turn: take one soon."""
+        if not self._busy and not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._turn)
+
+    def _settle(self) -> None:
+        """After a turn: write, judge the limits, and decide whether to read on."""
+        if self._closing:
+            return
+        self._flush()
+        if self._lines.overrun and not self._backlog:
+            self._server.counters["too_large"] += 1
+            error = LocalError("too_large", "line too long", hint=f"at most {self._lines.max_line_bytes} bytes")
+            self.output.answer(encode_error(None, error))
+            self.close()
+            return
+        if self.output.overrun:
+            self.cut("it left too much output unread")
+            return
+        if not self.output.writable:
+            self._server.bound_unread()
+        full = self._in_flight >= self._server.settings.max_in_flight
+        if self._backlog and not full:
+            self._wake()
+        elif self._half_closed and not self._backlog and self._in_flight == 0 and self.output.empty:
+            self.close()
+        self._pause_reading(bool(self._backlog) or full or self._lines.overrun)
+
+    def _pause_reading(self, pause: bool) -> None:
+        if pause is self._paused or self._half_closed or self._closing:
+            return
+        self._paused = pause
+        if pause:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+    def _flush(self) -> None:
+        output = self.output
+        while output.writable and (chunk := output.take()):
+            self._transport.write(chunk)

@@ -1,0 +1,187 @@
+"""The Unix socket server: one asyncio protocol per client, requests in, answers and events out.
+
+Owns connections, their fairness and their limits. Must never start a Task for a request, wait for a client, or let
+one client's reading or writing slow another: one read, one parse and one write per batch of what arrived.
+
+Implements: design rpc.md; reliability.md T03 to T10, T12, T13 and 3.5.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, cast
+
+from ocpphub.api import ChargePoint
+from ocpphub.config import RpcSettings
+from ocpphub.errors import LocalError, UnavailableError
+from ocpphub.rpc.access import Access, AccessTable, Principal, read_principal
+from ocpphub.rpc.connection import CLOSE_DEADLINE_S, MAX_IN_TURN, Connection
+from ocpphub.rpc.listen import BACKLOG, ListeningPath
+from ocpphub.rpc.output import Unread
+from ocpphub.rpc.protocol import MAX_BATCH, encode_error
+
+log = logging.getLogger("ocpphub.rpc")
+
+API: Final = 1
+MAX_UNREAD_BYTES: Final = 128 * 2**20
+"""Unread output of all clients; beyond it the client with the most is cut (reliability.md 3.5)."""
+_WINDOW_S: Final = 60.0
+_RATE_CLIENTS: Final = 4096
+
+
+class RateLimit:
+    """Counts calls of a method per client process over a sliding minute (T12)."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._calls: dict[tuple[Any, str], deque[float]] = {}
+
+    def check(self, client: Any, name: str, per_minute: int) -> None:
+        """Count one call. Raises :class:`UnavailableError` ``busy`` with ``retry_after_ms`` beyond ``per_minute``."""
+        now = self._clock()
+        calls = self._calls.setdefault((client, name), deque())
+        while calls and calls[0] <= now - _WINDOW_S:
+            calls.popleft()
+        if len(calls) >= per_minute:
+            wait_ms = int((calls[0] + _WINDOW_S - now) * 1000) + 1
+            raise UnavailableError(
+                "busy", f"more than {per_minute} {name} a minute", path="/method", hint="wait", retry_after_ms=wait_ms
+            )
+        calls.append(now)
+        if len(self._calls) > _RATE_CLIENTS:
+            self._forget(now)
+
+    def _forget(self, now: float) -> None:
+        self._calls = {key: calls for key, calls in self._calls.items() if calls[-1] > now - _WINDOW_S}
+
+
+class Server:
+    """Serves some charge points on one socket path.
+
+    ``is_ready`` tells ``server.info.ready``. A socket of its own for one charge point is a server with that one only.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        charge_points: Mapping[str, ChargePoint],
+        settings: RpcSettings,
+        *,
+        version: str,
+        is_ready: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self.path = path
+        self.charge_points = charge_points
+        self.settings = settings
+        self.unread = Unread()
+        self.counters: Counter[str] = Counter()
+        self.rate = RateLimit()
+        self.connections: set[Connection] = set()
+        self._version = version
+        self._is_ready = is_ready
+        self._access = AccessTable(settings.roles, os.geteuid())
+        self._listening: ListeningPath | None = None
+        self._server: asyncio.AbstractServer | None = None
+        self._deserted: asyncio.Event | None = None
+        self._started_s = time.monotonic()
+
+    def claim(self) -> None:
+        """Take the path; clients may connect and wait from now on. Raises :class:`LocalError` when it is taken (T02)."""
+        if self._listening is None:
+            self._listening = ListeningPath(self.path)
+
+    async def start(self) -> None:
+        """Take the path, unless :meth:`claim` has, and serve."""
+        self.claim()
+        loop = asyncio.get_running_loop()
+        listening = cast(ListeningPath, self._listening).socket
+        self._server = await loop.create_unix_server(lambda: Connection(self, loop), sock=listening, backlog=BACKLOG)
+        log.info("serving %d charge points on %s", len(self.charge_points), self.path)
+
+    async def stop(self) -> None:
+        """Serve nobody any more: remove the socket, flush what is answered, close every connection."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        if self._listening is not None:
+            self._listening.close()
+            self._listening = None
+        for connection in tuple(self.connections):
+            connection.close()
+        if self.connections:
+            self._deserted = asyncio.Event()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._deserted.wait(), CLOSE_DEADLINE_S)
+        for connection in tuple(self.connections):
+            connection.cut("shutting down")
+
+    def admit(self, connection: Connection, transport: asyncio.WriteTransport) -> Principal | None:
+        """Take a new client in, or turn it away with one line of error."""
+        refusal: Exception
+        if len(self.connections) >= self.settings.max_connections:
+            refusal = UnavailableError("busy", "too many connections", hint="see limits in server.info")
+        else:
+            try:
+                principal = read_principal(transport.get_extra_info("socket"))
+            except OSError as error:
+                refusal = LocalError("forbidden", "credentials unknown", hint=str(error))
+            else:
+                self.connections.add(connection)
+                return principal
+        self.counters["refused"] += 1
+        log.warning("client refused: %s", refusal)
+        transport.write(encode_error(None, refusal))
+        transport.close()
+        return None
+
+    def forget(self, connection: Connection) -> bool:
+        """A client is gone; False when it was not admitted, or is known to be gone."""
+        if connection not in self.connections:
+            return False
+        self.connections.discard(connection)
+        if not self.connections and self._deserted is not None:
+            self._deserted.set()
+        return True
+
+    def access(self, principal: Principal) -> Access:
+        """What this principal may call."""
+        return self._access.of(principal)
+
+    def bound_unread(self) -> None:
+        """Cut the client with the most unread output while all together hold too much."""
+        while self.unread.bytes > MAX_UNREAD_BYTES and self.connections:
+            worst = max(self.connections, key=lambda connection: connection.output.waiting_bytes)
+            worst.cut("it holds the most unread output")
+
+    def info(self) -> dict[str, Any]:
+        """The result of ``server.info``."""
+        settings = self.settings
+        return {
+            "name": "ocpphub",
+            "version": self._version,
+            "api": API,
+            "ready": self._is_ready(),
+            "charge_points": list(self.charge_points),
+            "limits": {
+                "line_bytes": settings.max_line_bytes,
+                "batch": MAX_BATCH,
+                "in_flight": settings.max_in_flight,
+                "in_turn": MAX_IN_TURN,
+                "connections": settings.max_connections,
+                "output_bytes": settings.max_output_bytes,
+                "all_output_bytes": MAX_UNREAD_BYTES,
+                "security_events_per_minute": 60,
+            },
+            "counters": {
+                name: self.counters[name] for name in ("denied", "notification_errors", "refused", "cut", "too_large")
+            },
+            "clients": len(self.connections),
+            "uptime_s": round(time.monotonic() - self._started_s, 3),
+        }

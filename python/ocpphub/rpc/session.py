@@ -1,0 +1,156 @@
+"""What one client has chosen and may see: its charge point, its connectors, its subscriptions.
+
+Owns the state behind ``rpc.use``, ``subscribe`` and ``unsubscribe``, and every answer to "may this client name that".
+Must never tell a client with a connector range anything about other connectors, not even whether they exist.
+
+Implements: design rpc.md "Rules" (charge_point, connector range) and "Interface variables"; reliability.md 3.4,
+T40, T41.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from ocpphub.api import ChargePoint
+from ocpphub.errors import LocalError
+from ocpphub.publications import TOPICS, Event
+from ocpphub.rpc.access import Access
+from ocpphub.rpc.connectors import ConnectorSet
+from ocpphub.rpc.methods import Method
+from ocpphub.rpc.output import Output
+from ocpphub.rpc.subscriptions import Subscription
+
+if TYPE_CHECKING:
+    from ocpphub.rpc.server import Server
+
+MAX_SUBSCRIPTIONS: Final = 256
+"""Subscriptions of one connection."""
+_LISTED: Final = 20
+
+
+class ClientSession:
+    """The session of one connection; implements ``methods.Session``."""
+
+    __slots__ = ("_charge_point", "_numbers", "_output", "_replay", "_server", "_subscriptions", "_wake", "access")
+
+    def __init__(self, server: Server, access: Access, output: Output, wake: Callable[[], None]) -> None:
+        self.access = access
+        self._server = server
+        self._output = output
+        self._wake = wake
+        self._subscriptions: dict[int, Subscription] = {}
+        self._numbers = 0
+        self._replay: list[tuple[Subscription, list[Event]]] = []
+        only = server.charge_points if len(server.charge_points) == 1 else {}
+        self._charge_point: ChargePoint | None = next(iter(only.values()), None)
+
+    def end(self) -> None:
+        """The connection is gone: end every subscription."""
+        for subscription in self._subscriptions.values():
+            subscription.end()
+        self._subscriptions.clear()
+
+    def chosen(self, params: dict[str, Any]) -> ChargePoint:
+        """The charge point a request is about: the one it names, or the connection's. Raises :class:`LocalError`."""
+        if "charge_point" in params:
+            return self.named(params["charge_point"])
+        if self._charge_point is None:
+            raise LocalError("invalid_params", "which charge point?", path="/params/charge_point", hint=self._list())
+        return self._charge_point
+
+    def named(self, identity: Any) -> ChargePoint:
+        """The charge point of an identity. Raises :class:`LocalError` ``unknown_charge_point`` that lists them."""
+        charge_point = self._server.charge_points.get(identity) if isinstance(identity, str) else None
+        if charge_point is None:
+            raise LocalError(
+                "unknown_charge_point", "no such charge point", path="/params/charge_point", hint=self._list()
+            )
+        return charge_point
+
+    def _list(self) -> str:
+        names = list(self._server.charge_points)
+        more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+        return "one of " + ", ".join(names[:_LISTED]) + more
+
+    def check_connector(self, charge_point: ChargePoint, method: Method, connector_id: int) -> None:
+        """Raises :class:`LocalError` ``unknown_connector`` unless the client may name this connector."""
+        allowed = self.access.connectors(method.level)
+        exists = 1 <= connector_id <= charge_point.connector_count
+        if not exists or (allowed is not None and connector_id not in allowed):
+            # The same answer for foreign and unknown: a client with a range learns nothing about the others.
+            hint = f"1 to {charge_point.connector_count}" if allowed is None else str(allowed)
+            raise LocalError("unknown_connector", "no such connector", path="/params/connector_id", hint=hint)
+
+    def visible(self, charge_point: ChargePoint, wanted: ConnectorSet | None) -> ConnectorSet:
+        """The connectors a request is about: those it names, else all real ones the client may see."""
+        allowed = self.connectors()
+        if wanted is None:
+            return ConnectorSet([(1, charge_point.connector_count)]) & allowed
+        known = ConnectorSet([(1, charge_point.connector_count)]) & allowed
+        if wanted & known != wanted:
+            raise LocalError("unknown_connector", "no such connector", path="/params/connectors", hint=str(known))
+        return wanted
+
+    def connectors(self) -> ConnectorSet | None:
+        """The connectors that this client may see, ``None`` for all."""
+        return self.access.connectors("monitor")
+
+    def subscribe(
+        self,
+        charge_point: ChargePoint,
+        topics: list[str],
+        connectors: ConnectorSet | None,
+        snapshot: bool,
+        since: tuple[str, int] | None,
+    ) -> dict[str, Any]:
+        """Begin a subscription; the answer's ``seq`` and ``snapshot`` belong together."""
+        if any(TOPICS[topic].operator_only for topic in topics) and not self.access.has("operator"):
+            raise LocalError("forbidden", "a topic needs the role operator", path="/params/topics")
+        if len(self._subscriptions) >= MAX_SUBSCRIPTIONS:
+            raise LocalError("too_large", "too many subscriptions", hint=f"at most {MAX_SUBSCRIPTIONS} per connection")
+        visible = self.connectors() if connectors is None else self.visible(charge_point, connectors)
+        self._numbers += 1
+        publications = charge_point.publications
+        subscription = Subscription(self._numbers, charge_point, topics, visible, self._output, self._wake)
+        self._subscriptions[subscription.number] = subscription
+        result: dict[str, Any] = {
+            "subscription": subscription.number,
+            "stream": publications.stream,
+            "seq": publications.seq,
+        }
+        missed = subscription.resume(*since) if since is not None else None
+        if missed is not None:
+            self._replay.append((subscription, missed))
+        elif since is not None:
+            result["gap"] = True
+        if (since is None and snapshot) or "gap" in result:
+            result["snapshot"] = subscription.snapshot()
+        return result
+
+    def unsubscribe(self, subscription: int) -> None:
+        """End a subscription of this connection."""
+        known = self._subscriptions.pop(subscription, None)
+        if known is None:
+            raise LocalError("invalid_params", "no such subscription", path="/params/subscription")
+        known.end()
+
+    def use(self, identity: str) -> None:
+        """Choose the charge point of requests that name none."""
+        self._charge_point = self.named(identity)
+
+    def info(self) -> dict[str, Any]:
+        """The server's facts."""
+        return self._server.info()
+
+    def replay(self) -> None:
+        """Send what subscriptions resumed since the last call have missed; it follows their answers."""
+        replay, self._replay = self._replay, []
+        for subscription, events in replay:
+            for event in events:
+                subscription.receive(event)
+
+    @property
+    def is_resuming(self) -> bool:
+        """Whether :meth:`replay` has something to do."""
+        return bool(self._replay)
