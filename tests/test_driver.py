@@ -25,48 +25,10 @@ from ocpphub.core.instant import Instant
 from ocpphub.driver import FIFO_LIMIT, Answer, Driver
 from ocpphub.errors import LocalError, UnavailableError
 from ocpphub.store.memory import MemoryStore
+from tests.virtual_loop import VirtualLoop
 
 if TYPE_CHECKING:
     from ocpphub.core.charge_point import ChargePoint
-
-
-class StubLoop:
-    """Virtual time: what was called soon or later runs when the test says so."""
-
-    def __init__(self) -> None:
-        self.now_s = 1000.0
-        self.soon: deque[Callable[[], object]] = deque()
-        self.timers: list[asyncio.TimerHandle] = []
-
-    def call_soon(self, callback: Callable[..., object], *args: object) -> None:
-        self.soon.append(lambda: callback(*args))
-
-    def call_later(self, delay_s: float, callback: Callable[..., object], *args: object) -> asyncio.TimerHandle:
-        loop = cast(asyncio.AbstractEventLoop, self)
-        self.timers.append(asyncio.TimerHandle(self.now_s + delay_s, callback, args, loop))
-        return self.timers[-1]
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        if handle in self.timers:
-            self.timers.remove(handle)
-
-    def get_debug(self) -> bool:
-        return False
-
-    def create_future(self) -> asyncio.Future[None]:
-        return asyncio.get_running_loop().create_future()
-
-    def turn(self) -> None:
-        """One turn of the loop."""
-        for _ in range(len(self.soon)):
-            self.soon.popleft()()
-
-    def pass_time(self, seconds: float) -> None:
-        self.now_s += seconds
-        for handle in sorted(self.timers, key=lambda handle: handle.when()):
-            if handle.when() <= self.now_s and handle in self.timers:
-                self.timers.remove(handle)
-                cast(Any, handle)._run()
 
 
 class ScriptedCore:
@@ -108,7 +70,7 @@ class Bench:
         self.left: list[object] = []
         self.answers: list[Answer] = []
         self.fatal: list[BaseException] = []
-        self.loop = StubLoop()
+        self.loop = VirtualLoop()
         self.store = MemoryStore(auto_sync=auto_sync)
         self.driver = Driver(
             self.store,
@@ -134,6 +96,8 @@ class Bench:
 
 
 class RecordingLink:
+    """A link that only writes down what it is told."""
+
     def __init__(self, left: list[object]) -> None:
         self.left = left
 
@@ -154,6 +118,9 @@ class RecordingLink:
 
     def resume(self) -> None:
         self.left.append("resume")
+
+    async def wait_closed(self) -> None:
+        self.left.append("wait_closed")
 
 
 @pytest.fixture

@@ -62,6 +62,9 @@ class Link(Protocol):
     def resume(self) -> None:
         """Hand over frames again, those held back first."""
 
+    async def wait_closed(self) -> None:
+        """Wait, after a disconnect with ``stay_closed``, until nothing of the link is left."""
+
 
 class _Lane:
     """One charge point: core, link, what waits to leave, and its timer."""
@@ -227,8 +230,7 @@ class Driver:
         fifo = lane.fifo
         session = lane.session if lane.up else -1
         for effect in lane.core.poll_effects():
-            kind = type(effect)
-            if kind is Store or kind is Discard:
+            if isinstance(effect, (Store, Discard)):
                 self._gather(lane, effect)
             else:
                 fifo.append((lane.barrier, session, effect))

@@ -1,0 +1,304 @@
+"""Where and as whom a charge point connects, and how long it waits after a failure; pure but for the files of TLS.
+
+Owns the connection URL, HTTP Basic, the TLS context, the back-off policy and the names of failures. Must never open a
+connection, and never let a key, a received text or a URL's query into a message.
+
+Implements OCPP-J 1.6 3.1.1 and 6.2.2, errata 3.3, and the security white paper A00 and A01 as a client.
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+import os
+import re
+import socket
+import ssl
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from websockets.exceptions import InvalidHandshake, InvalidStatus, NegotiationError
+
+from ocpphub.errors import LocalError
+
+if TYPE_CHECKING:
+    from ocpphub.config import Security
+
+PATH_CHARACTERS: Final = "!$&'()*+,;=:@"
+"""What RFC 3986 lets a path segment hold besides the unreserved characters; some CSMSs never decode (J-105, X-04)."""
+# Security white paper A00.FR.318: forward secrecy first; the TLS 1.3 suites are added by OpenSSL itself.
+CIPHERS: Final = ":".join(
+    (
+        "ECDHE-ECDSA-AES128-GCM-SHA256",
+        "ECDHE-ECDSA-AES256-GCM-SHA384",
+        "ECDHE-RSA-AES128-GCM-SHA256",
+        "ECDHE-RSA-AES256-GCM-SHA384",
+        "AES128-GCM-SHA256",
+        "AES256-GCM-SHA384",
+        "@SECLEVEL=2",  # refuses RSA below 2048 bit and SHA-1 signatures (S-130, S-141)
+    )
+)
+_KEY_TEXT: Final = re.compile(r"(?:[0-9A-Fa-f]{2}){16,20}")
+
+
+def connection_url(csms_url: str, identity: str) -> str:
+    """The URL of the opening handshake: endpoint, one slash, the identity with as little encoding as RFC 3986 allows.
+
+    A query of the endpoint stays behind the identity. Raises :class:`LocalError` for an endpoint with a fragment or
+    credentials, and for an identity that no path segment can carry. Source: OCPP-J 1.6 3.1.1.
+    """
+    parts = urlsplit(csms_url)
+    if parts.scheme not in ("ws", "wss") or not parts.hostname or "#" in csms_url or "@" in parts.netloc:
+        raise LocalError("invalid_params", "csms_url must be ws://host or wss://host, without fragment and credentials")
+    if identity in ("", ".", "..") or any(ord(character) < 32 or ord(character) == 127 for character in identity):
+        raise LocalError("invalid_params", "the identity cannot be part of a URL")
+    path = f"{parts.path.rstrip('/')}/{quote(identity, safe=PATH_CHARACTERS)}"
+    return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host of a URL can only be this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower().rstrip(".") == "localhost"
+
+
+def is_literal(host: str) -> bool:
+    """Whether a host of a URL is an IP address and no name."""
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+def basic_authorization(identity: str, key: bytes) -> str:
+    """The Authorization header of profiles 1 and 2: the raw bytes of the key, never their hex text.
+
+    Raises :class:`LocalError` for an identity with a colon, which would end the user name (RFC 2617 2).
+    Source: OCPP-J 1.6 6.2.2; white paper A00.FR.204.
+    """
+    if ":" in identity:
+        raise LocalError("invalid_params", 'an identity with ":" cannot use HTTP Basic')
+    return f"Basic {b64encode(identity.encode() + b':' + key).decode()}"
+
+
+def authorization_key(text: str) -> bytes:
+    """The bytes of an AuthorizationKey: 32 to 40 hex digits (white paper A01.FR.02). The error never shows the text."""
+    if not _KEY_TEXT.fullmatch(text.strip()):
+        raise LocalError("invalid_params", "an AuthorizationKey is 32 to 40 hex digits, an even number")
+    return bytes.fromhex(text.strip())
+
+
+def read_authorization_key(path: Path) -> bytes:
+    """The key in a file that only its owner may open. Raises :class:`LocalError` with the path, never the content."""
+    try:
+        if path.stat().st_mode & 0o077:
+            raise LocalError("invalid_params", f"{path} is open to other users", hint=f"chmod 0600 {path}")
+        return authorization_key(path.read_text("ascii"))
+    except (OSError, UnicodeDecodeError):
+        raise LocalError("invalid_params", f"{path} cannot be read as an AuthorizationKey") from None
+
+
+class BackOff:
+    """How long to wait before the next attempt (errata 3.3 names no formula; this one is of OCPP 2.0.1, J-341).
+
+    Doubling from ``minimum_s`` with a fresh random part of up to ``range_s`` each time, never above ``maximum_s``. The
+    random part is kept at the top as well, or a thousand charge points would return in the same second. ``random``
+    gives numbers in [0, 1).
+    """
+
+    STABLE_S: Final = 60.0
+    SHORT_S: Final = 10.0
+
+    def __init__(
+        self, random: Callable[[], float], *, minimum_s: float = 5.0, range_s: float = 10.0, maximum_s: float = 300.0
+    ) -> None:
+        self._random = random
+        self._minimum_s = minimum_s
+        self._range_s = range_s
+        self._maximum_s = maximum_s
+        self._base_s = minimum_s
+        self.short = 0
+        """How many connections in a row the peer ended within ``SHORT_S``: the mark of an identity in use twice."""
+
+    def next_s(self, retry_after_s: float | None = None) -> float:
+        """Seconds until the next attempt; a ``Retry-After`` lengthens them, up to the maximum."""
+        wait_s = self._base_s + self._random() * self._range_s
+        self._base_s = min(2 * self._base_s, self._maximum_s - self._range_s)
+        return min(max(wait_s, retry_after_s or 0.0), self._maximum_s)
+
+    def closed(self, uptime_s: float, *, accepted: bool) -> None:
+        """A connection ended. Only a stable one starts the waits anew (J-342), or a charge point that was accepted and
+        not thrown out at once, which is what happens when two use the same identity (N01)."""
+        self.short = self.short + 1 if uptime_s < self.SHORT_S else 0
+        if uptime_s >= self.STABLE_S or (accepted and not self.short):
+            self._base_s = self._minimum_s
+
+
+def retry_after_s(value: str | None, now_utc_s: float) -> float | None:
+    """Seconds of a ``Retry-After`` header, which is a number or a date; ``None`` when it says nothing usable."""
+    if value is None:
+        return None
+    if value.strip().isascii() and value.strip().isdigit():
+        return float(value.strip()[:9])
+    try:
+        date = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, date.replace(tzinfo=date.tzinfo or UTC).timestamp() - now_utc_s)
+
+
+def tls_context(security: Security) -> ssl.SSLContext:
+    """The context for ``wss``: TLS 1.2 or newer, verified path and host, own roots only (white paper A00.FR.3xx, 4xx).
+
+    Contexts are shared between charge points with the same files, and made anew when a file changes. Raises
+    :class:`LocalError` naming the file that cannot be used.
+    """
+    files = (security.ca_file, security.client_certificate_file, security.client_key_file)
+    return _tls_context(security.profile == 3, security.use_system_ca, tuple(_stamp(path) for path in files))
+
+
+_Stamp = tuple[Path, int, int] | None
+
+
+def _stamp(path: Path | None) -> _Stamp:
+    if path is None:
+        return None
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise LocalError("invalid_params", f"{path}: {error.strerror}") from None
+    return path, state.st_mtime_ns, state.st_size
+
+
+@functools.lru_cache(maxsize=64)
+def _tls_context(mutual: bool, use_system_ca: bool, files: tuple[_Stamp, ...]) -> ssl.SSLContext:
+    ca, certificate, key = (stamp[0] if stamp else None for stamp in files)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # with CERT_REQUIRED and check_hostname
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(CIPHERS)
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+    at = ca
+    try:
+        if ca is not None:
+            context.load_verify_locations(ca)
+        if use_system_ca:
+            context.load_default_certs()
+        if mutual and certificate is not None:
+            at = certificate
+            # A key with a pass phrase must fail, and not ask on the terminal of a daemon.
+            context.load_cert_chain(certificate, key, password=lambda: b"")
+    except (OSError, ssl.SSLError) as error:
+        raise LocalError("invalid_params", f"{at} cannot be used: {type(error).__name__}") from None
+    return context
+
+
+def names_host(certificate: Mapping[str, Any], host: str) -> bool:
+    """Whether a verified certificate names the host itself and not by a wildcard (S-133; Python has no switch for it).
+
+    As in RFC 2818, a common name counts only where there is no dNSName.
+    """
+    names = [value for kind, value in certificate.get("subjectAltName", ()) if kind == "DNS"]
+    if not names:
+        pairs = [pair for relative in certificate.get("subject", ()) for pair in relative]
+        names = [value for kind, value in pairs if kind == "commonName"]
+    return host.lower().rstrip(".") in (name.lower().rstrip(".") for name in names)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why there is no connection: a cause out of a closed list, a text without secrets, and the white paper's event."""
+
+    cause: str
+    text: str
+    security_event: str | None = None
+    retry_after_s: float | None = None
+
+
+class SubprotocolError(Exception):
+    """The CSMS agreed to a WebSocket but not to ``ocpp1.6`` (OCPP-J 1.6 3.2)."""
+
+
+_VERSION_REASONS: Final = {"TLSV1_ALERT_PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", "WRONG_SSL_VERSION"}
+_CIPHER_REASONS: Final = {
+    "SSLV3_ALERT_HANDSHAKE_FAILURE",
+    "TLSV1_ALERT_INSUFFICIENT_SECURITY",
+    "NO_SHARED_CIPHER",
+    "WRONG_CIPHER_RETURNED",
+    "DH_KEY_TOO_SMALL",
+}
+_CLIENT_REASONS: Final = {
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED",
+    "TLSV1_ALERT_UNKNOWN_CA",
+    "TLSV1_ALERT_ACCESS_DENIED",
+    "TLSV1_ALERT_DECRYPT_ERROR",
+    "SSLV3_ALERT_BAD_CERTIFICATE",
+    "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE",
+    "SSLV3_ALERT_CERTIFICATE_REVOKED",
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED",
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN",
+}
+
+
+def failure(error: BaseException, *, profile: int, now_utc_s: float) -> Failure:
+    """Name what went wrong with an attempt to connect. Source: white paper A00 and section 8; S-122, S-125, S-134."""
+    for one in _chain(error):
+        match one:
+            case SubprotocolError():
+                return Failure("subprotocol", "the CSMS did not agree to ocpp1.6")
+            case InvalidStatus():
+                return _status_failure(one, now_utc_s)
+            case NegotiationError():
+                return Failure("subprotocol", "the CSMS chose a subprotocol or extension that was not offered")
+            case ssl.SSLCertVerificationError():
+                text = getattr(one, "verify_message", "") or str(one)
+                return Failure("certificate", f"certificate refused: {text}", "InvalidCentralSystemCertificate")
+            case ssl.SSLError():
+                return _tls_failure(one, profile)
+            case socket.gaierror():
+                return Failure("name_resolution", "the name of the CSMS cannot be resolved")
+    match error:
+        case TimeoutError():
+            return Failure("timeout", "no connection in time")
+        case OSError():
+            return Failure("network", os.strerror(error.errno) if error.errno else "no connection")
+        case InvalidHandshake():
+            return Failure("protocol", f"no WebSocket handshake: {type(error).__name__}")
+    return Failure("unexpected", f"unexpected {type(error).__name__}")
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _status_failure(error: InvalidStatus, now_utc_s: float) -> Failure:
+    status = error.response.status_code
+    text = f"HTTP status {status}"
+    if status in (401, 403):
+        return Failure("unauthorized", text, "FailedToAuthenticateAtCentralSystem")
+    if 300 <= status < 400:
+        return Failure("redirect", f"{text}: redirects are not followed")
+    values = error.response.headers.get_all("Retry-After")
+    return Failure("status", text, retry_after_s=retry_after_s(values[0] if values else None, now_utc_s))
+
+
+def _tls_failure(error: ssl.SSLError, profile: int) -> Failure:
+    reason = error.reason or "UNKNOWN"
+    if reason in _VERSION_REASONS:
+        return Failure("tls_version", f"TLS: {reason}", "InvalidTLSVersion")
+    # With a client certificate the same alert may mean that the CSMS refused it (S-125).
+    if reason in _CLIENT_REASONS or (profile == 3 and reason == "SSLV3_ALERT_HANDSHAKE_FAILURE"):
+        return Failure("client_certificate", f"TLS: {reason}", "FailedToAuthenticateAtCentralSystem")
+    if reason in _CIPHER_REASONS:
+        return Failure("tls_cipher", f"TLS: {reason}", "InvalidTLSCipherSuite")
+    return Failure("tls", f"TLS: {reason}")
