@@ -14,6 +14,26 @@ pub struct Enumeration {
     pub name: &'static str,
     /// Its values, spelled as on the wire (case sensitive).
     pub values: &'static [&'static str],
+    /// [`key`] of each value.
+    pub keys: &'static [u64],
+}
+
+/// The first eight bytes of a text mixed with its length: one word in which the values of an enumeration differ, or nearly.
+#[inline(always)]
+#[must_use]
+#[allow(clippy::as_conversions)] // a length fits 64 bits
+pub const fn key(text: &[u8]) -> u64 {
+    let length = (text.len() as u64).rotate_right(8);
+    if let Some(head) = text.first_chunk::<8>() {
+        return u64::from_le_bytes(*head) ^ length;
+    }
+    let mut head = 0_u64;
+    let mut rest = text;
+    while let [first, after @ ..] = rest {
+        head = (head << 8) | (*first as u64);
+        rest = after;
+    }
+    head ^ length
 }
 
 /// What a member's value must be.
@@ -126,9 +146,11 @@ pub struct Action {
 
 impl Action {
     /// The action of this name (case sensitive).
+    #[inline(always)]
     #[must_use]
     pub fn named(name: &str) -> Option<&'static Self> {
-        ACTIONS.iter().find(|action| action.name == name)
+        let place = SLOTS.get(slot(key(name.as_bytes()), MULTIPLIER))?;
+        ACTIONS.get(usize::from(*place)).filter(|action| action.name == name)
     }
 
     /// Whether `side` may send the request.
@@ -258,7 +280,12 @@ macro_rules! enumerations {
         $(
             #[doc = concat!("Values of ", $name, ".")]
             #[allow(clippy::as_conversions)] // evaluated by the compiler
-            pub static $id: Enumeration = Enumeration { id: Place::$id as usize, name: $name, values: &[$($value,)*] };
+            pub static $id: Enumeration = Enumeration {
+                id: Place::$id as usize,
+                name: $name,
+                values: &[$($value,)*],
+                keys: &[$(key($value.as_bytes()),)*],
+            };
         )*
         /// Every enumeration.
         pub static ENUMERATIONS: &[&Enumeration] = &[$(&$id,)*];
@@ -645,6 +672,8 @@ shapes! {
 macro_rules! actions {
     ($($name:ident $profile:ident $sender:ident $request:ident $confirmation:ident;)*) => {
         enum ActionPlace { $($name,)* }
+        /// The names of [`ACTIONS`], for the compiler.
+        const ACTION_NAMES: &[&str] = &[$(stringify!($name),)*];
         /// Every action.
         #[allow(clippy::as_conversions)] // evaluated by the compiler
         pub static ACTIONS: &[Action] = &[$(Action {
@@ -699,6 +728,48 @@ actions! {
     SignedFirmwareStatusNotification Security ChargePoint SIGNED_FIRMWARE_STATUS_NOTIFICATION_REQ NOTHING;
     SignedUpdateFirmware Security Csms SIGNED_UPDATE_FIRMWARE_REQ SIGNED_UPDATE_FIRMWARE_CONF;
 }
+
+/// Where a key belongs among the [`SLOTS`].
+#[inline(always)]
+#[allow(clippy::as_conversions)] // eight bits
+const fn slot(key: u64, multiplier: u64) -> usize {
+    (key.wrapping_mul(multiplier) >> 56) as usize
+}
+
+/// An empty slot.
+const NONE: u8 = u8::MAX;
+
+/// The slots of all actions, or `None` when two of them meet.
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)] // evaluated by the compiler
+const fn slots(multiplier: u64) -> Option<[u8; 256]> {
+    let mut slots = [NONE; 256];
+    let mut index = 0;
+    while index < ACTION_NAMES.len() {
+        let place = slot(key(ACTION_NAMES[index].as_bytes()), multiplier);
+        if slots[place] != NONE {
+            return None;
+        }
+        slots[place] = index as u8;
+        index += 1;
+    }
+    Some(slots)
+}
+
+/// The first multiplier, counted up in odd steps from the golden ratio, with which no two actions meet.
+#[allow(clippy::arithmetic_side_effects)] // evaluated by the compiler
+const MULTIPLIER: u64 = {
+    let mut multiplier = 0x9e37_79b9_7f4a_7c15_u64;
+    while slots(multiplier).is_none() {
+        multiplier = multiplier.wrapping_add(0x2545_f491_4f6c_dd1e);
+    }
+    multiplier
+};
+
+/// Per slot the place of its action in [`ACTIONS`].
+static SLOTS: [u8; 256] = match slots(MULTIPLIER) {
+    Some(slots) => slots,
+    None => [NONE; 256],
+};
 
 #[cfg(test)]
 mod tests {

@@ -5,8 +5,9 @@
 #![forbid(unsafe_code)]
 
 use crate::action::{Action, Sender, Shape};
-use crate::json::{Broken, Integral, Scanner, Text, write_string};
-use crate::validate::{Failure, Mode, payload};
+use crate::json::{Broken, Scanner, Text, write_string};
+use crate::number::Integral;
+use crate::validate::{Failure, Mode, Refusal, payload};
 use crate::violation::{Code, Reason, Stage, Violation};
 
 /// Where something stands in the frame, in bytes.
@@ -156,7 +157,6 @@ fn head<'a>(scanner: &mut Scanner<'a>, strict: bool) -> Result<Head<'a>, Box<Vio
     }
     scanner.space();
     let start = scanner.at();
-    let number = Text { raw: "", escaped: false, ascii: true };
     let (id, id_span, mut id_reason) = match scanner.peek() {
         b'"' => {
             let id = scanner.string().map_err(|_| ignored(Reason::BadJson))?;
@@ -165,7 +165,11 @@ fn head<'a>(scanner: &mut Scanner<'a>, strict: bool) -> Result<Head<'a>, Box<Vio
         b'-' | b'0'..=b'9' => {
             scanner.number().map_err(|_| ignored(Reason::BadJson))?;
             let raw = scanner.since(start);
-            (Text { raw, ..number }, Span { start, end: scanner.at() }, Some(Reason::IdNotString))
+            (
+                Text { raw, shrinks: 0, ascii: true, nul: false },
+                Span { start, end: scanner.at() },
+                Some(Reason::IdNotString),
+            )
         }
         _ => return Err(ignored(Reason::IdNotString)),
     };
@@ -225,7 +229,9 @@ fn call(mut scanner: Scanner<'_>, head: Head<'_>, options: Options) -> Result<Fr
         Some(_) => unread(&mut scanner, Reason::WrongDirection),
         None => unread(&mut scanner, Reason::UnknownAction),
     };
-    if let Err(Failure::Broken(why)) = outcome {
+    if let Err(failure) = &outcome
+        && let Refusal::Broken(why) = **failure
+    {
         return Err(broken(why));
     }
     let span = Span { start, end: scanner.at() };
@@ -241,8 +247,8 @@ fn call(mut scanner: Scanner<'_>, head: Head<'_>, options: Options) -> Result<Fr
 /// A CALL whose action or payload breaks a rule.
 #[cold]
 fn call_refused(head: &Head<'_>, action: Option<&'static Action>, outcome: Result<(), Failure>) -> Box<Violation> {
-    let (reason, path) = match outcome {
-        Err(Failure::Rule(rule)) => (rule.reason, rule.path.into_iter().rev().collect()),
+    let (reason, path) = match outcome.map_err(|failure| *failure) {
+        Err(Refusal::Rule { reason, path, .. }) => (reason, path.into_iter().rev().collect()),
         _ => (Reason::UnknownAction, Vec::new()),
     };
     let stage = match reason {
@@ -259,30 +265,48 @@ fn call_refused(head: &Head<'_>, action: Option<&'static Action>, outcome: Resul
 #[cold]
 fn unread(scanner: &mut Scanner<'_>, reason: Reason) -> Result<(), Failure> {
     scanner.skip(1)?;
-    Err(Failure::Rule(Box::new(crate::validate::Rule { reason, path: Vec::new() })))
+    Err(Box::new(Refusal::Rule { reason, path: Vec::new(), resume: scanner.at() }))
 }
 
-/// The payload element: an object, or null for the empty object (J-207); in a lenient confirmation without members also
-/// an empty array (J-276).
+/// The payload element: an object, or null for the empty object (J-207); in a confirmation without members also an empty
+/// array (J-276). The cursor is left behind it, also when it breaks a rule.
 #[inline(always)]
 fn element(scanner: &mut Scanner<'_>, shape: &'static Shape, mode: Mode) -> Result<(), Failure> {
-    match scanner.peek() {
-        b'{' => payload(scanner, shape, mode, &mut ()),
-        b'n' => {
-            scanner.literal("null")?;
-            payload(&mut Scanner::new("{}"), shape, mode, &mut ())
+    if scanner.peek() != b'{' {
+        return odd_element(scanner, shape, mode);
+    }
+    match payload(*scanner, shape, mode, &mut ()) {
+        Ok(((), at)) => {
+            scanner.seek(at);
+            Ok(())
         }
-        first => {
-            let start = scanner.at();
-            scanner.skip(1)?;
-            let empty =
-                first == b'[' && scanner.since(start).bytes().all(|byte| matches!(byte, b'[' | b']') || byte <= b' ');
-            if empty && mode.confirmation && shape.fields.is_empty() {
-                return Ok(());
+        Err(failure) => {
+            if let Refusal::Rule { resume, .. } = *failure {
+                scanner.seek(resume);
             }
-            Err(Failure::Rule(Box::new(crate::validate::Rule { reason: Reason::PayloadNotObject, path: Vec::new() })))
+            Err(failure)
         }
     }
+}
+
+/// A payload that is not an object.
+#[cold]
+fn odd_element(scanner: &mut Scanner<'_>, shape: &'static Shape, mode: Mode) -> Result<(), Failure> {
+    let (first, start) = (scanner.peek(), scanner.at());
+    scanner.skip(1)?;
+    let empty = || scanner.since(start).bytes().all(|byte| matches!(byte, b'[' | b']') || byte <= b' ');
+    if first == b'n' {
+        return payload(Scanner::new("{}"), shape, mode, &mut ()).map(drop).map_err(|mut failure| {
+            if let Refusal::Rule { resume, .. } = failure.as_mut() {
+                *resume = scanner.at();
+            }
+            failure
+        });
+    }
+    if first == b'[' && mode.confirmation && shape.fields.is_empty() && empty() {
+        return Ok(());
+    }
+    Err(Box::new(Refusal::Rule { reason: Reason::PayloadNotObject, path: Vec::new(), resume: scanner.at() }))
 }
 
 fn call_result(
@@ -304,9 +328,11 @@ fn call_result(
     let start = scanner.at();
     let outcome = match action {
         Some(action) => element(&mut scanner, action.confirmation, mode),
-        None => scanner.skip(1).map_err(Failure::Broken),
+        None => scanner.skip(1).map_err(Failure::from),
     };
-    if let Err(Failure::Broken(why)) = outcome {
+    if let Err(failure) = &outcome
+        && let Refusal::Broken(why) = **failure
+    {
         return Err(broken(why));
     }
     let span = Span { start, end: scanner.at() };
@@ -379,11 +405,11 @@ pub fn check_payload(bytes: &[u8], shape: &'static Shape) -> Result<(), String> 
     };
     let text = std::str::from_utf8(bytes).map_err(|_| violation(Reason::NotUtf8, Vec::new()).description())?;
     let mut scanner = Scanner::new(text);
-    match element(&mut scanner, shape, Mode { strict: true, confirmation: false }) {
-        Ok(()) => Ok(()),
-        Err(Failure::Rule(rule)) => Err(violation(rule.reason, rule.path.into_iter().rev().collect()).description()),
-        Err(Failure::Broken(_)) => Err(violation(Reason::BadJson, Vec::new()).description()),
-    }
+    let outcome = element(&mut scanner, shape, Mode { strict: true, confirmation: false });
+    outcome.map_err(|failure| match *failure {
+        Refusal::Rule { reason, path, .. } => violation(reason, path.into_iter().rev().collect()).description(),
+        Refusal::Broken(_) => violation(Reason::BadJson, Vec::new()).description(),
+    })
 }
 
 /// `[2,"id","action",` : what stands before the payload of a CALL.

@@ -6,9 +6,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::panic))]
 
 pub mod action;
+pub mod check;
 pub mod frame;
 pub mod json;
 pub mod meter;
+pub mod number;
 pub mod time;
 pub mod validate;
 pub mod violation;

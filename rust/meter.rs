@@ -161,8 +161,9 @@ fn write_thousandths(out: &mut Vec<u8>, thousandths: i64) {
     if fraction == 0 {
         return;
     }
-    let digit =
-        |divisor: u64| b'0'.wrapping_add(u8::try_from(fraction.wrapping_div(divisor).wrapping_rem(10)).unwrap_or(0));
+    let digit = |divisor: u64| {
+        b'0'.wrapping_add(u8::try_from(fraction.checked_div(divisor).unwrap_or(0).wrapping_rem(10)).unwrap_or(0))
+    };
     let digits = [digit(100), digit(10), digit(1)];
     let zeros = digits.iter().rev().take_while(|digit| **digit == b'0').count();
     out.push(b'.');

@@ -5,8 +5,9 @@
 #![allow(missing_docs)] // documented in _native.pyi
 
 use crate::action::{ACTIONS, Action, ENUMERATIONS, Enumeration, Field, Kind, NAMES, Sender, Shape};
+use crate::check;
 use crate::frame::{self, Frame, Options, Span};
-use crate::json::{self, Scanner};
+use crate::json::Scanner;
 use crate::meter;
 use crate::validate::{self, Build, Mode};
 use crate::violation;
@@ -178,11 +179,11 @@ impl Message {
         };
         let raw = if raw.starts_with('{') { raw } else { "{}" };
         let mut objects = Objects { py, interned: interned(py), only, error: None };
-        let built = guarded(|| validate::payload(&mut Scanner::new(raw), shape, self.mode, &mut objects))?;
+        let built = guarded(|| validate::payload(Scanner::new(raw), shape, self.mode, &mut objects))?;
         if let Some(error) = objects.error {
             return Err(error);
         }
-        built.map_err(|_| PyRuntimeError::new_err("the payload was validated and cannot be read"))
+        built.map(|(object, _)| object).map_err(|_| PyRuntimeError::new_err("a validated payload cannot be read"))
     }
 
     fn get<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
@@ -454,7 +455,7 @@ fn encode_error<'py>(
 
 #[pyfunction]
 fn check_json(line: &Bound<'_, PyBytes>) -> PyResult<Option<String>> {
-    let checked = guarded(|| json::check(line.as_bytes()))?;
+    let checked = guarded(|| check::check(line.as_bytes()))?;
     Ok(checked.err().map(|(wrong, byte)| format!("{wrong} (at byte {byte})")))
 }
 

@@ -13,6 +13,20 @@ const EPOCH: civil::DateTime = civil::DateTime::constant(1970, 1, 1, 0, 0, 0, 0)
 /// millisecond; fractions are cut to milliseconds.
 #[must_use]
 pub fn parse(text: &str, strict: bool) -> Option<i64> {
+    let (local, offset_s) = read(text, strict)?;
+    let local_ms = i64::try_from(local.duration_since(EPOCH).as_millis()).ok()?;
+    local_ms.checked_sub(offset_s.checked_mul(1000)?)
+}
+
+/// Whether [`parse`] reads it.
+#[inline(always)]
+#[must_use]
+pub fn is_valid(text: &str, strict: bool) -> bool {
+    read(text, strict).is_some()
+}
+
+/// A local date-time and its offset in seconds east of UTC.
+fn read(text: &str, strict: bool) -> Option<(civil::DateTime, i64)> {
     let (date_time, rest) = text.as_bytes().split_at_checked(19)?;
     let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, separator, h1, h2, b':', n1, n2, b':', s1, s2] = *date_time else {
         return None;
@@ -31,9 +45,7 @@ pub fn parse(text: &str, strict: bool) -> Option<i64> {
     let second = if leap { 59 } else { small(second)? };
     let local =
         civil::DateTime::new(year, small(month)?, small(day)?, small(hour)?, small(minute)?, second, nanosecond);
-    let since_epoch = local.ok()?.duration_since(EPOCH);
-    let local_ms = i64::try_from(since_epoch.as_millis()).ok()?;
-    local_ms.checked_sub(offset_s.checked_mul(1000)?)
+    Some((local.ok()?, offset_s))
 }
 
 /// Two ASCII digits.
@@ -91,7 +103,7 @@ pub fn write(out: &mut Vec<u8>, utc_ms: i64) -> bool {
         return false;
     }
     let digit = |value: i16, divisor: i16| {
-        b'0'.wrapping_add(u8::try_from(value.wrapping_div(divisor).wrapping_rem(10)).unwrap_or(0))
+        b'0'.wrapping_add(u8::try_from(value.checked_div(divisor).unwrap_or(0).wrapping_rem(10)).unwrap_or(0))
     };
     let two = |value: i8| [digit(i16::from(value), 10), digit(i16::from(value), 1)];
     let (year, ms) = (at.year(), at.millisecond());

@@ -5,8 +5,9 @@
 //! at most five deep, never the input.
 #![forbid(unsafe_code)]
 
-use crate::action::{Enumeration, Field, Kind, Shape};
-use crate::json::{Broken, Integral, Number, Scanner, Text};
+use crate::action::{Enumeration, Field, Kind, Shape, key};
+use crate::json::{Broken, Scanner, Text};
+use crate::number::{Integral, Number};
 use crate::time;
 use crate::violation::{Reason, Step};
 use std::borrow::Cow;
@@ -97,68 +98,81 @@ impl Mode {
 }
 
 /// Why a payload is refused.
+pub type Failure = Box<Refusal>;
+
+/// A payload that is refused.
 #[derive(Debug)]
-pub enum Failure {
+pub enum Refusal {
     /// The text is not JSON.
     Broken(Broken),
-    /// The text is JSON up to the end of the payload, but breaks a rule.
-    Rule(Box<Rule>),
-}
-
-/// A broken rule and its place, innermost step first.
-#[derive(Debug)]
-pub struct Rule {
-    /// The rule.
-    pub reason: Reason,
-    /// The way to the value, innermost step first.
-    pub path: Vec<Step>,
+    /// The text is JSON up to `resume`, but breaks a rule.
+    Rule {
+        /// The rule.
+        reason: Reason,
+        /// The way to the value, innermost step first.
+        path: Vec<Step>,
+        /// Byte offset behind what has been read, from where the rest of the text can be checked.
+        resume: usize,
+    },
 }
 
 impl From<Broken> for Failure {
-    #[inline]
+    #[cold]
     fn from(broken: Broken) -> Self {
-        Self::Broken(broken)
+        Box::new(Refusal::Broken(broken))
     }
 }
 
+/// `reason` is broken by a value that ends at `resume`.
 #[cold]
-fn rule<T>(reason: Reason) -> Result<T, Failure> {
-    Err(Failure::Rule(Box::new(Rule { reason, path: Vec::new() })))
+#[inline(never)]
+fn rule(reason: Reason, resume: usize) -> Failure {
+    Box::new(Refusal::Rule { reason, path: Vec::new(), resume })
 }
 
+/// Leave a container at `step`: what is left of it must still be JSON.
 #[cold]
-fn at(mut failure: Failure, step: Step) -> Failure {
-    if let Failure::Rule(rule) = &mut failure {
-        rule.path.push(step);
+#[inline(never)]
+fn abandon(mut failure: Failure, mut scanner: Scanner<'_>, step: Step, depth: u32) -> Failure {
+    if let Refusal::Rule { path, resume, .. } = failure.as_mut() {
+        path.push(step);
+        scanner.seek(*resume);
+        if let Err(broken) = scanner.skip_rest(matches!(step, Step::Member(_)), depth) {
+            return broken.into();
+        }
+        *resume = scanner.at();
     }
     failure
 }
 
-/// What an absent value and a value of the wrong kind have in common: `Ok(None)` counts as absent.
-type Outcome<T> = Result<Option<T>, Failure>;
+/// Give up a value that has not been read.
+#[cold]
+#[inline(never)]
+fn unread(reason: Reason, mut scanner: Scanner<'_>, depth: u32) -> Failure {
+    match scanner.skip(depth) {
+        Ok(()) => rule(reason, scanner.at()),
+        Err(broken) => broken.into(),
+    }
+}
 
 /// Containers that are open when a payload starts: the frame and the payload itself.
 pub const PAYLOAD_DEPTH: u32 = 2;
 
-/// Validate the object under the cursor against `shape`, building its value.
+/// Validate the object under the cursor against `shape`, building its value. Returns it and the offset behind it.
 ///
-/// Leaves the cursor behind the object, also when a rule is broken, so that the rest of the frame can still be read.
-#[inline]
+/// # Errors
+/// What is wrong first; the offset in it lets the caller read on.
+#[inline(always)]
 pub fn payload<'a, B: Build<'a>>(
-    scanner: &mut Scanner<'a>,
+    scanner: Scanner<'a>,
     shape: &'static Shape,
     mode: Mode,
     build: &mut B,
-) -> Result<B::Value, Failure> {
-    Reader { scanner, mode }.object(shape, PAYLOAD_DEPTH, build)
+) -> Result<(B::Value, usize), Failure> {
+    object(mode, scanner, shape, PAYLOAD_DEPTH, build)
 }
 
-struct Reader<'s, 'a> {
-    scanner: &'s mut Scanner<'a>,
-    mode: Mode,
-}
-
-/// Whether the member name at the cursor (behind its opening quote) is `field`'s; `head` is the first word there.
+/// Whether the member name behind the quote at the cursor is `field`'s; `head` is the first word there.
 #[inline(always)]
 fn is_named(scanner: &Scanner<'_>, head: u64, field: &Field) -> bool {
     let [first, second, last] = field.words;
@@ -169,312 +183,315 @@ fn is_named(scanner: &Scanner<'_>, head: u64, field: &Field) -> bool {
     if quoted <= 8 {
         return true;
     }
-    let tail = quoted.wrapping_sub(8);
-    scanner.word(tail) == Some(last) && (quoted <= 16 || scanner.word(8) == Some(second))
+    // The name starts one byte behind the cursor, so its last word is seven bytes before its end.
+    scanner.word(quoted.wrapping_sub(7)) == Some(last) && (quoted <= 16 || scanner.word(9) == Some(second))
 }
 
-impl<'a> Reader<'_, 'a> {
-    /// An object, its brace under the cursor; `depth` containers are open once it is.
-    fn object<B: Build<'a>>(&mut self, shape: &'static Shape, depth: u32, build: &mut B) -> Result<B::Value, Failure> {
-        self.scanner.advance(1);
-        let mut object = build.object();
-        let mut seen = 0_u32;
-        let mut present = 0_u32;
-        let mut next = 0_usize;
-        let mut unknown = false;
-        self.scanner.space();
-        if !self.scanner.take(b'}') {
-            loop {
-                match self.member(shape, next)? {
-                    Some((index, field)) => {
-                        let bit = 1_u32.wrapping_shl(u32::try_from(index).unwrap_or(0));
-                        next = index.wrapping_add(1);
-                        if seen & bit != 0 {
-                            return self.abandon_value(Reason::Duplicate, Step::Member(field.name), depth);
-                        }
-                        seen |= bit;
-                        match self.member_value(field, depth, build) {
-                            Ok(Some(value)) => {
-                                present |= self.place(field, bit);
-                                build.put(&mut object, field, value);
-                            }
-                            Ok(None) => {}
-                            Err(failure) => return self.abandon_object(at(failure, Step::Member(field.name)), depth),
-                        }
-                    }
-                    None => {
-                        self.scanner.skip(depth)?;
-                        unknown = true;
-                    }
-                }
-                self.scanner.space();
-                if self.scanner.take(b',') {
-                    self.scanner.space();
-                    continue;
-                }
-                self.scanner.expect(b'}')?;
+/// A member name and its colon; the index of the member, or `usize::MAX` when it is not one of the shape.
+#[inline(always)]
+fn member(scanner: &mut Scanner<'_>, shape: &'static Shape, next: usize) -> Result<usize, Broken> {
+    let mut found = None;
+    if let Some(head) = scanner.word(1)
+        && scanner.peek() == b'"'
+    {
+        let mut index = next;
+        while let Some(field) = shape.fields.get(index) {
+            if is_named(scanner, head, field) {
+                scanner.advance(field.name.len().wrapping_add(2));
+                found = Some(index);
                 break;
             }
-        }
-        if present & shape.required != shape.required {
-            return missing(shape, present);
-        }
-        if unknown && self.mode.is_strict() {
-            return rule(Reason::UnknownMember);
-        }
-        Ok(build.close_object(object))
-    }
-
-    /// The bits that a present member fills: its own, and that of the member it stands for.
-    #[inline(always)]
-    fn place(&self, field: &Field, bit: u32) -> u32 {
-        match field.alias_of {
-            Some(index) if self.mode.confirmation => bit | 1_u32.wrapping_shl(u32::try_from(index).unwrap_or(0)),
-            _ => bit,
+            index = index.wrapping_add(1);
         }
     }
+    match found {
+        Some(index) => {
+            scanner.colon()?;
+            Ok(index)
+        }
+        None => {
+            let (index, at) = odd_member(*scanner, shape)?;
+            scanner.seek(at);
+            Ok(index)
+        }
+    }
+}
 
-    /// A member name and its colon; the member when it is one of the shape.
-    #[inline(always)]
-    fn member(&mut self, shape: &'static Shape, next: usize) -> Result<Option<(usize, &'static Field)>, Failure> {
-        if let Some(head) = self.scanner.word(1)
-            && self.scanner.peek() == b'"'
+/// A member name that is not one of the next fields: out of order, escaped, unknown, or near the end of the text.
+#[inline(never)]
+fn odd_member(mut scanner: Scanner<'_>, shape: &'static Shape) -> Result<(usize, usize), Broken> {
+    let name = scanner.name()?;
+    let index = shape.fields.iter().position(|field| name.is(field.name)).unwrap_or(usize::MAX);
+    Ok((index, scanner.at()))
+}
+
+/// An object, its brace under the cursor; `depth` containers are open once it is. Returns the offset behind it too.
+fn object<'a, B: Build<'a>>(
+    mode: Mode,
+    mut scanner: Scanner<'a>,
+    shape: &'static Shape,
+    depth: u32,
+    build: &mut B,
+) -> Result<(B::Value, usize), Failure> {
+    scanner.advance(1);
+    let mut object = build.object();
+    let mut seen = 0_u32;
+    let mut present = 0_u32;
+    let mut next = 0_usize;
+    let mut unknown = false;
+    scanner.space();
+    if !scanner.take(b'}') {
+        loop {
+            let index = member(&mut scanner, shape, next)?;
+            if let Some(field) = shape.fields.get(index) {
+                let bit = 1_u32.wrapping_shl(u32::try_from(index).unwrap_or(0));
+                if seen & bit != 0 {
+                    let failure = unread(Reason::Duplicate, scanner, depth);
+                    return Err(abandon(failure, scanner, Step::Member(field.name), depth));
+                }
+                seen |= bit;
+                next = index.wrapping_add(1);
+                match member_value(mode, &mut scanner, field, depth, build) {
+                    Ok(Some(value)) => {
+                        present |= bit | alias(field);
+                        build.put(&mut object, field, value);
+                    }
+                    Ok(None) => {}
+                    Err(failure) => return Err(abandon(failure, scanner, Step::Member(field.name), depth)),
+                }
+            } else {
+                unknown = true;
+                let mut rest = scanner;
+                rest.skip(depth)?;
+                scanner.seek(rest.at());
+            }
+            scanner.space();
+            match scanner.peek() {
+                b',' => scanner.advance(1),
+                b'}' => break,
+                _ => return Err(Broken::Syntax.into()),
+            }
+            scanner.space();
+        }
+        scanner.advance(1);
+    }
+    if present & shape.required != shape.required {
+        return Err(missing(shape, present, scanner.at()));
+    }
+    if unknown && mode.is_strict() {
+        return Err(rule(Reason::UnknownMember, scanner.at()));
+    }
+    Ok((build.close_object(object), scanner.at()))
+}
+
+/// The bit of the member that this one stands for (J-213).
+#[inline(always)]
+fn alias(field: &Field) -> u32 {
+    field.alias_of.map_or(0, |index| 1_u32.wrapping_shl(u32::try_from(index).unwrap_or(0)))
+}
+
+/// The value of a member; `None` when it counts as absent.
+#[inline(always)]
+fn member_value<'a, B: Build<'a>>(
+    mode: Mode,
+    scanner: &mut Scanner<'a>,
+    field: &'static Field,
+    depth: u32,
+    build: &mut B,
+) -> Result<Option<B::Value>, Failure> {
+    let first = scanner.peek();
+    if first == b'n' {
+        scanner.literal("null")?;
+        // null: absent, but in strict mode of the wrong type (X-30).
+        let wrong = Reason::WrongType(type_name(&field.kind));
+        return if mode.is_strict() { Err(rule(wrong, scanner.at())) } else { Ok(None) };
+    }
+    if mode.confirmation && !field.required && first == b'"' && is_empty_text(scanner, &field.kind) {
+        scanner.advance(2);
+        return Ok(None);
+    }
+    if depth == PAYLOAD_DEPTH && !build.wants(field) {
+        return value(mode, scanner, &field.kind, depth, &mut ()).map(|()| None);
+    }
+    value(mode, scanner, &field.kind, depth, build).map(Some)
+}
+
+/// An empty text where a confirmation has an optional text counts as absent (J-276).
+fn is_empty_text(scanner: &Scanner<'_>, kind: &Kind) -> bool {
+    let mut ahead = *scanner;
+    ahead.advance(1);
+    ahead.peek() == b'"' && matches!(kind, Kind::Text { .. } | Kind::Timestamp | Kind::AnyText)
+}
+
+/// A value of the given kind, inside `depth` open containers.
+#[inline(always)]
+fn value<'a, B: Build<'a>>(
+    mode: Mode,
+    scanner: &mut Scanner<'a>,
+    kind: &'static Kind,
+    depth: u32,
+    build: &mut B,
+) -> Result<B::Value, Failure> {
+    let first = scanner.peek();
+    match kind {
+        Kind::Integer { min, max, strict, text }
+            if is_number(first) || (*text && mode.confirmation && first == b'"') =>
         {
-            let mut name = self.scanner.clone();
-            name.advance(1);
-            for (index, field) in shape.fields.iter().enumerate().skip(next) {
-                if is_named(&name, head, field) {
-                    self.scanner.advance(field.name.len().wrapping_add(2));
-                    self.scanner.colon()?;
-                    return Ok(Some((index, field)));
-                }
+            let (min, max) = if mode.strict { *strict } else { (*min, *max) };
+            let value = if first == b'"' { quoted_integer(scanner)? } else { integer(mode, scanner)? };
+            match value {
+                Some(value) if value >= min && value <= max => Ok(build.integer(value)),
+                _ => Err(rule(Reason::OutOfRange(min, max), scanner.at())),
             }
         }
-        self.odd_member(shape)
-    }
-
-    /// A member name that is not one of the next fields: out of order, escaped, or unknown.
-    #[inline(never)]
-    fn odd_member(&mut self, shape: &'static Shape) -> Result<Option<(usize, &'static Field)>, Failure> {
-        let name = self.scanner.name()?;
-        Ok(shape.fields.iter().enumerate().find(|(_, field)| name.is(field.name)))
-    }
-
-    /// The value of a member.
-    #[inline(always)]
-    fn member_value<B: Build<'a>>(&mut self, field: &'static Field, depth: u32, build: &mut B) -> Outcome<B::Value> {
-        if self.scanner.peek() == b'n' {
-            return self.null(&field.kind);
+        Kind::Decimal if is_number(first) => match scanner.number()?.tenths() {
+            // What is finer than a tenth is rounded down, in strict mode refused.
+            Some((tenths @ 0..=MAX_TENTHS, exact)) if exact || !mode.strict => Ok(build.tenths(tenths)),
+            _ => Err(rule(Reason::BadDecimal, scanner.at())),
+        },
+        Kind::Object(shape) if first == b'{' => {
+            let (value, at) = object(mode, *scanner, shape, depth.wrapping_add(1), build)?;
+            scanner.seek(at);
+            Ok(value)
         }
-        if self.mode.confirmation && !field.required && self.takes_empty_text(&field.kind) {
-            return Ok(None);
+        Kind::List { item, min, max } if first == b'[' => {
+            let (value, at) = list(mode, *scanner, item, (*min, *max), depth.wrapping_add(1), build)?;
+            scanner.seek(at);
+            Ok(value)
         }
-        if depth == PAYLOAD_DEPTH && !build.wants(field) {
-            return self.value(&field.kind, depth, &mut ()).map(|_| None);
+        Kind::Boolean if first == b't' || first == b'f' => {
+            scanner.literal(if first == b't' { "true" } else { "false" })?;
+            Ok(build.boolean(first == b't'))
         }
-        self.value(&field.kind, depth, build).map(Some)
-    }
-
-    /// `null`: absent, but in strict mode of the wrong type (X-30).
-    #[cold]
-    fn null<T>(&mut self, kind: &Kind) -> Outcome<T> {
-        self.scanner.literal("null")?;
-        if self.mode.is_strict() { rule(Reason::WrongType(type_name(kind))) } else { Ok(None) }
-    }
-
-    /// An empty text where a confirmation has an optional text counts as absent (J-276).
-    #[inline(always)]
-    fn takes_empty_text(&mut self, kind: &Kind) -> bool {
-        if !matches!(kind, Kind::Text { .. } | Kind::Timestamp | Kind::AnyText) || self.scanner.peek() != b'"' {
-            return false;
+        Kind::AnyText if first != b'"' && !mode.strict => {
+            let mut rest = *scanner;
+            rest.skip(depth)?;
+            let start = scanner.at();
+            scanner.seek(rest.at());
+            Ok(build.text(Cow::Borrowed(rest.since(start))))
         }
-        let mut ahead = self.scanner.clone();
-        ahead.advance(1);
-        let empty = ahead.peek() == b'"';
-        if empty {
-            self.scanner.advance(2);
+        Kind::Integer { .. } | Kind::Decimal | Kind::Object(_) | Kind::List { .. } | Kind::Boolean => {
+            Err(unread(Reason::WrongType(type_name(kind)), *scanner, depth))
         }
-        empty
-    }
-
-    /// Give up an object: its rest must still be JSON.
-    #[cold]
-    fn abandon_object<T>(&mut self, failure: Failure, depth: u32) -> Result<T, Failure> {
-        if matches!(failure, Failure::Rule(_)) {
-            self.scanner.skip_rest(true, depth)?;
+        _ if first != b'"' => Err(unread(Reason::WrongType(type_name(kind)), *scanner, depth)),
+        _ => {
+            let text = scanner.string()?;
+            string(mode, kind, text, build).map_err(|reason| rule(reason, scanner.at()))
         }
-        Err(failure)
     }
+}
 
-    /// Give up an object at a member whose value has not been read.
-    #[cold]
-    fn abandon_value<T>(&mut self, reason: Reason, step: Step, depth: u32) -> Result<T, Failure> {
-        self.scanner.skip(depth)?;
-        rule(reason).or_else(|failure| self.abandon_object(at(failure, step), depth))
-    }
-
-    /// Give up a value of the wrong type.
-    #[cold]
-    fn wrong_type<T>(&mut self, kind: &Kind, depth: u32) -> Result<T, Failure> {
-        self.scanner.skip(depth)?;
-        rule(Reason::WrongType(type_name(kind)))
-    }
-
-    /// A value of the given kind, inside `depth` open containers.
-    #[inline(always)]
-    fn value<B: Build<'a>>(&mut self, kind: &'static Kind, depth: u32, build: &mut B) -> Result<B::Value, Failure> {
-        let first = self.scanner.peek();
-        match kind {
-            Kind::Integer { min, max, strict, text } => {
-                if !is_number(first) {
-                    if *text && first == b'"' && self.mode.confirmation {
-                        return self.number_in_text(*min, *max, build);
-                    }
-                    return self.wrong_type(kind, depth);
-                }
-                let (min, max) = if self.mode.strict { *strict } else { (*min, *max) };
-                let number = self.scanner.number()?;
-                self.integer(number, min, max).map(|value| build.integer(value))
-            }
-            Kind::Decimal => {
-                if !is_number(first) {
-                    return self.wrong_type(kind, depth);
-                }
-                let number = self.scanner.number()?;
-                self.decimal(number).map(|value| build.tenths(value))
-            }
-            Kind::Object(shape) if first == b'{' => self.object(shape, depth.wrapping_add(1), build),
-            Kind::List { item, min, max } if first == b'[' => self.list(item, (*min, *max), depth, build),
-            Kind::Boolean if first == b't' => {
-                self.scanner.literal("true")?;
-                Ok(build.boolean(true))
-            }
-            Kind::Boolean if first == b'f' => {
-                self.scanner.literal("false")?;
-                Ok(build.boolean(false))
-            }
-            Kind::AnyText if first != b'"' && !self.mode.strict => {
-                let start = self.scanner.at();
-                self.scanner.skip(depth)?;
-                Ok(build.text(Cow::Borrowed(self.scanner.since(start))))
-            }
-            Kind::Object(_) | Kind::List { .. } | Kind::Boolean => self.wrong_type(kind, depth),
-            _ if first != b'"' => self.wrong_type(kind, depth),
-            _ => {
-                let text = self.scanner.string()?;
-                self.text(kind, text, build)
+/// A string value.
+#[inline(always)]
+fn string<'a, B: Build<'a>>(
+    mode: Mode,
+    kind: &'static Kind,
+    text: Text<'a>,
+    build: &mut B,
+) -> Result<B::Value, Reason> {
+    match kind {
+        Kind::Choice(enumeration, fallback) => {
+            match chosen(enumeration, &text).or(fallback.filter(|_| mode.confirmation)) {
+                Some(index) => Ok(build.choice(enumeration, index)),
+                None => Err(Reason::NotInEnumeration),
             }
         }
-    }
-
-    /// A string value.
-    #[inline(always)]
-    fn text<B: Build<'a>>(&mut self, kind: &'static Kind, text: Text<'a>, build: &mut B) -> Result<B::Value, Failure> {
-        match kind {
-            Kind::Choice(enumeration, fallback) => {
-                let tolerant = self.mode.confirmation;
-                match chosen(enumeration, &text).or(fallback.filter(|_| tolerant)) {
-                    Some(index) => Ok(build.choice(enumeration, index)),
-                    None => rule(Reason::NotInEnumeration),
-                }
+        Kind::Timestamp => {
+            let text = text.unescaped();
+            if time::is_valid(&text, mode.strict) { Ok(build.text(text)) } else { Err(Reason::BadTimestamp) }
+        }
+        Kind::Text { min, max } => {
+            let characters = text.characters();
+            if characters > usize::try_from(*max).unwrap_or(usize::MAX) {
+                return Err(Reason::TooLong(*max));
             }
-            Kind::Text { min, max } => {
-                let characters = text.characters();
-                if characters > usize::try_from(*max).unwrap_or(usize::MAX) {
-                    return rule(Reason::TooLong(*max));
-                }
-                if characters < usize::try_from(*min).unwrap_or(0) {
-                    return rule(Reason::Empty);
-                }
-                plain(text, build)
+            if characters < usize::try_from(*min).unwrap_or(0) {
+                return Err(Reason::Empty);
             }
-            Kind::Timestamp => {
-                if time::parse(&text.unescaped(), self.mode.strict).is_none() {
-                    return rule(Reason::BadTimestamp);
-                }
-                Ok(build.text(text.unescaped()))
+            plain(text, build)
+        }
+        Kind::Uri if !is_uri(&text.unescaped()) => Err(Reason::BadUri),
+        _ => plain(text, build),
+    }
+}
+
+/// An array, its bracket under the cursor; `depth` containers are open once it is. Returns the offset behind it too.
+fn list<'a, B: Build<'a>>(
+    mode: Mode,
+    mut scanner: Scanner<'a>,
+    item: &'static Kind,
+    (min, max): (u32, u32),
+    depth: u32,
+    build: &mut B,
+) -> Result<(B::Value, usize), Failure> {
+    scanner.advance(1);
+    let mut list = build.list();
+    let mut count = 0_usize;
+    scanner.space();
+    if !scanner.take(b']') {
+        loop {
+            if count == usize::try_from(max).unwrap_or(usize::MAX) {
+                return Err(too_many(scanner, max, depth));
             }
-            Kind::Uri if !is_uri(&text.unescaped()) => rule(Reason::BadUri),
-            _ => plain(text, build),
-        }
-    }
-
-    /// An array, its bracket under the cursor, inside `depth` open containers.
-    fn list<B: Build<'a>>(
-        &mut self,
-        item: &'static Kind,
-        (min, max): (u32, u32),
-        depth: u32,
-        build: &mut B,
-    ) -> Result<B::Value, Failure> {
-        self.scanner.advance(1);
-        let inner = depth.wrapping_add(1);
-        let mut list = build.list();
-        let mut count = 0_usize;
-        self.scanner.space();
-        if !self.scanner.take(b']') {
-            loop {
-                match self.value(item, inner, build) {
-                    Ok(value) => build.push(&mut list, value),
-                    Err(failure @ Failure::Rule(_)) => {
-                        self.scanner.skip_rest(false, inner)?;
-                        return Err(at(failure, Step::Item(count)));
-                    }
-                    Err(failure @ Failure::Broken(_)) => return Err(failure),
-                }
-                count = count.wrapping_add(1);
-                self.scanner.space();
-                if self.scanner.take(b',') {
-                    if count >= usize::try_from(max).unwrap_or(usize::MAX) {
-                        self.scanner.skip(inner)?;
-                        self.scanner.skip_rest(false, inner)?;
-                        return rule(Reason::TooManyItems(max));
-                    }
-                    self.scanner.space();
-                    continue;
-                }
-                self.scanner.expect(b']')?;
-                break;
+            match value(mode, &mut scanner, item, depth, build) {
+                Ok(value) => build.push(&mut list, value),
+                Err(failure) => return Err(abandon(failure, scanner, Step::Item(count), depth)),
             }
+            count = count.wrapping_add(1);
+            scanner.space();
+            match scanner.peek() {
+                b',' => scanner.advance(1),
+                b']' => break,
+                _ => return Err(Broken::Syntax.into()),
+            }
+            scanner.space();
         }
-        if count < usize::try_from(min).unwrap_or(0) {
-            return rule(Reason::TooFewItems(min));
-        }
-        Ok(build.close_list(list))
+        scanner.advance(1);
     }
+    if count < usize::try_from(min).unwrap_or(0) {
+        return Err(rule(Reason::TooFewItems(min), scanner.at()));
+    }
+    Ok((build.close_list(list), scanner.at()))
+}
 
-    /// An integer within its range.
-    #[inline(always)]
-    fn integer(&self, number: Number<'a>, min: i64, max: i64) -> Result<i64, Failure> {
-        let value = match number {
-            Number::Integer(value) => value,
-            _ => match number.integral() {
-                Integral::Value(value) if number.is_plain() || !self.mode.strict => value,
-                Integral::TooBig => return rule(Reason::OutOfRange(min, max)),
-                Integral::Value(_) | Integral::Fraction => return rule(Reason::WrongType("an integer")),
-            },
-        };
-        if value < min || value > max { rule(Reason::OutOfRange(min, max)) } else { Ok(value) }
+/// An array with an item too many under the cursor.
+#[cold]
+fn too_many(mut scanner: Scanner<'_>, max: u32, depth: u32) -> Failure {
+    match scanner.skip(depth).and_then(|()| scanner.skip_rest(false, depth)) {
+        Ok(()) => rule(Reason::TooManyItems(max), scanner.at()),
+        Err(broken) => broken.into(),
     }
+}
 
-    /// A decimal in tenths; what is finer is rounded down, in strict mode refused.
-    #[inline(always)]
-    fn decimal(&self, number: Number<'a>) -> Result<i64, Failure> {
-        match number.tenths() {
-            Some((tenths @ 0..=MAX_TENTHS, exact)) if exact || !self.mode.strict => Ok(tenths),
-            _ => rule(Reason::BadDecimal),
-        }
+/// An integer; `None` beyond 64 bits.
+#[inline(always)]
+fn integer(mode: Mode, scanner: &mut Scanner<'_>) -> Result<Option<i64>, Failure> {
+    let number = scanner.number()?;
+    match number {
+        Number::Integer(value) => Ok(Some(value)),
+        Number::Tenths(_) | Number::Other(_) => odd_integer(mode, number, scanner.at()),
     }
+}
 
-    /// Digits in quotes where a confirmation carries an id (J-276).
-    #[cold]
-    fn number_in_text<B: Build<'a>>(&mut self, min: i64, max: i64, build: &mut B) -> Result<B::Value, Failure> {
-        let text = self.scanner.string()?.unescaped();
-        match text.parse::<i64>() {
-            Ok(value) if value >= min && value <= max => Ok(build.integer(value)),
-            _ => rule(Reason::WrongType("an integer")),
-        }
+/// A number that is not written as a short integer.
+#[cold]
+fn odd_integer(mode: Mode, number: Number<'_>, at: usize) -> Result<Option<i64>, Failure> {
+    match number.integral() {
+        Integral::Value(value) if number.is_plain() || !mode.strict => Ok(Some(value)),
+        Integral::TooBig => Ok(None),
+        Integral::Value(_) | Integral::Fraction => Err(rule(Reason::WrongType("an integer"), at)),
     }
+}
+
+/// Digits in quotes where a confirmation carries an id (J-276).
+#[cold]
+fn quoted_integer(scanner: &mut Scanner<'_>) -> Result<Option<i64>, Failure> {
+    let text = scanner.string()?.unescaped();
+    let digits = text.strip_prefix('-').unwrap_or(&text);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(rule(Reason::WrongType("an integer"), scanner.at()));
+    }
+    Ok(text.parse().ok())
 }
 
 /// 10^14 in tenths: far above any limit, far below what 64 bits hold after conversions.
@@ -487,18 +504,26 @@ const fn is_number(byte: u8) -> bool {
 
 /// A text as it is, but not U+0000.
 #[inline(always)]
-fn plain<'a, B: Build<'a>>(text: Text<'a>, build: &mut B) -> Result<B::Value, Failure> {
-    if text.has_nul() { rule(Reason::NulCharacter) } else { Ok(build.text(text.unescaped())) }
+fn plain<'a, B: Build<'a>>(text: Text<'a>, build: &mut B) -> Result<B::Value, Reason> {
+    if text.nul { Err(Reason::NulCharacter) } else { Ok(build.text(text.unescaped())) }
 }
 
 /// The place of `text` in the enumeration.
 #[inline(always)]
 fn chosen(enumeration: &'static Enumeration, text: &Text<'_>) -> Option<usize> {
-    if text.escaped {
+    if text.shrinks != 0 {
         let unescaped = text.unescaped();
         return enumeration.values.iter().position(|value| *value == unescaped);
     }
-    enumeration.values.iter().position(|value| *value == text.raw)
+    let key = key(text.raw.as_bytes());
+    let mut index = 0_usize;
+    for candidate in enumeration.keys {
+        if *candidate == key && enumeration.values.get(index) == Some(&text.raw) {
+            return Some(index);
+        }
+        index = index.wrapping_add(1);
+    }
+    None
 }
 
 /// An absolute URI as far as a message can tell: a scheme, a colon, something after it, no blanks (RFC 3986 section 3).
@@ -511,13 +536,11 @@ fn is_uri(text: &str) -> bool {
 }
 
 #[cold]
-fn missing<T>(shape: &'static Shape, present: u32) -> Result<T, Failure> {
+fn missing(shape: &'static Shape, present: u32, at: usize) -> Failure {
     let absent = (shape.required & !present).trailing_zeros();
     let field = shape.fields.get(usize::try_from(absent).unwrap_or(usize::MAX));
-    rule(Reason::Missing).map_err(|failure| match field {
-        Some(field) => at(failure, Step::Member(field.name)),
-        None => failure,
-    })
+    let path = field.map(|field| Step::Member(field.name)).into_iter().collect();
+    Box::new(Refusal::Rule { reason: Reason::Missing, path, resume: at })
 }
 
 /// How a kind is called in a description.

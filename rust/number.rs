@@ -1,0 +1,156 @@
+//! JSON numbers, exact: integers of 64 bits, decimals in tenths, however they are written.
+//!
+//! Nothing is rounded through a binary fraction, and an exponent costs neither time nor memory.
+#![forbid(unsafe_code)]
+
+/// A number, exact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Number<'a> {
+    /// Digits only, within 18 of them.
+    Integer(i64),
+    /// Digits, a point and one digit, as tenths.
+    Tenths(i64),
+    /// Any other legal number, as it stands.
+    Other(&'a str),
+}
+
+/// What a number is worth where an integer is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Integral {
+    /// An integer of 64 bits.
+    Value(i64),
+    /// Not an integer.
+    Fraction,
+    /// An integer of more than 64 bits.
+    TooBig,
+}
+
+impl Number<'_> {
+    /// Whether it is written as an integer.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        match self {
+            Self::Integer(_) => true,
+            Self::Tenths(_) => false,
+            Self::Other(raw) => !raw.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E')),
+        }
+    }
+
+    /// The number as an integer; `6e1` is 60 and `1.0` is 1.
+    #[must_use]
+    pub fn integral(&self) -> Integral {
+        match *self {
+            Self::Integer(value) => Integral::Value(value),
+            Self::Tenths(tenths) if tenths.wrapping_rem(10) == 0 => Integral::Value(tenths.wrapping_div(10)),
+            Self::Tenths(_) => Integral::Fraction,
+            Self::Other(raw) => {
+                let decimal = Decimal::of(raw);
+                if decimal.scale < 0 {
+                    return Integral::Fraction;
+                }
+                decimal.scaled(decimal.scale).map_or(Integral::TooBig, Integral::Value)
+            }
+        }
+    }
+
+    /// The number in tenths, rounded towards zero, and whether that is exact; `None` beyond 64 bits.
+    #[must_use]
+    pub fn tenths(&self) -> Option<(i64, bool)> {
+        match *self {
+            Self::Integer(value) => Some((value.checked_mul(10)?, true)),
+            Self::Tenths(tenths) => Some((tenths, true)),
+            Self::Other(raw) => {
+                let decimal = Decimal::of(raw);
+                Some((decimal.scaled(decimal.scale.saturating_add(1))?, decimal.scale >= -1))
+            }
+        }
+    }
+}
+
+/// A number taken apart: `digits` x 10^`scale`, without zeros at either end of the digits.
+struct Decimal<'a> {
+    negative: bool,
+    whole: &'a [u8],
+    fraction: &'a [u8],
+    scale: i64,
+}
+
+impl<'a> Decimal<'a> {
+    /// Take a legal JSON number apart in one pass; the exponent saturates.
+    fn of(raw: &'a str) -> Self {
+        let (negative, raw) = raw.strip_prefix('-').map_or((false, raw), |rest| (true, rest));
+        let (mantissa, exponent) = raw.split_once(['e', 'E']).unwrap_or((raw, "0"));
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let exponent_digits = exponent.trim_start_matches(['+', '-']);
+        let size = exponent_digits
+            .bytes()
+            .fold(0_i64, |sum, digit| sum.saturating_mul(10).saturating_add(i64::from(digit.wrapping_sub(b'0'))));
+        let exponent = if exponent.starts_with('-') { size.saturating_neg() } else { size };
+        let mut fraction = fraction.trim_end_matches('0');
+        let mut whole = whole.trim_start_matches('0');
+        let mut scale = exponent.saturating_sub(i64::try_from(fraction.len()).unwrap_or(i64::MAX));
+        if fraction.is_empty() {
+            let kept = whole.trim_end_matches('0');
+            let zeros = whole.len().wrapping_sub(kept.len());
+            scale = scale.saturating_add(i64::try_from(zeros).unwrap_or(i64::MAX));
+            whole = kept;
+        } else if whole.is_empty() {
+            fraction = fraction.trim_start_matches('0');
+        }
+        if whole.is_empty() && fraction.is_empty() {
+            scale = 0;
+        }
+        Self { negative, whole: whole.as_bytes(), fraction: fraction.as_bytes(), scale }
+    }
+
+    /// digits x 10^`scale` for another scale, digits beyond the point dropped; `None` beyond 64 bits.
+    fn scaled(&self, scale: i64) -> Option<i64> {
+        let digits = self.whole.len().wrapping_add(self.fraction.len());
+        let kept = i64::try_from(digits).ok()?.saturating_add(scale.min(0));
+        if digits == 0 || kept <= 0 {
+            return Some(0);
+        }
+        if kept.saturating_add(scale.max(0)) > 19 {
+            return None;
+        }
+        let mut value = 0_i64;
+        for digit in self.whole.iter().chain(self.fraction).take(usize::try_from(kept).ok()?) {
+            value = value.checked_mul(10)?.checked_add(i64::from(digit.wrapping_sub(b'0')))?;
+        }
+        for _ in 0..scale.max(0) {
+            value = value.checked_mul(10)?;
+        }
+        Some(if self.negative { value.wrapping_neg() } else { value })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::Scanner;
+
+    fn number(text: &str) -> Number<'_> {
+        Scanner::new(text).number().unwrap_or(Number::Other("broken"))
+    }
+
+    #[test]
+    fn number_is_read_exactly() {
+        // req: J-279
+        assert_eq!(number("6e1").integral(), Integral::Value(60));
+        assert_eq!(number("-0").integral(), Integral::Value(0));
+        assert_eq!(number("300.0").integral(), Integral::Value(300));
+        assert_eq!(number("1.5").integral(), Integral::Fraction);
+        assert_eq!(number("1e999999").integral(), Integral::TooBig);
+        assert_eq!(number("0e999999").integral(), Integral::Value(0));
+        assert_eq!(number("9007199254740993").integral(), Integral::Value(9_007_199_254_740_993));
+        assert_eq!(number("9223372036854775807").integral(), Integral::Value(i64::MAX));
+        assert_eq!(number("9223372036854775808").integral(), Integral::TooBig);
+        assert_eq!(number("8.1").tenths(), Some((81, true)));
+        assert_eq!(number("8.15").tenths(), Some((81, false)));
+        assert_eq!(number("1e-400").tenths(), Some((0, false)));
+        assert_eq!(number("0.05e1").tenths(), Some((5, true)));
+        assert_eq!(number("123.4500e1").tenths(), Some((12345, true)));
+        assert_eq!(number("1e400").tenths(), None);
+        assert_eq!(number("-2.5").tenths(), Some((-25, true)));
+    }
+}
