@@ -89,7 +89,7 @@ class CsmsLink:
         self._logger = log.for_charge_point("ocpphub.csms", settings.identity)
         self._ping_interval_s: float = settings.link.ping_interval_s
         self._headers: dict[str, str] = {}
-        self._wanted = self._at_once = self._accepted = False
+        self._wanted = self._at_once = self._accepted = self._paused = False
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._connection: Connection | None = None
@@ -129,12 +129,14 @@ class CsmsLink:
             self._connection.set_ping_interval(interval_s)
 
     def pause(self) -> None:
-        """Hand over no frames until :meth:`resume`."""
+        """Hand over no frames until :meth:`resume`, on later connections neither."""
+        self._paused = True
         if self._connection is not None:
             self._connection.hold(True)
 
     def resume(self) -> None:
         """Hand over frames again."""
+        self._paused = False
         if self._connection is not None:
             self._connection.hold(False)
 
@@ -207,7 +209,7 @@ class CsmsLink:
         try:
             self._receiver.connected(self.identity)
             connection.deliver = self._deliver
-            connection.hold(False)  # what came with the answer to the handshake
+            connection.hold(self._paused)  # or hand over what came with the answer to the handshake
             await connection.wait_closed()
         finally:
             connection.transport.abort()

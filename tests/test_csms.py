@@ -1,0 +1,364 @@
+"""The supervisor of a link, with scripted attempts in place of sockets: who reconnects, when, and who hears of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from ocpphub.config import Security
+from ocpphub.connection import Connection
+from ocpphub.csms import CsmsLink
+from ocpphub.endpoint import BackOff, Failure
+from ocpphub.errors import LocalError
+from tests import builders
+
+pytestmark = pytest.mark.asyncio
+
+KEY_HEX = "0001020304050607FFFFFFFFFFFFFFFFFFFFFFFF"
+
+
+class StubConnection:
+    """An open connection until someone ends it."""
+
+    def __init__(self, log: list[object]) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.log = log
+        self.why = ""
+        self.deliver: Callable[[bytes, bool], None] | None = None
+        self.ended = self.loop.create_future()
+        self.protocol = SimpleNamespace(close_code=1006)
+        self.transport = SimpleNamespace(abort=lambda: None)
+        self.send_deadline_s = self.pong_timeout_s = 0.0
+
+    def push(self, frame: bytes) -> None:
+        self.log.append(frame)
+
+    def shut(self, code: int, reason: str) -> None:
+        self.log.append(("shut", code, reason))
+        self.end()
+
+    def hold(self, held: bool) -> None:
+        self.log.append(("hold", held))
+
+    def set_ping_interval(self, interval_s: float) -> None:
+        self.log.append(("ping", interval_s))
+
+    def end(self) -> None:
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    async def wait_closed(self) -> None:
+        await self.ended
+        self.log.append("closed")
+
+
+class StubBackOff(BackOff):
+    """Waits an hour, unless the test wants none; keeps what it was told."""
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__(lambda: 0.0)
+        self.wait_s = wait_s
+        self.told: list[object] = []
+
+    def next_s(self, retry_after_s: float | None = None) -> float:
+        self.told.append(("next", retry_after_s))
+        return self.wait_s
+
+    def closed(self, uptime_s: float, *, accepted: bool) -> None:
+        super().closed(uptime_s, accepted=accepted)
+        self.told.append(("closed", accepted))
+
+
+class ScriptedLink(CsmsLink):
+    """A link whose attempts come out of a script: an exception, a connection, or a wait that only cancelling ends."""
+
+    def __init__(self, log: list[object], **kwargs: Any) -> None:
+        self.log = log
+        self.script: deque[object] = deque()
+        self.exhausted = asyncio.Event()
+        changes = {"csms_url": "ws://127.0.0.1/ocpp"} | kwargs.pop("settings", {})
+        receiver = SimpleNamespace(
+            connected=lambda identity: log.append("connected"),
+            disconnected=lambda identity: log.append("disconnected"),
+            receive=lambda identity, frame, binary: log.append((identity, frame, binary)),
+        )
+        super().__init__(builders.settings(**changes), receiver, **kwargs)
+
+    async def _open(self) -> Connection:
+        self.log.append("attempt")
+        step = self.script.popleft() if self.script else None
+        if not self.script:
+            self.exhausted.set()
+        if isinstance(step, Exception):
+            raise step
+        if step is None:
+            await asyncio.get_running_loop().create_future()
+        return cast(Connection, step)
+
+
+async def settle() -> None:
+    """Let every task run until all of them wait."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def played(link: ScriptedLink) -> None:
+    """Let the link play its script to the end."""
+    await asyncio.wait_for(link.exhausted.wait(), 1)
+    await settle()
+
+
+async def end(link: CsmsLink) -> None:
+    link.disconnect(1001, "", True)
+    await link.wait_closed()
+
+
+async def test_link_tells_of_its_connection_and_passes_frames_both_ways() -> None:
+    log: list[object] = []
+    link = ScriptedLink(log)
+    connection = StubConnection(log)
+    link.script.append(connection)
+    link.connect({})
+    await settle()
+    assert connection.deliver is not None
+    connection.deliver(b"in", True)
+    link.send(b"out")
+    assert log == ["attempt", ("ping", 30), "connected", ("hold", False), ("CP1", b"in", True), b"out"]
+    await end(link)
+    assert log[6:] == [("shut", 1001, ""), "closed", "disconnected"]
+
+
+async def test_link_takes_its_deadlines_from_the_settings() -> None:
+    link = ScriptedLink([])
+    connection = StubConnection([])
+    link.script.append(connection)
+    link.connect({})
+    await settle()
+    expected = builders.settings().link
+    assert (connection.send_deadline_s, connection.pong_timeout_s) == (
+        expected.send_deadline_s,
+        expected.pong_timeout_s,
+    )
+    await end(link)
+
+
+async def test_link_tries_again_for_ever_whatever_fails(caplog: pytest.LogCaptureFixture) -> None:
+    """J-126, J-127, X-21, L3: even a bug of ours does not end reconnecting."""
+    log: list[object] = []
+    failures: list[Failure] = []
+    link = ScriptedLink(log, back_off=StubBackOff(0.0), on_failure=failures.append)
+    link.script += [OSError("x"), TimeoutError(), ValueError("a bug"), OSError("x"), StubConnection(log)]
+    link.connect({})
+    await played(link)
+    assert log.count("attempt") == 5
+    assert [failure.cause for failure in failures] == ["network", "timeout", "unexpected", "network"]
+    assert "a bug" in caplog.text
+    await end(link)
+
+
+async def test_link_reconnects_after_a_connection_ended() -> None:
+    """X-21, X-03: disconnected is told before the next attempt."""
+    log: list[object] = []
+    link = ScriptedLink(log, back_off=StubBackOff(0.0))
+    first = StubConnection(log)
+    link.script += [first, StubConnection(log)]
+    link.connect({})
+    await settle()
+    first.end()
+    await played(link)
+    assert [one for one in log if isinstance(one, str)] == [
+        "attempt",
+        "connected",
+        "closed",
+        "disconnected",
+        "attempt",
+        "connected",
+    ]
+    await end(link)
+
+
+async def test_link_asks_the_back_off_once_per_cycle_and_tells_it_how_it_went() -> None:
+    """J-341, J-342."""
+    back_off = StubBackOff(3600.0)
+    link = ScriptedLink([], back_off=back_off)
+    connection = StubConnection([])
+    link.script.append(connection)
+    link.connect({})
+    await settle()
+    link.stable()
+    connection.end()
+    await settle()
+    assert back_off.told == [("closed", True), ("next", None)]
+    await end(link)
+
+
+async def test_link_warns_of_an_identity_in_use_twice(caplog: pytest.LogCaptureFixture) -> None:
+    """N01."""
+    link = ScriptedLink([], back_off=StubBackOff(0.0))
+    connections = [StubConnection([]) for _ in range(4)]
+    for connection in connections:
+        connection.end()
+    link.script += connections
+    link.connect({})
+    await played(link)
+    assert caplog.text.count("in use twice") == 1
+    await end(link)
+
+
+async def test_link_told_to_connect_while_it_waits_tries_at_once() -> None:
+    log: list[object] = []
+    link = ScriptedLink(log, back_off=StubBackOff(3600.0))
+    link.script.append(OSError("x"))
+    link.connect({})
+    await settle()
+    link.connect({"X-Fresh": "1"})
+    await settle()
+    assert log == ["attempt", "attempt"]
+    await end(link)
+
+
+async def test_link_disconnected_for_a_reconnect_waits_and_connects_again() -> None:
+    log: list[object] = []
+    back_off = StubBackOff(3600.0)
+    link = ScriptedLink(log, back_off=back_off)
+    link.script.append(StubConnection(log))
+    link.connect({})
+    await settle()
+    link.disconnect(1000, "new key", False)
+    await settle()
+    assert ("shut", 1000, "new key") in log
+    assert back_off.told == [("closed", False), ("next", None)]
+    await end(link)
+
+
+@pytest.mark.parametrize("step", [None, OSError("x")], ids=["while it dials", "while it waits"])
+async def test_link_told_to_stay_closed_ends_at_once(step: Exception | None) -> None:
+    log: list[object] = []
+    link = ScriptedLink(log, back_off=StubBackOff(3600.0))
+    link.script.append(step)
+    link.connect({})
+    await settle()
+    link.disconnect(1000, "", True)
+    async with asyncio.timeout(1):
+        await link.wait_closed()
+    assert log == ["attempt"]
+
+
+async def test_link_restarted_waits_for_its_old_socket_and_not_for_the_back_off() -> None:
+    """X-03, decisions 6 (`restart`)."""
+    log: list[object] = []
+    link = ScriptedLink(log, back_off=StubBackOff(3600.0))
+    link.script += [StubConnection(log), StubConnection(log)]
+    link.connect({})
+    await settle()
+    link.disconnect(1000, "", True)
+    link.connect({})
+    await settle()
+    assert [one for one in log if isinstance(one, str)] == [
+        "attempt",
+        "connected",
+        "closed",
+        "disconnected",
+        "attempt",
+        "connected",
+    ]
+    await end(link)
+
+
+async def test_link_restarted_while_it_dialled_dials_anew() -> None:
+    log: list[object] = []
+    link = ScriptedLink(log)
+    link.script += [None, StubConnection(log)]
+    link.connect({})
+    await settle()
+    link.disconnect(1000, "", True)
+    link.connect({})
+    await settle()
+    assert log[:2] == ["attempt", "attempt"]
+    assert "connected" in log
+    await end(link)
+
+
+async def test_link_without_a_connection_drops_frames_and_remembers_switches() -> None:
+    """J-305: the interval holds for later connections too."""
+    log: list[object] = []
+    link = ScriptedLink(log)
+    link.send(b"lost")
+    link.set_ping_interval(7)
+    link.pause()
+    link.script.append(StubConnection(log))
+    link.connect({})
+    await settle()
+    assert log == ["attempt", ("ping", 7), "connected", ("hold", True)]
+    link.resume()
+    link.set_ping_interval(0)
+    assert log[4:] == [("hold", False), ("ping", 0)]
+    await end(link)
+
+
+async def test_link_never_started_is_closed_at_once() -> None:
+    await end(ScriptedLink([]))
+
+
+def security(profile: int, tmp_path: Path) -> Security:
+    key = tmp_path / "key"
+    key.write_text(KEY_HEX)
+    key.chmod(0o600)
+    return Security(profile, key, None, None, None, False)
+
+
+async def test_link_keeps_key_and_query_out_of_log_and_objects(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """J-149, S-157, T30."""
+    caplog.set_level(logging.DEBUG)
+    settings = {"csms_url": "ws://127.0.0.1/ocpp?token=canary", "security": security(1, tmp_path)}
+    link = ScriptedLink([], settings=settings, back_off=StubBackOff(3600.0))
+    link.script.append(OSError("x"))
+    link.connect({})
+    await settle()
+    await end(link)
+    assert "ws://127.0.0.1/ocpp/CP1" in caplog.text
+    for secret in ("canary", KEY_HEX, KEY_HEX.lower(), "Q1AxOgABAg"):
+        assert secret not in caplog.text
+        assert secret not in repr(link)
+
+
+@pytest.mark.parametrize(
+    ("csms_url", "profile", "warned"),
+    [
+        ("ws://csms.example", 0, True),
+        ("ws://csms.example", 1, True),
+        ("ws://127.0.0.1", 0, False),
+        ("ws://localhost", 1, False),
+    ],
+)
+async def test_link_open_to_impostors_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, csms_url: str, profile: int, warned: bool
+) -> None:
+    """N01, S-106."""
+    ScriptedLink([], settings={"csms_url": csms_url, "security": security(profile, tmp_path)})
+    assert ("security profile" in caplog.text) is warned
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"csms_url": "ws://h/ocpp#f"},
+        {"identity": "a:b", "security": "profile 1"},
+        {"csms_url": "wss://h", "security": Security(2, None, Path("/nowhere/ca.pem"), None, None, False)},
+    ],
+)
+async def test_link_that_could_never_connect_is_refused(tmp_path: Path, settings: dict[str, Any]) -> None:
+    """J-106, J-145."""
+    if settings.get("security") == "profile 1":
+        settings = settings | {"security": security(1, tmp_path)}
+    with pytest.raises(LocalError):
+        ScriptedLink([], settings=settings)
