@@ -77,19 +77,20 @@ class Clock:
         """The corrected time as it is sent."""
         return utc_text(self.utc_ms(now))
 
-    def learn(self, current_time: str, now: Instant) -> int:
+    def learn(self, current_time: str, round_trip_ms: int, now: Instant) -> int:
         """Follow the CSMS's ``currentTime``; the change of our time in milliseconds, 0 when it stays.
 
-        An unreadable or implausible time is logged and not applied (J-307); within the threshold the time is
-        confirmed and stays, so that the jitter of the link moves nothing.
+        It was told at some moment of the round trip that has just ended; half of it is the best guess. An unreadable
+        or implausible time is logged and not applied (J-307); within the threshold the time is confirmed and stays,
+        so that the jitter of the link moves nothing.
         """
         told_ms = parse_utc_ms(current_time)
         if told_ms is None or told_ms < EARLIEST_UTC_MS:
             log.warning("the CSMS told an implausible currentTime; the clock stays")
             return 0
         self.is_trusted = True
-        step_ms = told_ms - self.utc_ms(now)
-        if abs(step_ms) <= CLOCK_THRESHOLD_MS:
+        step_ms = told_ms + round_trip_ms // 2 - self.utc_ms(now)
+        if abs(step_ms) <= CLOCK_THRESHOLD_MS + round_trip_ms // 2:
             return 0
         self.offset_ms += step_ms
         return step_ms
@@ -259,7 +260,7 @@ class Boot:
 
     def _heartbeat_done(self, outcome: Outcome, now: Instant) -> None:
         if outcome.confirmation is not None:
-            self._learn(outcome.confirmation.get("currentTime"), now)
+            self._learn(outcome.confirmation.payload()["currentTime"], now)
         if outcome.kind != "link_lost":
             self._time_told_s = max(self._time_told_s, now.monotonic_s - DAY_S + OWN_INTERVAL_S)
             self.rearm_heartbeat(now)
@@ -267,7 +268,8 @@ class Boot:
     def _learn(self, current_time: str, now: Instant) -> None:
         self._time_told_s = now.monotonic_s
         was_trusted = self.clock.is_trusted
-        step_ms = self.clock.learn(current_time, now)
+        round_trip_ms = round((now.monotonic_s - self._outbox.last_sent_s) * 1000)
+        step_ms = self.clock.learn(current_time, round_trip_ms, now)
         if step_ms:
             self._emit(Store(TABLE, "clock", dumps({"offset_ms": self.clock.offset_ms})))
         if step_ms or self.clock.is_trusted != was_trusted:

@@ -8,7 +8,7 @@ follows, so that the answer always leaves first (section 5.17).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 from ocpphub import _native
 from ocpphub.core.boot import Boot
@@ -16,6 +16,12 @@ from ocpphub.core.configuration import Configuration
 from ocpphub.core.connector import ConnectorTable, StatusQueue
 from ocpphub.core.inbound import Answer, Handler
 from ocpphub.core.instant import Instant
+from ocpphub.core.messages import (
+    ChangeAvailabilityRequest,
+    ChangeConfigurationRequest,
+    GetConfigurationRequest,
+    TriggerMessageRequest,
+)
 from ocpphub.core.vocabulary import (
     ClearCacheStatus,
     DataTransferStatus,
@@ -68,8 +74,9 @@ class Operations:
 
     def change_availability(self, call: _native.Call, now: Instant) -> Answer:
         """OCPP 1.6 section 5.2: answered first, then the status follows."""
-        connector_id: int = call.get("connectorId")
-        status = self._connectors.change_availability(connector_id, call.get("type"))
+        request = cast("ChangeAvailabilityRequest", call.payload())
+        connector_id = request["connectorId"]
+        status = self._connectors.change_availability(connector_id, request["type"])
         if not self._connectors.has(connector_id):
             return Answer({"status": status})
         return Answer(
@@ -79,7 +86,8 @@ class Operations:
 
     def change_configuration(self, call: _native.Call, now: Instant) -> Answer:
         """OCPP 1.6 section 5.3: stored, answered, then carried out and published."""
-        status, changed = self._configuration.change(call.get("key"), call.get("value"))
+        request = cast("ChangeConfigurationRequest", call.payload())
+        status, changed = self._configuration.change(request["key"], request["value"])
         if changed is None:
             return Answer({"status": status})
         name = changed
@@ -87,11 +95,13 @@ class Operations:
 
     def get_configuration(self, call: _native.Call, now: Instant) -> Answer:
         """OCPP 1.6 section 5.8."""
-        return Answer(self._configuration.get_ocpp(call.get("key") or ()))
+        request = cast("GetConfigurationRequest", call.payload())
+        return Answer(self._configuration.get_ocpp(request.get("key", ())))
 
     def trigger_message(self, call: _native.Call, now: Instant) -> Answer:
         """OCPP 1.6 section 5.17; what cannot be sent, known or not, is NotImplemented."""
-        wanted, connector_id = call.get("requestedMessage"), call.get("connectorId")
+        request = cast("TriggerMessageRequest", call.payload())
+        wanted, connector_id = request["requestedMessage"], request.get("connectorId")
         if wanted == MessageTrigger.HEARTBEAT:
             return _accepted(lambda at: self._boot.trigger_heartbeat())
         if wanted == MessageTrigger.BOOT_NOTIFICATION:
