@@ -1,0 +1,78 @@
+"""``make bench-quick``: the gate of CI, under 90 seconds. ``python -m benches.quick [--benchmark-json FILE]``.
+
+Owns two steps: every pytest-benchmark bench with its assertion and at least five rounds; then the goal ratios of P1 in
+few rounds, failing when one is more than 25 % beyond its goal and beyond nothing else, or 25 % beyond the committed
+RESULTS.json. Must never gate on wall time or on nanoseconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from benches import frames, report
+from benches.goals import Goal
+
+TOLERANCE = 1.25
+ROUNDS = (7, 21)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit code 1 when a bench fails its assertion or a ratio is beyond its limit twice."""
+    parser = argparse.ArgumentParser(prog="python -m benches.quick", description=__doc__)
+    parser.add_argument("--benchmark-json", type=Path, default=Path(".benchmarks/quick.json"))
+    options = parser.parse_args(arguments)
+    return run_benches(options.benchmark_json) or gate()
+
+
+def run_benches(output: Path) -> int:
+    """Every bench once through pytest-benchmark; its exit code."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "benches/test_frames.py",
+        "-o",
+        "python_functions=bench_*",
+        "-p",
+        "no:cacheprovider",
+        "--benchmark-only",
+        "--benchmark-min-rounds=5",
+        "--benchmark-max-time=0.02",
+        "--benchmark-warmup=off",
+        "--benchmark-columns=median,iqr,rounds",
+        f"--benchmark-json={output}",
+    ]
+    return subprocess.run(command, check=False, cwd=Path(__file__).parents[1]).returncode
+
+
+def gate() -> int:
+    """Measure the ratios; what fails is measured once more with more rounds, because neighbours make noise."""
+    limits = report.committed()
+    for rounds in ROUNDS:
+        goals = frames.run(rounds).goals
+        failed = [goal for goal in goals if beyond(goal, limits)]
+        if not failed:
+            break
+    sys.stdout.write(report.goal_table(goals) + "\n")
+    for goal in failed:
+        sys.stdout.write(f"FAILED {goal.key}: {goal.figure:.3f}, limit {limit(goal, limits):.3f} ({goal.detail})\n")
+    return 1 if failed else 0
+
+
+def limit(goal: Goal, committed: dict[str, float]) -> float:
+    """What a ratio may reach: 25 % above its goal, or above what is committed, whichever is less."""
+    return TOLERANCE * min(goal.bound, committed.get(goal.key, goal.bound))
+
+
+def beyond(goal: Goal, committed: dict[str, float]) -> bool:
+    """Whether this line fails the run."""
+    return goal.gated and goal.figure > limit(goal, committed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
