@@ -104,13 +104,13 @@ def test_connector_ids_that_cannot_exist_are_refused(value: Any) -> None:
     [(300, "300"), (True, "true"), (0.5, "0.5"), (1e-7, "0.0000001"), (["A", "B"], "A,B"), ("x", "x"), ([], "")],
 )
 def test_initial_value_is_written_as_ocpp_writes_it(value: Any, text: str) -> None:
-    """CORE-CFG-01: configuration values are text in OCPP."""
+    """CORE-GC-02: configuration values are text in OCPP."""
     assert config_values.ocpp_text(value) == text
 
 
 @pytest.mark.parametrize("value", ["x" * 501, float("inf"), {"a": 1}, [{"a": 1}], "a\nb"])
 def test_initial_value_that_ocpp_cannot_carry_is_refused(value: Any) -> None:
-    """CORE-CFG-01: at most 500 characters, no tables."""
+    """CORE-GC-06: at most 500 characters, no tables."""
     with pytest.raises(ValueError, match=r".+"):
         config_values.ocpp_text(value)
 
@@ -126,7 +126,7 @@ def test_initial_value_that_ocpp_cannot_carry_is_refused(value: Any) -> None:
     ],
 )
 def test_custom_value_of_its_type_is_accepted(kind: str, value: Any, text: str) -> None:
-    """CORE-CFG-01: a custom key's initial value has the type it declares."""
+    """CORE-CC-09: a custom key's initial value has the type it declares."""
     assert config_values.custom_value(kind, value, -10, 10) == text
 
 
@@ -134,7 +134,7 @@ def test_custom_value_of_its_type_is_accepted(kind: str, value: Any, text: str) 
     ("kind", "value"), [("integer", 11), ("integer", "1.0"), ("decimal", "1e1"), ("decimal", -10.5), ("boolean", "yes")]
 )
 def test_custom_value_of_another_type_or_out_of_range_is_refused(kind: str, value: Any) -> None:
-    """CORE-CFG-01: neither another type nor a number outside min and max."""
+    """CORE-CC-09: neither another type nor a number outside min and max."""
     with pytest.raises(ValueError, match=r".+"):
         config_values.custom_value(kind, value, -10, 10)
 

@@ -1,0 +1,304 @@
+"""The command ``ocpphub``: run a hub, check and write its configuration, call and watch it, show the demo.
+
+Owns arguments, output and exit codes (0 done, 1 the answer was an error or a tour step failed, 2 usage, 69 no socket,
+75 store failed, 78 configuration). Imports what a command needs inside that command, so that ``--help`` stays quick;
+must never hold a rule of OCPP or of the socket.
+
+Source: surface.md "Command line".
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+if TYPE_CHECKING:
+    from ocpphub.config import ConfigError, Settings
+    from ocpphub.errors import OcpphubError
+
+DONE: Final = 0
+FAILED: Final = 1
+USAGE: Final = 2
+NO_SOCKET: Final = 69
+STORE_FAILED: Final = 75
+BAD_CONFIGURATION: Final = 78
+DEFAULT_SOCKET: Final = "/run/ocpphub/ocpphub.sock"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; a usage error leaves through ``SystemExit(2)``."""
+    options = parser().parse_args(arguments)
+    try:
+        code: int = options.command(options)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return DONE
+    except BrokenPipeError:
+        # The reader of a pipe has gone; nothing is left to say, and the interpreter must not complain at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    return code
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(
+        prog="ocpphub",
+        description="The OCPP 1.6-J charge point of a charging hub.",
+        epilog="exit codes: 0 done, 1 answered with an error, 2 usage, 69 no socket, 75 store failed, 78 configuration",
+    )
+    top.add_argument("--version", action="version", version=f"ocpphub {_version()}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    output = argparse.ArgumentParser(add_help=False)
+    output.add_argument("--json", action="store_true", help="print JSON, one text per line")
+    client = argparse.ArgumentParser(add_help=False)
+    client.add_argument("--socket", type=Path, default=_default_socket(), help="socket of the hub (%(default)s)")
+    _configuration_commands(commands, output)
+    _client_commands(commands, output, client)
+    demo = commands.add_parser("demo", help="a narrated tour with an embedded CSMS")
+    demo.add_argument("--connectors", type=_positive, default=200, metavar="N", help="connectors of the hub (200)")
+    demo.add_argument("--duration", type=_seconds, metavar="S", help="seconds to stay after the tour (until Ctrl-C)")
+    demo.add_argument("--secure", action="store_true", help="over TLS with HTTP Basic (security profile 2)")
+    demo.set_defaults(command=_demo)
+    return top
+
+
+def _configuration_commands(commands: Any, output: argparse.ArgumentParser) -> None:
+    run = commands.add_parser("run", help="run a hub")
+    run.add_argument("-c", "--config", type=Path, required=True, metavar="FILE", help="its hub.toml")
+    run.set_defaults(command=_run)
+    check = commands.add_parser("check-config", parents=[output], help="report every mistake of a configuration")
+    check.add_argument("file", type=Path, metavar="FILE")
+    check.set_defaults(command=_check_config)
+    init = commands.add_parser("init", help="write a commented hub.toml")
+    init.add_argument("file", type=Path, nargs="?", default=Path("hub.toml"), metavar="FILE", help="(%(default)s)")
+    init.add_argument("--force", action="store_true", help="replace an existing file")
+    init.set_defaults(command=_init)
+
+
+def _client_commands(commands: Any, output: argparse.ArgumentParser, client: argparse.ArgumentParser) -> None:
+    call = commands.add_parser(
+        "call",
+        parents=[output, client],
+        help="call a method of a running hub",
+        epilog="key=value passes a text, key:=json any JSON value: keys:='[\"HeartbeatInterval\"]'",
+    )
+    call.add_argument("method", metavar="METHOD")
+    call.add_argument("parameters", nargs="*", type=_parameter, metavar="key=value", help="parameters by name")
+    call.set_defaults(command=_call)
+    watch = commands.add_parser("watch", parents=[output, client], help="print publications as they come")
+    watch.add_argument("topics", nargs="+", metavar="TOPIC")
+    watch.add_argument("--charge-point", metavar="IDENTITY", help="where the hub has several")
+    watch.add_argument("--connectors", metavar="RANGE", help='only these connectors, such as "1-40"')
+    watch.set_defaults(command=_watch)
+
+
+# Commands
+
+
+def _run(options: argparse.Namespace) -> int:
+    settings = _load(options.config)
+    if settings is None:
+        return BAD_CONFIGURATION
+    from ocpphub import daemon, log
+
+    _warn_of_stale_extension()
+    log.setup(settings.hub.log_level, settings.hub.log_format)
+    return daemon.main(settings)
+
+
+def _check_config(options: argparse.Namespace) -> int:
+    from ocpphub import config
+
+    try:
+        settings = config.load(options.file, os.environ)
+    except config.ConfigError as error:
+        return _print_problems(error, options.json)
+    if options.json:
+        _print_json({"valid": True, "problems": [], "warnings": list(settings.warnings)})
+        return DONE
+    for warning in settings.warnings:
+        sys.stderr.write(f"warning: {warning}\n")
+    connectors = sum(point.connectors for point in settings.charge_points)
+    points = len(settings.charge_points)
+    sys.stdout.write(f"{options.file}: valid; {points} charge point{'s'[: points != 1]}, {connectors} connectors\n")
+    return DONE
+
+
+def _init(options: argparse.Namespace) -> int:
+    from ocpphub import config_text
+
+    if str(options.file) == "-":
+        sys.stdout.write(config_text.template())
+        return DONE
+    try:
+        with options.file.open("w" if options.force else "x", encoding="utf-8") as file:
+            file.write(config_text.template())
+    except FileExistsError:
+        sys.stderr.write(f"{options.file} exists; --force replaces it\n")
+        return FAILED
+    except OSError as error:
+        sys.stderr.write(f"{options.file}: {error.strerror}\n")
+        return FAILED
+    sys.stdout.write(f"wrote {options.file}; next: ocpphub check-config {options.file}\n")
+    return DONE
+
+
+def _call(options: argparse.Namespace) -> int:
+    from ocpphub.errors import OcpphubError
+    from ocpphub.rpc.client import Client
+
+    try:
+        with Client(options.socket) as client:
+            result = client.call(options.method, **dict(options.parameters))
+    except OSError as error:
+        return _no_socket(options.socket, error)
+    except OcpphubError as error:
+        return _print_error(error, options.json)
+    _print_json(result, compact=options.json)
+    return DONE
+
+
+def _watch(options: argparse.Namespace) -> int:
+    from ocpphub.errors import OcpphubError
+    from ocpphub.rpc.client import Client
+
+    narrowed = {"charge_point": options.charge_point, "connectors": options.connectors}
+    parameters = {name: value for name, value in narrowed.items() if value is not None}
+    try:
+        with Client(options.socket) as client:
+            subscription = client.subscribe(options.topics, **parameters)
+            for topic, value in subscription.snapshot.items():
+                _print_event({"topic": topic, "value": value, "snapshot": True}, options.json)
+            for event in subscription:
+                _print_event(event, options.json)
+    except OSError as error:
+        return _no_socket(options.socket, error)
+    except OcpphubError as error:
+        return _print_error(error, options.json)
+    sys.stderr.write("the hub closed the connection\n")
+    return NO_SOCKET
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from ocpphub.sim import demo
+
+    _warn_of_stale_extension()
+    return demo.main(options.connectors, options.duration, secure=options.secure, colour=is_coloured(sys.stdout))
+
+
+# Output
+
+
+def is_coloured(stream: TextIO) -> bool:
+    """Colour on a terminal only, and never where ``NO_COLOR`` is set to anything (no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _load(path: Path) -> Settings | None:
+    from ocpphub import config
+
+    try:
+        settings = config.load(path, os.environ)
+    except config.ConfigError as error:
+        _print_problems(error, as_json=False)
+        return None
+    for warning in settings.warnings:
+        sys.stderr.write(f"warning: {warning}\n")
+    return settings
+
+
+def _warn_of_stale_extension() -> None:
+    from ocpphub import checkout
+
+    if text := checkout.complaint():
+        sys.stderr.write(f"warning: {text}\n")
+
+
+def _print_problems(error: ConfigError, as_json: bool) -> int:
+    if as_json:
+        problems = [
+            {"file": problem.file, "key": problem.key, "what": problem.what, "allowed": problem.allowed}
+            for problem in error.problems
+        ]
+        _print_json({"valid": False, "problems": problems, "warnings": []})
+    else:
+        sys.stderr.write("".join(f"{problem}\n" for problem in error.problems))
+    return BAD_CONFIGURATION
+
+
+def _print_error(error: OcpphubError, as_json: bool) -> int:
+    if as_json:
+        from ocpphub.errors import json_rpc_error
+
+        _print_json({"error": json_rpc_error(error)})
+    else:
+        sys.stderr.write(f"error: {error.code}: {error}\n")
+    return FAILED
+
+
+def _no_socket(path: Path, error: OSError) -> int:
+    sys.stderr.write(f"no hub answers at {path}: {error.strerror or error}; is `ocpphub run` up, is --socket right?\n")
+    return NO_SOCKET
+
+
+def _print_json(value: Any, *, compact: bool = True) -> None:
+    separators = (",", ":") if compact else None
+    text = json.dumps(value, ensure_ascii=False, indent=None if compact else 2, separators=separators)
+    sys.stdout.write(text + "\n")
+
+
+def _print_event(event: Any, as_json: bool) -> None:
+    if as_json:
+        _print_json(event)
+    else:
+        value = json.dumps(event.get("value"), ensure_ascii=False)
+        when = "now" if event.get("snapshot") else f"{event.get('timestamp')} {event.get('charge_point')}"
+        sys.stdout.write(f"{when} {event.get('topic')} {value}\n")
+    sys.stdout.flush()
+
+
+# Arguments
+
+
+def _version() -> str:
+    from ocpphub import __version__
+
+    return __version__
+
+
+def _default_socket() -> Path:
+    return Path(os.environ.get("OCPPHUB_HUB__SOCKET") or DEFAULT_SOCKET)
+
+
+def _parameter(text: str) -> tuple[str, Any]:
+    name, separator, value = text.partition("=")
+    if not separator or not name.rstrip(":"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither key=value nor key:=json")
+    if not name.endswith(":"):
+        return name, value
+    try:
+        return name[:-1], json.loads(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"what follows {name}= is no JSON: {value!r}") from None
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 100_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to 100000")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1e9:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+    return value

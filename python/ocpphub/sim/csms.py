@@ -1,0 +1,224 @@
+"""An embedded CSMS for demo and tests: the package ``ocpp`` over ``websockets``, on loopback, on a free port.
+
+Owns the other side of the link: it accepts charge points, answers what they send, remembers it and can call them. It is
+an independent implementation of OCPP on purpose; it must never import the hub's own frames or core.
+
+Plays the central system of OCPP 1.6 (chapters 4 and 5) and OCPP-J 1.6 chapter 3.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import http
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Final, Self
+from urllib.parse import unquote, urlsplit
+
+import ocpp.exceptions
+from ocpp.messages import Call, unpack
+from ocpp.routing import on
+from ocpp.v16 import ChargePoint as OcppChargePoint
+from ocpp.v16 import call_result
+from ocpp.v16.enums import Action, DataTransferStatus, RegistrationStatus
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+from websockets.typing import Subprotocol
+
+MAX_REMEMBERED: Final = 100_000
+"""Messages kept in ``received``; a demo that is left alone for months must not grow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One CALL of a charge point: who, which action, its payload in camelCase."""
+
+    identity: str
+    action: str
+    payload: dict[str, Any]
+
+
+class _Session(OcppChargePoint):
+    """One connected charge point, as ``ocpp`` sees it; every answer is the friendliest one."""
+
+    def __init__(self, csms: Csms, identity: str, connection: ServerConnection) -> None:
+        super().__init__(identity, connection, response_timeout=10)
+        self._csms = csms
+
+    async def route_message(self, raw_msg: str) -> None:
+        """Remember a CALL before ``ocpp`` answers it."""
+        with contextlib.suppress(ocpp.exceptions.OCPPError):
+            message = unpack(raw_msg)
+            if isinstance(message, Call):
+                self._csms.remember(Received(self.id, message.action, dict(message.payload)))
+        await super().route_message(raw_msg)
+
+    @on(Action.boot_notification)
+    def on_boot_notification(self, **_: Any) -> call_result.BootNotification:
+        return call_result.BootNotification(_now(), self._csms.interval_s, self._csms.registration)
+
+    @on(Action.heartbeat)
+    def on_heartbeat(self, **_: Any) -> call_result.Heartbeat:
+        return call_result.Heartbeat(_now())
+
+    @on(Action.status_notification)
+    def on_status_notification(self, **_: Any) -> call_result.StatusNotification:
+        return call_result.StatusNotification()
+
+    @on(Action.meter_values)
+    def on_meter_values(self, **_: Any) -> call_result.MeterValues:
+        return call_result.MeterValues()
+
+    @on(Action.security_event_notification)
+    def on_security_event_notification(self, **_: Any) -> call_result.SecurityEventNotification:
+        return call_result.SecurityEventNotification()
+
+    @on(Action.data_transfer)
+    def on_data_transfer(self, vendor_id: str, data: str | None = None, **_: Any) -> call_result.DataTransfer:
+        if vendor_id != self._csms.vendor_id:
+            return call_result.DataTransfer(DataTransferStatus.unknown_vendor_id)
+        return call_result.DataTransfer(DataTransferStatus.accepted, None if data is None else data[::-1])
+
+
+class Csms:
+    """A CSMS that is easy to watch and to disturb.
+
+    ``received`` holds every CALL in order. ``registration`` and ``interval_s`` are what BootNotification is answered
+    with; DataTransfer is accepted for ``vendor_id``, with the data reversed. ``passwords`` (identity -> bytes) turns
+    HTTP Basic on, ``tls`` makes it ``wss``.
+    """
+
+    def __init__(
+        self,
+        *,
+        interval_s: int = 300,
+        vendor_id: str = "org.example",
+        tls: ssl.SSLContext | None = None,
+        passwords: Mapping[str, bytes] | None = None,
+    ) -> None:
+        self.interval_s = interval_s
+        self.vendor_id = vendor_id
+        self.registration = RegistrationStatus.accepted
+        self.received: list[Received] = []
+        self.connects = 0
+        self._tls = tls
+        self._passwords = passwords
+        self._server: Server | None = None
+        self._sessions: dict[str, _Session] = {}
+        self._connections: dict[str, ServerConnection] = {}
+        self._changed = asyncio.Event()
+
+    @property
+    def url(self) -> str:
+        """The endpoint to configure as ``csms_url``; raises ``RuntimeError`` before :meth:`start`."""
+        if self._server is None:
+            raise RuntimeError("the CSMS has not been started")
+        port = self._server.sockets[0].getsockname()[1]
+        return f"{'wss' if self._tls else 'ws'}://127.0.0.1:{port}/ocpp"
+
+    @property
+    def connected(self) -> frozenset[str]:
+        """The identities that are connected now."""
+        return frozenset(self._connections)
+
+    async def start(self) -> None:
+        """Listen on a free port of 127.0.0.1."""
+        self._server = await serve(
+            self._serve,
+            "127.0.0.1",
+            0,
+            subprotocols=[Subprotocol("ocpp1.6")],
+            process_request=self._authenticate,
+            compression=None,
+            ssl=self._tls,
+        )
+
+    async def stop(self) -> None:
+        """Close every connection and stop listening."""
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def call(self, identity: str, request: Any) -> Any:
+        """Send an ``ocpp.v16.call`` request to a charge point and return its ``call_result``.
+
+        Raises ``KeyError`` when it is not connected, ``TimeoutError`` after 10 s, ``ocpp.exceptions.OCPPError`` for a
+        CALLERROR.
+        """
+        return await self._sessions[identity].call(request, suppress=False)
+
+    def cut(self, identity: str) -> None:
+        """Break the TCP connection of a charge point without a closing handshake."""
+        self._connections[identity].transport.abort()
+
+    def count(self, action: str, **members: Any) -> int:
+        """How many CALLs of this action with these payload members have come so far."""
+        return sum(1 for item in self.received if _matches(item, action, members))
+
+    async def wait_until(self, condition: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait until the condition holds; it is looked at whenever something arrives. False after ``timeout_s``."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while not condition():
+                    self._changed.clear()
+                    await self._changed.wait()
+        return condition()
+
+    def remember(self, item: Received) -> None:
+        """Keep a received CALL and wake who waits."""
+        if len(self.received) >= MAX_REMEMBERED:
+            del self.received[: MAX_REMEMBERED // 2]
+        self.received.append(item)
+        self._changed.set()
+
+    async def _serve(self, connection: ServerConnection) -> None:
+        identity = _identity(connection.request.path if connection.request else "")
+        self._sessions[identity] = _Session(self, identity, connection)
+        self._connections[identity] = connection
+        self.connects += 1
+        self._changed.set()
+        try:
+            await self._sessions[identity].start()
+        except ConnectionClosed:
+            pass
+        finally:
+            # A reconnect may have taken the place already: the newest connection of an identity counts.
+            if self._connections.get(identity) is connection:
+                del self._connections[identity], self._sessions[identity]
+            self._changed.set()
+
+    async def _authenticate(self, connection: ServerConnection, request: Request) -> Response | None:
+        if self._passwords is None:
+            return None
+        identity = _identity(request.path)
+        expected = base64.b64encode(identity.encode() + b":" + self._passwords.get(identity, b"")).decode()
+        if identity in self._passwords and request.headers.get("Authorization") == f"Basic {expected}":
+            return None
+        return connection.respond(http.HTTPStatus.UNAUTHORIZED, "wrong identity or key\n")
+
+
+def _identity(path: str) -> str:
+    return unquote(urlsplit(path).path.rpartition("/")[2])
+
+
+def _matches(item: Received, action: str, members: Mapping[str, Any]) -> bool:
+    return item.action == action and all(item.payload.get(name) == value for name, value in members.items())
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,97 @@
+"""`ocpphub demo` as a person runs it: a real process, a real hub, real sockets."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from ocpphub.sim import demo
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@contextmanager
+def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "python")}
+    command = [sys.executable, "-m", "ocpphub", "demo", "--connectors", "5", *arguments]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def lines_until(process: subprocess.Popen[str], text: str) -> list[str]:
+    """The output up to the first line that holds ``text``; fails when it ends before."""
+    assert process.stdout is not None
+    lines: list[str] = []
+    for line in process.stdout:
+        lines.append(line)
+        if text in line:
+            return lines
+    pytest.fail(f"{text!r} did not come:\n{''.join(lines)}")
+
+
+@pytest.mark.timeout(90)
+def test_demo_over_tls_shows_every_step_and_ends_with_0() -> None:
+    """S-101, CORE-BOOT-01, CORE-CC-10, CORE-DT-01: boot, seven commands, event, cut link, in security profile 2."""
+    with started("--secure", "--duration", "0") as process:
+        output, _ = process.communicate(timeout=80)
+    assert process.returncode == 0, output
+    for method in (
+        "stop",
+        "restart",
+        "data_transfer",
+        "get_configuration_key",
+        "set_custom_configuration_key",
+        "monitor_configuration_keys",
+        "security_event",
+    ):
+        assert f"   > {method}" in output
+    assert "NOT SEEN" not in output
+    assert "the CSMS received the event 1 time(s)" in output
+    assert "\x1b" not in output
+
+
+@pytest.mark.timeout(90)
+def test_demo_stays_until_ctrl_c_and_its_commands_work() -> None:
+    """CORE-BOOT-11: what the tour tells people to try can be tried; Ctrl-C after the tour is exit code 0."""
+    with started() as process:
+        lines = lines_until(process, "Ctrl-C ends it.")
+        (command,) = [line.strip() for line in lines if "call security_event" in line]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "python")}
+        tried = subprocess.run(
+            ["bash", "-c", command], capture_output=True, text=True, timeout=30, env=environment, check=False
+        )
+        assert (tried.returncode, tried.stdout) == (0, "null\n"), tried.stderr
+        lines_until(process, "received SecurityEventNotification")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+
+
+@pytest.mark.timeout(60)
+def test_demo_interrupted_in_the_tour_ends_with_1_and_leaves_nothing() -> None:
+    """T38: a tour that was not seen to its end is no success; its hub and folder are gone."""
+    with started() as process:
+        (line,) = [line for line in lines_until(process, "the socket answers") if " in /" in line]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 1
+    assert not Path(line.split(" in ")[1].strip()).exists()
+
+
+def test_demo_whose_hub_does_not_start_ends_with_1_and_shows_why(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """T38: the hub's own words are shown."""
+    monkeypatch.setattr(demo, "_configuration", lambda *_: "[hub]\nnonsense = 1\n")
+    assert demo.main(5, 0.0) == 1
+    assert "hub.nonsense" in capsys.readouterr().out
