@@ -29,38 +29,38 @@ def install(monkeypatch: pytest.MonkeyPatch, build: str, digest: str) -> None:
 
 
 def test_extension_of_these_sources_is_current(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """T38: nothing is said when nothing is wrong."""
+    """Nothing is said when nothing is wrong."""
     install(monkeypatch, "release", checkout.source_hash(tree))
     assert checkout.complaint(tree) is None
 
 
 def test_extension_of_other_sources_is_stale(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """T38: a changed, a renamed and a new source each make it stale."""
+    """A changed, a renamed and a new source each make it stale."""
     install(monkeypatch, "release", checkout.source_hash(tree))
     (tree / "rust/deep/part.rs").rename(tree / "rust/deep/other.rs")
     assert "stale" in str(checkout.complaint(tree))
 
 
 def test_extension_built_for_debugging_is_named(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """T38: a debug build is never used in silence."""
+    """A debug build is never used in silence."""
     install(monkeypatch, "debug", checkout.source_hash(tree))
     assert "debug build" in str(checkout.complaint(tree))
 
 
 def test_extension_that_is_missing_is_named(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """T38: the sentence says what to run."""
+    """The sentence says what to run."""
     monkeypatch.setitem(sys.modules, "ocpphub._native", None)
     assert "make build" in str(checkout.complaint(tree))
 
 
 def test_installed_wheel_has_no_sources_to_compare(tmp_path: Path) -> None:
-    """T38: outside a checkout there is nothing to say."""
+    """Outside a checkout there is nothing to say."""
     assert not checkout.is_checkout(tmp_path)
     assert checkout.complaint(tmp_path) is None
 
 
 def test_warning_names_the_complaint(monkeypatch: pytest.MonkeyPatch) -> None:
-    """T38: importing a stale checkout warns."""
+    """Importing a stale checkout warns."""
     monkeypatch.setattr(checkout, "complaint", lambda: "stale: run `make build`")
     with pytest.warns(RuntimeWarning, match="make build"):
         checkout.warn()

@@ -52,7 +52,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_help_imports_neither_core_nor_websockets_nor_the_extension() -> None:
-    """N33: `--help` is quick because it loads next to nothing."""
+    """`--help` is quick because it loads next to nothing."""
     code = (
         "import sys; from ocpphub import cli\n"
         "try: cli.main(['--help'])\nexcept SystemExit: pass\n"
@@ -68,14 +68,14 @@ def test_help_imports_neither_core_nor_websockets_nor_the_extension() -> None:
 
 
 def test_package_import_loads_the_api_only_when_it_is_used() -> None:
-    """N33: the public names are there, the weight is not."""
+    """The public names are there, the weight is not."""
     code = "import sys, ocpphub; sys.exit('ocpphub.api' in sys.modules or 'Hub' not in dir(ocpphub))"
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "python")}
     assert subprocess.run([sys.executable, "-c", code], timeout=30, env=environment, check=False).returncode == 0
 
 
 def test_version_is_the_one_of_the_distribution() -> None:
-    """T38: one version everywhere."""
+    """One version everywhere."""
     assert f'\nversion = "{__version__}"\n' in (ROOT / "pyproject.toml").read_text()
     assert f'\nversion = "{__version__}"\n' in (ROOT / "Cargo.toml").read_text()
     assert run("--version").stdout == f"ocpphub {__version__}\n"
@@ -86,7 +86,7 @@ def test_version_is_the_one_of_the_distribution() -> None:
     [[], ["nonsense"], ["call"], ["call", "m", "noequals"], ["call", "m", "a:=nojson"], ["demo", "--connectors", "0"]],
 )
 def test_usage_error_is_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """T38: what cannot be understood is not guessed."""
+    """What cannot be understood is not guessed."""
     with pytest.raises(SystemExit) as caught:
         cli.main(arguments)
     assert caught.value.code == cli.USAGE
@@ -106,7 +106,7 @@ def test_check_config_of_a_good_file_counts_what_it_configures(
 
 
 def test_check_config_of_a_bad_file_lists_every_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """T38: exit code 78, one line each; with --json one object."""
+    """Exit code 78, one line each; with --json one object."""
     file = tmp_path / "hub.toml"
     file.write_text("[hub]\nsocet = 1\n")
     assert cli.main(["check-config", str(file)]) == cli.BAD_CONFIGURATION
@@ -119,7 +119,7 @@ def test_check_config_of_a_bad_file_lists_every_problem(tmp_path: Path, capsys: 
 
 
 def test_run_of_a_bad_file_is_exit_code_78(tmp_path: Path) -> None:
-    """T38: nothing is started with a file that is refused."""
+    """Nothing is started with a file that is refused."""
     done = run("run", "-c", str(tmp_path / "none.toml"))
     assert done.returncode == cli.BAD_CONFIGURATION
     assert "cannot be read" in done.stderr
@@ -141,7 +141,7 @@ def test_init_writes_a_valid_file_and_replaces_none(tmp_path: Path, capsys: pyte
 
 
 def test_call_passes_text_and_json_and_prints_the_result(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """T38: key=value is a text, key:=json any value."""
+    """Key=value is a text, key:=json any value."""
     server = OneAnswer(path, [[{"id": 1, "result": {"é": [1]}}]])
     server.start()
     arguments = ["call", "get_configuration_key", "a=1=2", 'keys:=["K"]', "n:=5", "--socket", str(path), "--json"]
@@ -152,7 +152,7 @@ def test_call_passes_text_and_json_and_prints_the_result(path: Path, capsys: pyt
 
 
 def test_call_that_is_answered_with_an_error_is_exit_code_1(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """T38: code, path and hint of the error are shown."""
+    """Code, path and hint of the error are shown."""
     error = {
         "code": -32602,
         "message": "no",
@@ -167,19 +167,19 @@ def test_call_that_is_answered_with_an_error_is_exit_code_1(path: Path, capsys: 
 def test_client_without_socket_is_exit_code_69(
     command: list[str], path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """T01: the sentence names the path."""
+    """The sentence names the path."""
     assert cli.main([*command, "--socket", str(path)]) == cli.NO_SOCKET
     assert str(path) in capsys.readouterr().err
 
 
 def test_client_takes_the_socket_from_the_environment(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """T01: OCPPHUB_HUB__SOCKET moves both the hub's socket and the client's default."""
+    """OCPPHUB_HUB__SOCKET moves both the hub's socket and the client's default."""
     monkeypatch.setenv("OCPPHUB_HUB__SOCKET", str(path))
     assert cli.parser().parse_args(["call", "rpc.ping"]).socket == path
 
 
 def test_watch_prints_snapshot_and_events_until_the_hub_closes(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """T38: one line per publication."""
+    """One line per publication."""
     event = {"subscription": 1, "charge_point": "H", "topic": "is_connected", "timestamp": "T", "value": False}
     answers: list[dict[str, Any]] = [
         {"id": 1, "result": {"subscription": 1, "stream": "s", "seq": 1, "snapshot": {"is_connected": True}}},
@@ -193,7 +193,7 @@ def test_watch_prints_snapshot_and_events_until_the_hub_closes(path: Path, capsy
 
 
 def test_output_into_a_closed_pipe_is_no_error() -> None:
-    """N33: `ocpphub init - | head -1` ends quietly."""
+    """`ocpphub init - | head -1` ends quietly."""
     command = f"'{sys.executable}' -m ocpphub init - | head -1"
     done = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {command}"],
@@ -221,7 +221,7 @@ class Terminal:
 def test_colour_is_for_terminals_only(
     is_terminal: bool, variables: dict[str, str], coloured: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """T38: piped output holds no escape codes."""
+    """Piped output holds no escape codes."""
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     for name, value in variables.items():

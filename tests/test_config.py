@@ -52,7 +52,7 @@ def test_file_minimal_gets_the_documented_defaults(tmp_path: Path) -> None:
 
 
 def test_settings_have_one_field_for_each_key_of_the_table() -> None:
-    """J-102: a key exists in the table, in the settings and nowhere else."""
+    """A key exists in the table, in the settings and nowhere else."""
     shapes = {
         "hub": config.HubSettings,
         "rpc": config.RpcSettings,
@@ -112,7 +112,7 @@ def test_error_carries_every_problem_as_data(tmp_path: Path) -> None:
 
 
 def test_environment_overrides_tables_and_repeated_tables(tmp_path: Path) -> None:
-    """CORE-BOOT-12: OCPPHUB_SECTION__KEY wins over the file, with its type."""
+    """OCPPHUB_SECTION__KEY wins over the file, with its type."""
     second = MINIMAL.replace("HUB-1", "HUB-2")
     environ = {
         "OCPPHUB_HUB__CHARGE_BEFORE_ACCEPTED": "never",
@@ -132,7 +132,7 @@ def test_environment_overrides_tables_and_repeated_tables(tmp_path: Path) -> Non
 
 
 def test_environment_may_leave_out_the_index_of_a_lone_table(tmp_path: Path) -> None:
-    """J-102: the endpoint of the only charge point can come from the environment."""
+    """The endpoint of the only charge point can come from the environment."""
     settings = config.load(write(tmp_path, MINIMAL), {"OCPPHUB_CHARGE_POINT__CSMS_URL": "ws://other/x"})
     assert settings.charge_points[0].csms_url == "ws://other/x"
 

@@ -69,7 +69,7 @@ def test_profile_1_without_key_file_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_electrical_limits_contradict_each_other(tmp_path: Path, electrical: str, expected: list[str]) -> None:
-    """CORE-GEN-03: the hardware limit is given once, and nothing lies above it."""
+    """The hardware limit is given once, and nothing lies above it."""
     text = charge_point().replace("connector_max_a = 32", electrical)
     assert keys(problems(tmp_path, text)) == expected
 
@@ -81,7 +81,7 @@ def test_overrides_of_connectors_that_overlap_or_do_not_exist_are_refused(tmp_pa
 
 
 def test_override_leaves_what_it_does_not_name(tmp_path: Path) -> None:
-    """CORE-GEN-03: absent fields of an override are None."""
+    """Absent fields of an override are None."""
     extra = '[[charge_point.connector]]\nids = "2"\nphases = 1\nrotation = "RST"\nfree_vend_id_tag = "FREE"\n'
     (override,) = config.load(write(tmp_path, charge_point(extra=extra))).charge_points[0].connector_overrides
     assert (override.ids, override.phases, override.rotation, override.connector_max_a) == ((2,), 1, "RST", None)
@@ -143,7 +143,7 @@ def test_charge_points_share_neither_identity_nor_socket(tmp_path: Path) -> None
 
 
 def test_file_without_charge_point_is_refused(tmp_path: Path) -> None:
-    """J-102: there is nothing to connect."""
+    """There is nothing to connect."""
     assert problems(tmp_path, "") == [
         "charge_point: no charge point is configured; allowed: at least one [[charge_point]]"
     ]
@@ -159,7 +159,7 @@ def test_table_of_the_wrong_shape_is_a_problem_and_no_crash(tmp_path: Path, text
 
 
 def test_feeders_form_a_tree_over_existing_connectors(tmp_path: Path) -> None:
-    """CORE-GEN-03: members are charge_point:range, and the identity may hold a colon."""
+    """Members are charge_point:range, and the identity may hold a colon."""
     feeders = """
 [[feeder]]
 name = "site"
@@ -191,7 +191,7 @@ members = ["DE:1:1-2", "DE:1:4"]
 def test_feeders_that_are_no_tree_over_existing_connectors_are_refused(
     tmp_path: Path, feeders: str, expected: list[str]
 ) -> None:
-    """CORE-GEN-03: one limit each, known parents without cycles, existing members, each once."""
+    """One limit each, known parents without cycles, existing members, each once."""
     assert keys(problems(tmp_path, charge_point(extra=f"[[feeder]]\n{feeders}\n"))) == expected
 
 

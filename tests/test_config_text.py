@@ -11,7 +11,7 @@ from ocpphub.config_table import TABLES
 
 
 def test_template_is_a_valid_file(tmp_path: Path) -> None:
-    """J-102: what `ocpphub init` writes can be run as it is."""
+    """What `ocpphub init` writes can be run as it is."""
     path = tmp_path / "hub.toml"
     path.write_text(config_text.template())
     (point,) = config.load(path).charge_points
@@ -19,13 +19,13 @@ def test_template_is_a_valid_file(tmp_path: Path) -> None:
 
 
 def test_template_names_every_key_once_per_table() -> None:
-    """J-102: nobody has to look a key up elsewhere."""
+    """Nobody has to look a key up elsewhere."""
     names = re.findall(r"^#?([a-z_]+) =", config_text.template(), re.M)
     assert sorted(names) == sorted(key.name for keys in TABLES.values() for key in keys)
 
 
 def test_template_with_its_defaults_uncommented_changes_nothing(tmp_path: Path) -> None:
-    """T38: a default that is written down means the same as one left out."""
+    """A default that is written down means the same as one left out."""
     path = tmp_path / "hub.toml"
     path.write_text(config_text.template())
     before = config.load(path)
@@ -46,7 +46,7 @@ def _belongs_to_a_commented_table(line: str, text: str) -> bool:
 
 
 def test_reference_has_a_row_for_each_key() -> None:
-    """T38: default and range of each key are documented."""
+    """Default and range of each key are documented."""
     text = config_text.reference()
     rows = [key.name for keys in TABLES.values() for key in keys if f"| `{key.name}` |" not in text]
     assert rows == []

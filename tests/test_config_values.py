@@ -69,7 +69,7 @@ def test_seconds_outside_their_range_are_refused(value: Any) -> None:
 
 
 def test_seconds_may_be_fractions() -> None:
-    """CORE-RPC-16: a duration in seconds need not be whole."""
+    """A duration in seconds need not be whole."""
     assert config_values.convert(key("charge_point.link", "pong_timeout_s"), 0.5, BASE) == 0.5
 
 

@@ -18,9 +18,9 @@ def tree(tmp_path: Path) -> Path:
 
 
 def test_matrix_lists_python_and_rust_tests_and_what_no_test_cites(tree: Path) -> None:
-    """X-01: docstrings of tests count, docstrings of other functions do not."""
+    """Docstrings of tests count, docstrings of other functions do not."""
     (tree / "tests/test_a.py").write_text(
-        'async def test_one() -> None:\n    """X-01: so."""\ndef helper():\n    """T05"""\n'
+        'async def test_one() -> None:\n    """So."""\ndef helper():\n    """T05"""\n'
     )
     (tree / "rust/a.rs").write_text("// req: X-01, X-02\n#[test]\nfn frame_two() {}\n")
     assert requirements_matrix.main([], tree) == 0
@@ -32,14 +32,14 @@ def test_matrix_lists_python_and_rust_tests_and_what_no_test_cites(tree: Path) -
 
 @pytest.mark.parametrize("source", ['def test_a():\n    """J-999"""\n', "// req: TYPO\nfn a() {}\n"])
 def test_matrix_refuses_an_id_nobody_knows(tree: Path, source: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """X-01: a typing error must not look like coverage."""
+    """A typing error must not look like coverage."""
     (tree / ("tests/test_a.py" if "def" in source else "rust/a.rs")).write_text(source)
     assert requirements_matrix.main([], tree) == 1
     assert "unknown requirement id" in capsys.readouterr().err
 
 
 def test_matrix_that_is_out_of_date_fails_the_check(tree: Path) -> None:
-    """X-01: `make check` writes nothing and notices."""
+    """`make check` writes nothing and notices."""
     assert requirements_matrix.main(["--check"], tree) == 1
     assert requirements_matrix.main([], tree) == 0
     assert requirements_matrix.main(["--check"], tree) == 0

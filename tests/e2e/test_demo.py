@@ -80,7 +80,7 @@ def test_demo_stays_until_ctrl_c_and_its_commands_work() -> None:
 
 @pytest.mark.timeout(60)
 def test_demo_interrupted_in_the_tour_ends_with_1_and_leaves_nothing() -> None:
-    """T38: a tour that was not seen to its end is no success; its hub and folder are gone."""
+    """A tour that was not seen to its end is no success; its hub and folder are gone."""
     with started() as process:
         (line,) = [line for line in lines_until(process, "the socket answers") if " in /" in line]
         process.send_signal(signal.SIGINT)
@@ -91,7 +91,7 @@ def test_demo_interrupted_in_the_tour_ends_with_1_and_leaves_nothing() -> None:
 def test_demo_whose_hub_does_not_start_ends_with_1_and_shows_why(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """T38: the hub's own words are shown."""
+    """The hub's own words are shown."""
     monkeypatch.setattr(demo, "_configuration", lambda *_: "[hub]\nnonsense = 1\n")
     assert demo.main(5, 0.0) == 1
     assert "hub.nonsense" in capsys.readouterr().out

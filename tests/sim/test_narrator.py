@@ -13,7 +13,7 @@ class Terminal(io.StringIO):
 
 
 def test_narrator_into_a_pipe_writes_plain_lines_and_no_progress() -> None:
-    """T38: piped output is for programs."""
+    """Piped output is for programs."""
     stream = io.StringIO()
     say = Narrator(stream, coloured=False)
     say.step("First")
@@ -24,7 +24,7 @@ def test_narrator_into_a_pipe_writes_plain_lines_and_no_progress() -> None:
 
 
 def test_narrator_on_a_terminal_replaces_progress_and_colours() -> None:
-    """T38: a progress line does not stay."""
+    """A progress line does not stay."""
     stream = Terminal()
     say = Narrator(stream, coloured=True)
     say.progress("1 of 2")
@@ -33,7 +33,7 @@ def test_narrator_on_a_terminal_replaces_progress_and_colours() -> None:
 
 
 def test_narrator_remembers_what_was_not_seen_and_shortens_long_answers() -> None:
-    """T38: one failure is enough for exit code 1."""
+    """One failure is enough for exit code 1."""
     stream = io.StringIO()
     say = Narrator(stream, coloured=False)
     say.check(True, "a")
