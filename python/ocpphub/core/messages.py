@@ -10,6 +10,8 @@ from typing import NotRequired, TypedDict
 
 
 class BootNotificationRequest(TypedDict):
+    """What the charge point says about itself (6.3)."""
+
     chargePointVendor: str
     chargePointModel: str
     chargePointSerialNumber: NotRequired[str]
@@ -22,58 +24,80 @@ class BootNotificationRequest(TypedDict):
 
 
 class BootNotificationConfirmation(TypedDict):
+    """Registration, time and interval (6.4)."""
+
     currentTime: str
     interval: int
     status: str
 
 
 class ChangeAvailabilityRequest(TypedDict):
+    """Connector 0 to N and the wanted availability (6.7)."""
+
     connectorId: int
     type: str
 
 
 class ChangeConfigurationRequest(TypedDict):
+    """A key and its new value (6.9)."""
+
     key: str
     value: str
 
 
 class DataTransferRequest(TypedDict):
+    """A vendor's own message (6.15)."""
+
     vendorId: str
     messageId: NotRequired[str]
     data: NotRequired[str]
 
 
 class DataTransferConfirmation(TypedDict):
+    """Its answer (6.16)."""
+
     status: str
     data: NotRequired[str]
 
 
 class KeyValue(TypedDict):
+    """One configuration key as GetConfiguration tells it (7.29)."""
+
     key: str
     readonly: bool
     value: NotRequired[str]
 
 
 class GetConfigurationRequest(TypedDict):
+    """The wanted keys; none means all (6.21)."""
+
     key: NotRequired[list[str]]
 
 
 class GetConfigurationConfirmation(TypedDict):
+    """Known keys with values, unknown names (6.22)."""
+
     configurationKey: NotRequired[list[KeyValue]]
     unknownKey: NotRequired[list[str]]
 
 
 class HeartbeatConfirmation(TypedDict):
+    """The time (6.30)."""
+
     currentTime: str
 
 
 class SecurityEventNotificationRequest(TypedDict):
+    """An event and when it happened (white paper 5.15)."""
+
     type: str
     timestamp: str
     techInfo: NotRequired[str]
 
 
 class StatusNotificationRequest(TypedDict):
+    """Status and error of connector 0 to N (6.47)."""
+
     connectorId: int
     errorCode: str
     status: str
@@ -84,5 +108,7 @@ class StatusNotificationRequest(TypedDict):
 
 
 class TriggerMessageRequest(TypedDict):
+    """The wanted message (6.51)."""
+
     requestedMessage: str
     connectorId: NotRequired[int]
