@@ -69,7 +69,7 @@ check: build ## format, lint, types, stub, clippy, cargo test, licences, layout,
 	else echo "cargo-deny is not installed: licences and advisories were not checked"; fi
 	$(PY) -m pytest -q tests/test_layout.py
 	$(PY) tests/requirements_matrix.py --check
-	$(PY) tests/reference.py --check
+	PYTHONPATH=python $(PY) tests/reference.py --check
 
 bench: build ## every benchmark table from one run, written to benches/RESULTS.md and RESULTS.json
 	$(PY) -m benches.run
@@ -86,7 +86,7 @@ oracle: build ## compare our verdicts with independent references on N random ca
 
 docs: build ## regenerate docs/requirements.md and the reference pages that come from tables
 	$(PY) tests/requirements_matrix.py
-	$(PY) tests/reference.py
+	PYTHONPATH=python $(PY) tests/reference.py
 
 lock: $(VENV)/.stamp-locked ## resolve pyproject.toml again into requirements.lock
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --group bench --universal --python-version 3.11 \

@@ -20,7 +20,7 @@ def tree(tmp_path: Path) -> Path:
 def test_matrix_lists_python_and_rust_tests_and_what_no_test_cites(tree: Path) -> None:
     """Docstrings of tests count, docstrings of other functions do not."""
     (tree / "tests/test_a.py").write_text(
-        'async def test_one() -> None:\n    """So."""\ndef helper():\n    """T05"""\n'
+        'async def test_one() -> None:\n    """X-01: so."""\ndef helper():\n    """T05"""\n'
     )
     (tree / "rust/a.rs").write_text("// req: X-01, X-02\n#[test]\nfn frame_two() {}\n")
     assert requirements_matrix.main([], tree) == 0

@@ -1,0 +1,28 @@
+"""The generated reference pages are complete, and a stale one is noticed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ocpphub.rpc.methods import METHODS
+from tests import reference
+
+
+def test_reference_describes_every_method_with_its_parameters() -> None:
+    """The page follows from the table of methods."""
+    page = reference.pages()["methods.md"]
+    for method in METHODS.values():
+        _, _, section = page.partition(f"## `{method.name}`\n")
+        section = section.partition("\n## ")[0]
+        assert "Result: " in section, method.name
+        for parameter in method.parameters:
+            assert f"| `{parameter.name}` |" in section
+
+
+def test_reference_that_is_out_of_date_fails_the_check(tmp_path: Path) -> None:
+    """`make check` writes nothing and notices."""
+    assert reference.main(["--check"], tmp_path) == 1
+    assert reference.main([], tmp_path) == 0
+    assert reference.main(["--check"], tmp_path) == 0
+    (tmp_path / "docs/reference/methods.md").write_text("old")
+    assert reference.main(["--check"], tmp_path) == 1
