@@ -17,7 +17,7 @@ from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, Final, Generic, NotRequired, Protocol, Self, TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, NotRequired, Self, TypedDict, TypeVar, cast
 
 import orjson
 
@@ -67,14 +67,6 @@ class SecurityEvent(TypedDict):
 
     type: str
     info: NotRequired[str]
-
-
-class HubLink(Link, Protocol):
-    """What the hub needs of a link: the driver's port, and an end that can be waited for."""
-
-    async def close(self) -> None:
-        """Close for good; nothing of the link is left when it returns."""
-        ...
 
 
 def system_instant() -> Instant:
@@ -303,18 +295,19 @@ class Hub:
         settings: Settings,
         *,
         store: Store | None = None,
-        link: Callable[[ChargePointSettings, Driver], HubLink] | None = None,
+        link: Callable[[ChargePointSettings, Driver], Link] | None = None,
         clock: Callable[[], Instant] = system_instant,
         on_fatal: Callable[[BaseException], None] | None = None,
     ) -> None:
         """``store`` and ``link`` replace SQLite and the WebSocket (tests); ``on_fatal`` hears of a failed commit."""
         self.settings = settings
-        self._store = store
+        self._given_store = store
+        self._store: Store | None = None
         self._link = link or _websocket_link
         self._clock = clock
         self._on_fatal = on_fatal or _log_fatal
         self._driver: Driver | None = None
-        self._links: list[HubLink] = []
+        self._links: list[Link] = []
         self._points = {row.identity: ChargePoint(row, clock) for row in settings.charge_points}
 
     @classmethod
@@ -342,7 +335,7 @@ class Hub:
 
         if self._driver is not None:
             raise LocalError("invalid_state", "the hub is running already")
-        store = self._store or _sqlite(self.settings)
+        store = self._given_store or _sqlite(self.settings)
         driver = Driver(
             store,
             self._clock,
@@ -384,7 +377,9 @@ class Hub:
         if driver is None or self._store is None:
             return
         try:
-            await asyncio.gather(*(link.close() for link in self._links))
+            for link in self._links:
+                link.disconnect(1001, "", True)
+            await asyncio.gather(*(link.wait_closed() for link in self._links))
             await driver.drained()
         finally:
             for point in self._points.values():
@@ -426,7 +421,7 @@ def _provisioned_key(settings: ChargePointSettings) -> bytes | None:
     return None if path is None else read_authorization_key(path)
 
 
-def _websocket_link(settings: ChargePointSettings, driver: Driver) -> HubLink:
+def _websocket_link(settings: ChargePointSettings, driver: Driver) -> Link:
     from ocpphub.csms import CsmsLink
 
     return CsmsLink(settings, driver)

@@ -85,7 +85,8 @@ async def run(settings: Settings) -> int:
             handle.cancel()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
-        await _stop(hub, servers, failed=ended.done() and ended.result() == STORE_FAILED)
+        failed = ended.done() and not ended.cancelled() and ended.result() == STORE_FAILED
+        await _stop(hub, servers, failed=failed)
 
 
 def make_servers(hub: Hub) -> list[Server]:

@@ -93,7 +93,10 @@ class Server:
         self._started_s = time.monotonic()
 
     def claim(self) -> None:
-        """Take the path; clients may connect and wait from now on. Raises :class:`LocalError` when it is taken (T02)."""
+        """Take the path; from now on clients may connect and wait.
+
+        Raises :class:`LocalError` when something is in the way (T02).
+        """
         if self._listening is None:
             self._listening = ListeningPath(self.path)
 

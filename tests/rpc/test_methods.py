@@ -1,0 +1,139 @@
+"""rpc/methods.py: the table and the checking of parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ocpphub.errors import LocalError
+from ocpphub.rpc.connectors import ConnectorSet
+from ocpphub.rpc.methods import METHODS, discover, nearest
+
+PUBLISHED = {
+    "stop": [],
+    "restart": [],
+    "data_transfer": ["vendor_id", "message_id", "data"],
+    "get_configuration_key": ["keys"],
+    "set_custom_configuration_key": ["key", "value"],
+    "monitor_configuration_keys": ["keys"],
+    "security_event": ["type", "info"],
+}
+"""The interface as published: names are exact."""
+
+
+def refusal(method: str, **params: Any) -> LocalError:
+    with pytest.raises(LocalError) as caught:
+        METHODS[method].bind(params)
+    return caught.value
+
+
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
+def test_table_has_the_published_commands_with_their_parameters(name: str) -> None:
+    assert [parameter.name for parameter in METHODS[name].parameters] == PUBLISHED[name]
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "args"),
+    [
+        ("stop", {}, []),
+        ("data_transfer", {"vendor_id": "v"}, ["v", None, None]),
+        ("data_transfer", {"data": "d", "message_id": "m", "vendor_id": "v" * 255}, ["v" * 255, "m", "d"]),
+        ("get_configuration_key", {}, [()]),
+        ("get_configuration_key", {"keys": []}, [[]]),
+        ("set_custom_configuration_key", {"key": "k" * 50, "value": "v" * 500}, ["k" * 50, "v" * 500]),
+        ("security_event", {"type": "t" * 50, "info": "i" * 255}, ["t" * 50, "i" * 255]),
+        ("security_event", {"type": "ä" * 50, "info": ""}, ["ä" * 50, ""]),
+        ("connector.list", {"connectors": "1-2"}, [ConnectorSet.parse("1-2")]),
+        ("subscribe", {"topics": ["is_connected"]}, [["is_connected"], None, True, None]),
+        (
+            "subscribe",
+            {"topics": ["is_connected"], "snapshot": False, "since": {"stream": "s", "seq": 3}},
+            [["is_connected"], None, False, ("s", 3)],
+        ),
+        ("rpc.ping", {"charge_point": "CP1"}, []),
+        ("rpc.use", {"charge_point": "CP1"}, ["CP1"]),
+    ],
+)
+def test_parameters_that_are_right_become_arguments(method: str, params: dict[str, Any], args: list[Any]) -> None:
+    assert METHODS[method].bind(params) == args
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "path"),
+    [
+        ("data_transfer", {}, "/params/vendor_id"),
+        ("data_transfer", {"vendor_id": "v" * 256}, "/params/vendor_id"),
+        ("data_transfer", {"vendor_id": "v", "message_id": "m" * 51}, "/params/message_id"),
+        ("data_transfer", {"vendor_id": "v", "message_id": None}, "/params/message_id"),
+        ("data_transfer", {"vendor_id": "v", "data": {"a": 1}}, "/params/data"),
+        ("get_configuration_key", {"keys": "HeartbeatInterval"}, "/params/keys"),
+        ("get_configuration_key", {"keys": ["a", 1]}, "/params/keys/1"),
+        ("get_configuration_key", {"keys": ["a"] * 10_001}, "/params/keys"),
+        ("set_custom_configuration_key", {"key": "k", "value": 5}, "/params/value"),
+        ("set_custom_configuration_key", {"key": "k" * 51, "value": ""}, "/params/key"),
+        ("set_custom_configuration_key", {"key": "k", "value": "v" * 501}, "/params/value"),
+        ("monitor_configuration_keys", {}, "/params/keys"),
+        ("monitor_configuration_keys", {"keys": ["k" * 51]}, "/params/keys/0"),
+        ("security_event", {"type": "t", "info": "i" * 256}, "/params/info"),
+        ("security_event", {"type": "t" * 51, "info": "i"}, "/params/type"),
+        ("security_event", {"type": "t"}, "/params/info"),
+        ("connector.get", {"connector_id": True}, "/params/connector_id"),
+        ("connector.get", {"connector_id": 1.0}, "/params/connector_id"),
+        ("get_variable", {"name": "is_conected"}, "/params/name"),
+        ("subscribe", {"topics": []}, "/params/topics"),
+        ("subscribe", {"topics": ["nothing"]}, "/params/topics/0"),
+        ("subscribe", {"topics": ["is_connected"], "snapshot": 1}, "/params/snapshot"),
+        ("subscribe", {"topics": ["is_connected"], "since": {"stream": "s"}}, "/params/since"),
+        ("subscribe", {"topics": ["is_connected"], "since": {"stream": "s", "seq": -1}}, "/params/since/seq"),
+        ("unsubscribe", {"subscription": "1"}, "/params/subscription"),
+        ("rpc.use", {}, "/params/charge_point"),
+    ],
+)
+def test_parameters_that_are_wrong_are_refused_with_their_path(method: str, params: dict[str, Any], path: str) -> None:
+    """T12"""
+    error = refusal(method, **params)
+
+    assert (error.code, error.path) == ("invalid_params", path)
+    assert error.hint
+
+
+def test_parameter_that_is_unknown_is_named_with_the_nearest_one() -> None:
+    error = refusal("data_transfer", vendor_id="v", mesage_id="m")
+
+    assert (error.path, error.hint) == ("/params/mesage_id", "did you mean message_id")
+
+
+def test_parameter_that_is_unknown_beside_a_charge_point_is_named() -> None:
+    assert refusal("rpc.use", charge_point="CP1", x=1).path == "/params/x"
+    assert refusal("stop", charge_point="CP1", x=1).path == "/params/x"
+
+
+def test_parameter_with_an_endless_name_is_not_echoed() -> None:
+    error = refusal("stop", **{"x" * 10_000: 1})
+
+    assert len(str(error)) < 300
+
+
+def test_value_of_a_closed_list_that_is_wrong_gets_the_nearest() -> None:
+    assert refusal("get_variable", name="is_conected").hint == "did you mean is_connected"
+
+
+def test_nearest_of_a_long_word_is_not_searched() -> None:
+    assert nearest("is_connected" * 100, ["is_connected"]) == ""
+
+
+def test_discover_describes_every_method_and_parameter() -> None:
+    document = discover()
+
+    described = {row["name"]: [param["name"] for param in row["params"]] for row in document["methods"]}
+    assert set(described) == set(METHODS)
+    assert described["data_transfer"] == ["vendor_id", "message_id", "data", "charge_point"]
+    assert described["rpc.use"] == ["charge_point"]
+    assert all(row["x-role"] and row["result"]["schema"] for row in document["methods"])
+    limits = {p["name"]: p["schema"] for row in document["methods"] for p in row["params"]}
+    assert limits["info"] == {"type": "string", "maxLength": 255}
+
+
+def test_methods_that_are_not_built_are_absent() -> None:
+    assert not set(METHODS) & {"schedule.get", "connector.report", "controller.attach", "station.set_limit"}

@@ -1,0 +1,204 @@
+"""rpc/session.py: what a client has chosen and may see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ocpphub.config import Role
+from tests import builders
+from tests.hub_doubles import OTHER_UID, ClientDouble, HubBench, rpc_settings, running_hub, serve, turns
+
+pytestmark = pytest.mark.asyncio
+CP1, CP2 = builders.settings(), builders.settings(identity="CP2", connectors=5)
+
+
+def ranged(name: str = "monitor", connectors: tuple[int, ...] | None = (2,)) -> Any:
+    return rpc_settings([Role(name, OTHER_UID, None, connectors)])
+
+
+def ranged_client(bench: HubBench) -> ClientDouble:
+    return ClientDouble(serve(bench), uid=OTHER_UID)
+
+
+async def test_client_of_a_hub_with_one_charge_point_need_not_name_it() -> None:
+    async with running_hub() as bench:
+        client = ClientDouble(serve(bench))
+
+        assert client.result("charge_point.get")["identity"] == "CP1"
+        assert client.result("charge_point.get", charge_point="CP1")["identity"] == "CP1"
+
+
+async def test_client_of_a_hub_with_two_that_names_none_gets_the_list() -> None:
+    async with running_hub(CP1, CP2) as bench:
+        error = ClientDouble(serve(bench)).error("charge_point.get")
+
+    assert error["code"] == -32602
+    assert error["data"]["path"] == "/params/charge_point"
+    assert error["data"]["hint"] == "one of CP1, CP2"
+
+
+async def test_client_that_used_a_charge_point_need_not_name_it() -> None:
+    async with running_hub(CP1, CP2) as bench:
+        client = ClientDouble(serve(bench))
+
+        assert client.result("rpc.use", charge_point="CP2") is None
+        assert client.result("charge_point.get")["identity"] == "CP2"
+        assert client.result("charge_point.get", charge_point="CP1")["identity"] == "CP1"
+        assert client.result("charge_point.get")["identity"] == "CP2"
+
+
+@pytest.mark.parametrize("identity", ["CP9", 1, None, ["CP1"]])
+@pytest.mark.parametrize("method", ["charge_point.get", "rpc.ping", "server.info"])
+async def test_client_that_names_no_charge_point_of_ours_is_refused_by_every_method(method: str, identity: Any) -> None:
+    async with running_hub(CP1, CP2) as bench:
+        error = ClientDouble(serve(bench)).error(method, charge_point=identity)
+
+    assert error["code"] == -32003
+    assert error["data"]["hint"] == "one of CP1, CP2"
+
+
+async def test_client_of_a_charge_points_own_socket_knows_no_other() -> None:
+    async with running_hub(CP1, CP2) as bench:
+        client = ClientDouble(serve(bench, points={"CP2": bench.hub.charge_points["CP2"]}))
+
+        assert client.result("charge_point.get")["identity"] == "CP2"
+        assert client.result("server.info")["charge_points"] == ["CP2"]
+        assert client.error("charge_point.get", charge_point="CP1")["code"] == -32003
+
+
+@pytest.mark.parametrize("connector_id", [0, 4, -1, 2**40])
+async def test_client_that_names_no_connector_of_ours_is_told_the_range(connector_id: int) -> None:
+    async with running_hub() as bench:
+        error = ClientDouble(serve(bench)).error("connector.get", connector_id=connector_id)
+
+    assert error["code"] == -32002
+    assert error["data"] == {"code": "unknown_connector", "path": "/params/connector_id", "hint": "1 to 3"}
+
+
+async def test_client_with_a_range_cannot_tell_a_foreign_connector_from_an_unknown_one() -> None:
+    """T04 T40"""
+    async with running_hub(rpc=ranged()) as bench:
+        client = ranged_client(bench)
+
+        assert client.result("connector.get", connector_id=2)["connector_id"] == 2
+        assert client.error("connector.get", connector_id=3) == client.error("connector.get", connector_id=99)
+
+
+async def test_client_with_a_range_lists_its_connectors_only() -> None:
+    """T40"""
+    async with running_hub(rpc=ranged()) as bench:
+        client = ranged_client(bench)
+
+        client.call("connector.list")
+        await turns()
+        assert [state["connector_id"] for state in client.answer()["result"]] == [2]
+
+        assert client.error("connector.list", connectors="2-3")["code"] == -32002
+        assert client.error("subscribe", topics=["connector.status"], connectors=[3])["code"] == -32002
+
+
+async def test_client_with_a_range_sees_only_its_part_of_variables_and_events() -> None:
+    """T41"""
+    async with running_hub(rpc=ranged()) as bench:
+        client = ranged_client(bench)
+
+        assert set(client.result("get_variable", name="charging_schedules")["value"]) == {"2"}
+        answer = client.result("subscribe", topics=["connector.status", "charging_schedules"])
+        assert [state["connector_id"] for state in answer["snapshot"]["connector.status"]] == [2]
+        assert set(answer["snapshot"]["charging_schedules"]) == {"2"}
+
+        for connector_id in (1, 2, 3):
+            bench.publish("connector.status", {"connector_id": connector_id}, connector_id)
+        bench.publish("charging_schedules", {"0": {}, "1": {}, "2": {}, "3": {}})
+        await turns()
+        values = [event["params"]["value"] for event in client.received()]
+        assert values == [{"connector_id": 2}, {"2": {}}]
+
+
+async def test_subscription_answers_with_stream_position_and_snapshot() -> None:
+    async with running_hub() as bench:
+        client = ClientDouble(serve(bench))
+
+        first = client.result("subscribe", topics=["is_connected", "connector.status"], connectors="1-2")
+        second = client.result("subscribe", topics=["is_connected"], snapshot=False)
+
+        publications = bench.point.publications
+        assert (first["subscription"], first["stream"], first["seq"]) == (1, publications.stream, publications.seq)
+        assert first["snapshot"]["is_connected"] is False
+        assert [row["connector_id"] for row in first["snapshot"]["connector.status"]] == [1, 2]
+        assert second == {"subscription": 2, "stream": publications.stream, "seq": publications.seq}
+
+
+async def test_subscription_of_frames_needs_an_operator() -> None:
+    """T40"""
+    async with running_hub(rpc=ranged("controller", None)) as bench:
+        error = ranged_client(bench).error("subscribe", topics=["ocpp.message"])
+
+    assert (error["code"], error["data"]["path"]) == (-32004, "/params/topics")
+
+
+async def test_subscription_that_resumes_gets_what_it_has_missed_behind_its_answer() -> None:
+    async with running_hub() as bench:
+        client = ClientDouble(serve(bench))
+        before = client.result("subscribe", topics=["security_event"])
+        client.result("unsubscribe", subscription=before["subscription"])
+        for number in (1, 2):
+            bench.publish("security_event", {"type": f"e{number}"})
+
+        client.call(
+            "subscribe", topics=["security_event"], since={"stream": before["stream"], "seq": before["seq"] + 1}
+        )
+        answer, *events = client.received()
+
+        assert "gap" not in answer["result"]
+        assert "snapshot" not in answer["result"]
+        assert [event["params"]["value"]["type"] for event in events] == ["e2"]
+        assert answer["result"]["seq"] == events[0]["params"]["seq"]
+
+
+@pytest.mark.parametrize("since", [{"stream": "other", "seq": 0}, {"seq": 10**6}])
+async def test_subscription_that_cannot_resume_gets_a_gap_and_a_snapshot(since: dict[str, Any]) -> None:
+    async with running_hub() as bench:
+        position = {"stream": bench.point.publications.stream} | since
+
+        answer = ClientDouble(serve(bench)).result("subscribe", topics=["is_connected"], since=position, snapshot=False)
+
+    assert answer["gap"] is True
+    assert answer["snapshot"] == {"is_connected": False}
+
+
+async def test_subscription_that_ended_gets_no_events_and_cannot_end_again() -> None:
+    async with running_hub() as bench:
+        client = ClientDouble(serve(bench))
+        number = client.result("subscribe", topics=["is_connected"])["subscription"]
+
+        assert client.result("unsubscribe", subscription=number) is None
+        bench.publish("is_connected", True)
+        await turns()
+
+        assert client.received() == []
+        assert client.error("unsubscribe", subscription=number)["code"] == -32602
+
+
+async def test_subscriptions_beyond_the_limit_are_refused() -> None:
+    async with running_hub() as bench:
+        client = ClientDouble(serve(bench))
+        for _ in range(256):
+            client.result("subscribe", topics=["is_connected"], snapshot=False)
+
+        assert client.error("subscribe", topics=["is_connected"])["code"] == -32010
+
+
+async def test_connection_that_is_lost_ends_its_subscriptions() -> None:
+    async with running_hub() as bench:
+        client = ClientDouble(serve(bench))
+        client.result("subscribe", topics=["ocpp.message"])
+        assert bench.point.core.traces_frames is True
+
+        client.connection.connection_lost(None)
+        bench.publish("ocpp.message", {})
+
+        assert client.received() == []
+        assert bench.point.core.traces_frames is False

@@ -1,0 +1,299 @@
+"""api.py: the hub, its charge points and their variables."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from ocpphub.api import MAX_WAITING_EVENTS, ChargePoint, Hub, Variable, system_instant
+from ocpphub.errors import LocalError, PeerError, UnavailableError
+from ocpphub.store import Row
+from ocpphub.store.memory import MemoryStore
+from tests import builders
+from tests.builders import Csms
+from tests.hub_doubles import HubBench, hub_settings, running_hub, turns
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_hub_runs_its_charge_points_in_the_order_of_the_file() -> None:
+    async with running_hub(builders.settings(identity="B"), builders.settings(identity="A")) as bench:
+        assert list(bench.hub.charge_points) == ["B", "A"]
+        assert isinstance(bench.hub.charge_points["A"], ChargePoint)
+        with pytest.raises(TypeError):
+            bench.hub.charge_points["C"] = bench.point  # type: ignore[index]
+
+
+async def test_hub_from_a_file_that_is_wrong_says_what(tmp_path: Path) -> None:
+    (tmp_path / "hub.toml").write_text("[hub]\nsocet = 'x'\n")
+
+    with pytest.raises(LocalError, match="socket"):
+        Hub.from_file(tmp_path / "hub.toml")
+
+
+async def test_hub_that_runs_cannot_start_twice() -> None:
+    async with running_hub() as bench:
+        with pytest.raises(LocalError, match="already"):
+            await bench.hub.start()
+
+
+async def test_hub_that_was_stopped_can_start_again() -> None:
+    bench = HubBench(hub_settings(), Csms(), None)
+    for _ in range(2):
+        async with bench.hub:
+            await turns()
+            assert bench.point.is_connected.value is True
+            assert await bench.point.data_transfer("v") == {"status": "Accepted"}
+        assert bench.links["CP1"].closed
+
+
+async def test_hub_whose_settings_the_core_refuses_leaves_nothing_behind() -> None:
+    point = builders.settings(configuration={"HeartbeatInterval": "often"})
+    bench = HubBench(hub_settings(point), None, MemoryStore())
+
+    with pytest.raises(LocalError):
+        await bench.hub.start()
+
+    assert not bench.hub.is_running
+
+
+async def test_hub_restores_each_charge_point_from_its_own_rows() -> None:
+    store = MemoryStore([Row("B", "stopped", "stopped", b"true")])
+    async with running_hub(builders.settings(identity="A"), builders.settings(identity="B"), store=store) as bench:
+        states = {name: point.core.state(point.now()) for name, point in bench.hub.charge_points.items()}
+
+    assert (states["A"]["stopped"], states["B"]["stopped"]) == (False, True)
+
+
+async def test_hub_whose_commit_fails_tells_once_and_refuses_commands() -> None:
+    store = MemoryStore(auto_sync=False)
+    bench = HubBench(hub_settings(), None, store)
+    await bench.hub.start()
+    await turns()
+    store.fail(OSError("no space"))
+
+    with pytest.raises(UnavailableError):
+        await bench.point.stop()
+    assert [str(error) for error in bench.fatal] == ["no space"]
+    with pytest.raises(UnavailableError):
+        await bench.hub.stop()
+
+
+async def test_hub_that_stops_commits_what_is_under_way() -> None:
+    """F47"""
+    store = MemoryStore(auto_sync=False)
+    bench = HubBench(hub_settings(), None, store)
+    await bench.hub.start()
+    event = asyncio.ensure_future(bench.point.security_event("t", "i"))
+    await turns()
+    stopping = asyncio.ensure_future(bench.hub.stop())
+    await turns()
+    assert not stopping.done()
+
+    store.auto_sync = True
+    while store.unsynced:
+        store.sync()
+        await turns()
+    await stopping
+
+    assert event.done()
+    assert any(write.table == "outbox" for batch in store.commits for write in batch)
+
+
+async def test_commands_answer_as_published() -> None:
+    async with running_hub(csms=Csms()) as bench:
+        point = bench.point
+
+        assert await point.data_transfer("v", data="x") == {"status": "Accepted"}
+        keys = await point.get_configuration_key(["HeartbeatInterval", "Nothing"])
+        assert keys["unknown_keys"] == ["Nothing"]
+        assert len((await point.get_configuration_key())["configuration_keys"]) > 10
+        assert await point.set_custom_configuration_key("HeartbeatInterval", "5") == "Rejected"
+        await point.monitor_configuration_keys(("HeartbeatInterval",))
+        await point.security_event("t", "i")
+        assert await point.stop() is True
+        with pytest.raises(LocalError, match="stopped"):
+            await point.data_transfer("v")
+        assert await point.restart() is True
+
+
+async def test_command_that_the_csms_refuses_is_the_peers_error() -> None:
+    async with running_hub(csms=Csms(errors={"DataTransfer": "InternalError"})) as bench:
+        with pytest.raises(PeerError):
+            await bench.point.data_transfer("v")
+
+
+async def test_command_whose_caller_was_cancelled_goes_on() -> None:
+    """X-13"""
+    async with running_hub(csms=Csms(silent={"DataTransfer"})) as bench:
+        first = asyncio.ensure_future(bench.point.data_transfer("first"))
+        second = asyncio.ensure_future(bench.point.data_transfer("second"))
+        await turns()
+        first.cancel()
+        link = bench.links["CP1"]
+        for vendor in ("first", "second"):
+            call = next(m for m in link.sent if m[2] == "DataTransfer" and m[3]["vendorId"] == vendor)
+            link.receive([3, call[1], {"status": "Accepted", "data": vendor}])
+            await turns()
+
+        assert await second == {"status": "Accepted", "data": "second"}
+
+
+async def test_command_of_a_hub_that_is_down_is_refused() -> None:
+    bench = HubBench(hub_settings(), None, None)
+
+    with pytest.raises(LocalError, match="not running"):
+        await bench.point.stop()
+    with pytest.raises(LocalError, match="not running"):
+        await bench.point.get_configuration_key()
+
+
+async def test_keys_given_as_one_string_are_refused() -> None:
+    async with running_hub() as bench:
+        with pytest.raises(LocalError):
+            await bench.point.get_configuration_key("HeartbeatInterval")
+
+
+async def test_variable_before_the_first_connection_is_false_and_follows_the_link() -> None:
+    bench = HubBench(hub_settings(), Csms(), None)
+    before = bench.point.is_connected.value
+    async with bench.hub:
+        await turns()
+        assert (before, bench.point.is_connected.value) == (False, True)
+        assert bench.point.is_connected.timestamp.endswith("Z")
+
+
+async def test_variables_have_their_published_values() -> None:
+    async with running_hub(csms=Csms()) as bench:
+        point = bench.point
+        assert set(point.charging_schedules.value) == {"0", "1", "2", "3"}
+        assert point.configuration_key.value is None
+        assert point.configuration_key.timestamp is None
+
+        await point.monitor_configuration_keys(["HeartbeatInterval"])
+        change = {"key": "HeartbeatInterval", "value": "77"}
+        bench.links["CP1"].receive([2, "c1", "ChangeConfiguration", change])
+        await turns()
+
+        assert point.configuration_key.value == {"key": "HeartbeatInterval", "read_only": False, "value": "77"}
+
+
+async def test_variable_calls_back_until_unsubscribed() -> None:
+    async with running_hub() as bench:
+        seen: list[bool] = []
+        unsubscribe = bench.point.is_connected.subscribe(seen.append)
+        bench.publish("is_connected", True)
+        unsubscribe()
+        bench.publish("is_connected", False)
+
+    assert seen == [True]
+
+
+async def test_variable_of_a_state_gives_a_slow_reader_the_latest_value() -> None:
+    async with running_hub() as bench:
+        values = aiter(bench.point.is_connected)
+        bench.publish("is_connected", True)
+        bench.publish("is_connected", False)
+
+        assert await anext(values) is False
+
+
+async def test_variable_of_events_gives_every_value_in_order() -> None:
+    async with running_hub() as bench:
+        values = aiter(bench.point.security_events)
+        for number in range(3):
+            bench.publish("security_event", {"type": str(number)})
+
+        assert [(await anext(values))["type"] for _ in range(3)] == ["0", "1", "2"]
+
+
+async def test_variable_of_events_drops_the_oldest_of_a_reader_that_never_reads(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with running_hub() as bench:
+        values = aiter(bench.point.security_events)
+        for number in range(MAX_WAITING_EVENTS + 1):
+            bench.publish("security_event", {"type": str(number)})
+
+        assert (await anext(values))["type"] == "1"
+        assert "too slow" in caplog.text
+
+
+async def test_variable_iteration_waits_and_ends_with_the_hub() -> None:
+    seen: list[bool] = []
+
+    async def read(variable: Variable[bool]) -> None:
+        async for value in variable:
+            seen.append(value)
+
+    async with running_hub() as bench:
+        reading = asyncio.ensure_future(read(bench.point.is_connected))
+        await turns()
+        bench.publish("is_connected", True)
+        await turns()
+
+    await reading
+    assert seen == [True]
+
+
+async def test_variable_iteration_that_was_left_leaves_no_listener() -> None:
+    async with running_hub() as bench:
+        told: list[Any] = []
+        bench.point.publications.on_interest = lambda topic, wanted: told.append(wanted)
+        bench.publish("security_event", {})
+
+        async def read_one() -> None:
+            bench.publish("security_event", {"type": "x"})
+            values = aiter(bench.point.security_events)
+            bench.publish("security_event", {"type": "y"})
+            assert (await anext(values))["type"] == "y"
+
+        await read_one()
+        gc.collect()
+
+        assert told == [True, False]
+
+
+async def test_frames_are_traced_only_while_somebody_listens() -> None:
+    async with running_hub(csms=Csms()) as bench:
+        seen: list[Any] = []
+        stop = bench.point.publications.listen("ocpp.message", lambda event: seen.append(event.parsed()))
+        await bench.point.data_transfer("v")
+        stop()
+        before = len(seen)
+        await bench.point.data_transfer("v")
+
+        assert [row["direction"] for row in seen] == ["sent", "received"]
+        assert "DataTransfer" in seen[0]["frame"]
+        assert len(seen) == before
+
+
+async def test_frames_are_traced_for_one_who_listened_before_the_start() -> None:
+    bench = HubBench(hub_settings(), Csms(), None)
+    seen: list[Any] = []
+    bench.point.publications.listen("ocpp.message", lambda event: seen.append(event.parsed()))
+    async with bench.hub:
+        await turns()
+
+    assert "BootNotification" in seen[0]["frame"]
+
+
+async def test_snapshot_of_connectors_shows_what_was_published_or_restored() -> None:
+    async with running_hub() as bench:
+        bench.publish("connector.status", {"connector_id": 2, "status": "Charging"}, 2)
+
+        states = orjson.loads(orjson.dumps(bench.point.snapshot("connector.status", None)))
+
+    assert [state["status"] for state in states] == ["Unavailable", "Charging", "Unavailable"]
+
+
+async def test_clock_of_the_shell_reads_both_times() -> None:
+    first, second = system_instant(), system_instant()
+
+    assert second.monotonic_s >= first.monotonic_s
+    assert first.utc_ms > 1_700_000_000_000

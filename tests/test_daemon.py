@@ -1,0 +1,185 @@
+"""daemon.py: start, signals, exit codes, the order of the end. The process is this one, or a child where it must be."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ocpphub import api, daemon
+from ocpphub.config import Settings
+from ocpphub.errors import LocalError, UnavailableError
+from ocpphub.rpc.client import AsyncClient
+from ocpphub.store.memory import MemoryStore
+from tests import builders
+from tests.hub_doubles import hub_settings
+
+CHILD = """
+import json, resource, sys
+from pathlib import Path
+from ocpphub import daemon
+from tests.hub_doubles import hub_settings, rpc_settings
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+daemon.prepare_process(hub_settings(rpc=rpc_settings(max_connections=300)))
+print(json.dumps({
+    "switch": sys.getswitchinterval(),
+    "core": resource.getrlimit(resource.RLIMIT_CORE),
+    "files": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+}))
+"""
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    point = builders.settings(csms_url="ws://127.0.0.1:1/ocpp")
+    return hub_settings(point, directory=tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _thaw() -> Iterator[None]:
+    """The daemon freezes what lives; this process goes on after it."""
+    yield
+    gc.unfreeze()
+
+
+async def until_served(path: Path) -> AsyncClient:
+    client = AsyncClient(path)
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                await client.connect()
+            except OSError:
+                await asyncio.sleep(0)
+            else:
+                return client
+
+
+async def until_unsynced(store: MemoryStore) -> None:
+    while not store.unsynced:  # noqa: ASYNC110  # the double has no event to wait for
+        await asyncio.sleep(0)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_daemon_serves_until_a_signal_then_ends_with_zero(settings: Settings, number: int) -> None:
+    """F47"""
+    running = asyncio.create_task(daemon.run(settings))
+    client = await until_served(settings.hub.socket)
+    assert (await client.call("server.info"))["charge_points"] == ["CP1"]
+
+    os.kill(os.getpid(), number)
+
+    assert await asyncio.wait_for(running, 5) == 0
+    assert not settings.hub.socket.exists()
+    await client.close()
+
+
+@pytest.mark.asyncio
+async def test_daemon_after_a_signal_finds_its_state_again(settings: Settings) -> None:
+    """F47"""
+    for expected in ([], ["HeartbeatInterval"]):
+        running = asyncio.create_task(daemon.run(settings))
+        client = await until_served(settings.hub.socket)
+        assert (await client.call("charge_point.get"))["monitored_keys"] == expected
+        await client.call("monitor_configuration_keys", keys=["HeartbeatInterval"])
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await asyncio.wait_for(running, 5) == 0
+        await client.close()
+
+
+@pytest.mark.asyncio
+async def test_daemon_whose_commit_fails_ends_with_75(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """F09"""
+    store = MemoryStore()
+    monkeypatch.setattr(api, "_sqlite", lambda settings: store)
+    running = asyncio.create_task(daemon.run(settings))
+    client = await until_served(settings.hub.socket)
+    store.auto_sync = False
+    event = asyncio.create_task(client.call("security_event", type="t", info="i"))
+    await asyncio.wait_for(until_unsynced(store), 5)
+
+    store.fail(OSError("I/O error"))
+
+    assert await asyncio.wait_for(running, 5) == 75
+    with pytest.raises(UnavailableError):
+        await event
+    await client.close()
+
+
+@pytest.mark.asyncio
+async def test_daemon_whose_socket_path_is_taken_touches_nothing_else(settings: Settings) -> None:
+    """T02 F48"""
+    settings.hub.socket.write_text("in the way")
+
+    with pytest.raises(LocalError, match="no socket"):
+        await daemon.run(settings)
+
+    assert not settings.hub.state_directory.exists()
+
+
+@pytest.mark.asyncio
+async def test_second_daemon_on_a_store_is_refused_and_the_first_goes_on(settings: Settings, tmp_path: Path) -> None:
+    """F48 N31"""
+    running = asyncio.create_task(daemon.run(settings))
+    client = await until_served(settings.hub.socket)
+    other = replace(settings, hub=replace(settings.hub, socket=tmp_path / "other.sock"))
+
+    with pytest.raises(LocalError):
+        await daemon.run(other)
+
+    assert not other.hub.socket.exists()
+    assert await client.call("rpc.ping") == "pong"
+    await client.close()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+@pytest.mark.asyncio
+async def test_daemon_gives_a_charge_point_its_own_socket(tmp_path: Path) -> None:
+    points = [
+        builders.settings(identity=name, csms_url="ws://127.0.0.1:1/ocpp", socket=own)
+        for name, own in (("CP1", None), ("CP2", tmp_path / "cp2.sock"))
+    ]
+    running = asyncio.create_task(daemon.run(hub_settings(*points, directory=tmp_path)))
+    whole, own = await until_served(tmp_path / "hub.sock"), await until_served(tmp_path / "cp2.sock")
+
+    assert (await whole.call("server.info"))["charge_points"] == ["CP1", "CP2"]
+    assert (await own.call("charge_point.get"))["identity"] == "CP2"
+
+    for client in (whole, own):
+        await client.close()
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await asyncio.wait_for(running, 5) == 0
+
+
+@pytest.mark.parametrize(("error", "code"), [(LocalError("invalid_state"), 78), (UnavailableError("internal"), 75)])
+def test_daemon_that_cannot_start_names_whose_fault_it_is(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, error: Exception, code: int
+) -> None:
+    async def refused(settings: Settings) -> int:
+        raise error
+
+    monkeypatch.setattr(daemon, "run", refused)
+    monkeypatch.setattr(daemon, "prepare_process", lambda settings: None)
+
+    assert daemon.main(settings) == code
+
+
+def test_process_is_prepared_for_keys_and_many_clients() -> None:
+    """T09"""
+    root = Path(__file__).resolve().parents[1]
+    environment = os.environ | {"PYTHONPATH": f"{root}:{root / 'python'}"}
+    child = subprocess.run([sys.executable, "-c", CHILD], capture_output=True, check=True, env=environment, timeout=30)
+
+    prepared = json.loads(child.stdout)
+    assert prepared == {"switch": pytest.approx(0.0005), "core": [0, 0], "files": 300 + 1 + 512}

@@ -1,0 +1,204 @@
+"""publications.py: numbering, latest values, the ring, listeners."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+
+from ocpphub import publications as module
+from ocpphub.core.instant import Instant
+from ocpphub.publications import Event, Publications, rfc3339
+from ocpphub.rpc.connectors import ConnectorSet
+
+
+class Clock:
+    now_s = 10.0
+
+    def __call__(self) -> Instant:
+        return Instant(self.now_s, 1_800_000_000_000 + int(self.now_s * 1000))
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def publications(clock: Clock) -> Publications:
+    return Publications("CP1", clock, stream="s")
+
+
+def numbers(events: list[Event] | None) -> list[int]:
+    assert events is not None
+    return [event.seq for event in events]
+
+
+def test_events_of_all_topics_are_counted_together(publications: Publications) -> None:
+    publications.publish("is_connected", b"true")
+    publications.publish("security_event", b"{}")
+
+    assert publications.seq == 2
+
+
+def test_stream_of_each_start_is_another(clock: Clock) -> None:
+    assert Publications("CP1", clock).stream != Publications("CP1", clock).stream
+
+
+def test_topic_that_nobody_declared_is_a_bug(publications: Publications) -> None:
+    with pytest.raises(KeyError):
+        publications.publish("no_such_topic", b"1")
+
+
+def test_event_text_is_json_with_its_value(publications: Publications) -> None:
+    publications.publish("connector.status", b'{"a":1}', 7)
+    event = publications.latest("connector.status", 7)
+    assert event is not None
+
+    assert orjson.loads(b"{" + event.text() + b"}") == {
+        "stream": "s",
+        "charge_point": "CP1",
+        "seq": 1,
+        "topic": "connector.status",
+        "timestamp": "2027-01-15T08:00:10.000Z",
+        "value": {"a": 1},
+    }
+
+
+def test_latest_of_a_connector_is_its_own(publications: Publications) -> None:
+    publications.publish("connector.status", b"1", 1)
+    publications.publish("connector.status", b"2", 2)
+    publications.publish("connector.status", b"3", 1)
+
+    assert [event.value for i in (1, 2) if (event := publications.latest("connector.status", i))] == [b"3", b"2"]
+    assert publications.latest("connector.status", 3) is None
+
+
+def test_resume_gives_events_in_order_and_of_states_the_latest_only(publications: Publications) -> None:
+    publications.publish("is_connected", b"false")
+    publications.publish("security_event", b"{}")
+    publications.publish("is_connected", b"true")
+    publications.publish("security_event", b"{}")
+
+    assert numbers(publications.since("s", 0)) == [2, 3, 4]
+    assert numbers(publications.since("s", 3)) == [4]
+    assert numbers(publications.since("s", 4)) == []
+
+
+def test_resume_of_another_stream_or_of_the_future_is_a_gap(publications: Publications) -> None:
+    publications.publish("is_connected", b"true")
+
+    assert publications.since("t", 1) is None
+    assert publications.since("s", 2) is None
+
+
+def test_resume_behind_events_older_than_the_ring_is_a_gap(publications: Publications, clock: Clock) -> None:
+    publications.publish("security_event", b"1")
+    clock.now_s += 60
+    publications.publish("security_event", b"2")
+    assert numbers(publications.since("s", 0)) == [1, 2]
+
+    clock.now_s += 1
+
+    assert publications.since("s", 0) is None
+    assert numbers(publications.since("s", 1)) == [2]
+
+
+@pytest.mark.parametrize(("name", "limit"), [("RING_EVENTS", 5), ("RING_BYTES", 50)])
+def test_resume_behind_a_full_ring_is_a_gap(
+    publications: Publications, monkeypatch: pytest.MonkeyPatch, name: str, limit: int
+) -> None:
+    monkeypatch.setattr(module, name, limit)
+    for _ in range(6):
+        publications.publish("security_event", b"1234567890")
+
+    assert publications.since("s", 0) is None
+    assert numbers(publications.since("s", 1)) == [2, 3, 4, 5, 6]
+
+
+def test_resume_of_states_never_has_a_gap(publications: Publications, clock: Clock) -> None:
+    for _ in range(50):
+        publications.publish("is_connected", b"true")
+        clock.now_s += 100
+
+    assert numbers(publications.since("s", 0)) == [50]
+
+
+@pytest.mark.parametrize("connectors", ["2", "1-2,100-300"])
+def test_listener_hears_of_its_connectors_until_it_stops(publications: Publications, connectors: str) -> None:
+    heard: list[int | None] = []
+    chosen = ConnectorSet.parse(connectors)
+    stop = publications.listen("connector.status", lambda event: heard.append(event.connector_id), chosen)
+    for connector_id in (2, 3):
+        publications.publish("connector.status", b"{}", connector_id)
+
+    stop()
+    stop()
+    publications.publish("connector.status", b"{}", 2)
+
+    assert heard == [2]
+
+
+def test_listener_with_few_connectors_is_not_visited_for_others(publications: Publications) -> None:
+    visits: list[int] = []
+
+    class Watched(ConnectorSet):
+        def __contains__(self, connector_id: int) -> bool:
+            visits.append(connector_id)
+            return super().__contains__(connector_id)
+
+    publications.listen("connector.status", lambda event: None, Watched([(1, 3)]))
+    publications.publish("connector.status", b"{}", 9)
+
+    assert visits == []
+
+
+def test_listener_that_raises_does_not_keep_the_event_from_others(
+    publications: Publications, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[Event] = []
+
+    def broken(event: Event) -> None:
+        raise ValueError("bug")
+
+    publications.listen("is_connected", broken)
+    publications.listen("is_connected", heard.append)
+    publications.publish("is_connected", b"true")
+
+    assert len(heard) == 1
+    assert "is_connected" in caplog.text
+
+
+def test_interest_is_told_with_the_first_and_the_last_listener(publications: Publications) -> None:
+    told: list[tuple[str, bool]] = []
+    publications.on_interest = lambda topic, wanted: told.append((topic, wanted))
+
+    stops = [publications.listen("ocpp.message", lambda event: None) for _ in range(2)]
+    for stop in stops:
+        stop()
+
+    assert told == [("ocpp.message", True), ("ocpp.message", False)]
+
+
+def test_schedules_are_narrowed_once_for_equal_filters(
+    publications: Publications, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publications.publish("charging_schedules", b'{"0":{},"1":{},"2":{}}')
+    event = publications.latest("charging_schedules")
+    assert event is not None
+    parses: list[bytes] = []
+    loads = orjson.loads
+
+    def watched(text: bytes) -> object:
+        parses.append(text)
+        return loads(text)
+
+    monkeypatch.setattr(orjson, "loads", watched)
+
+    texts = [event.narrowed(ConnectorSet.parse("1-2")) for _ in range(3)]
+
+    assert texts == [b'{"1":{},"2":{}}'] * 3
+    assert len(parses) == 1
+
+
+def test_time_is_written_with_milliseconds() -> None:
+    assert rfc3339(1_800_000_000_005) == "2027-01-15T08:00:00.005Z"
