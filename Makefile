@@ -89,7 +89,7 @@ docs: build ## regenerate docs/requirements.md and the reference pages that come
 	PYTHONPATH=python $(PY) tests/reference.py
 
 lock: $(VENV)/.stamp-locked ## resolve pyproject.toml again into requirements.lock
-	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --group bench --universal --python-version 3.11 \
+	@$(BIN)/uv pip compile pyproject.toml --all-extras --group check --group bench --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet \
 		--upgrade -o requirements.lock
 	@! grep -nE 'https?:|file:| /' requirements.lock
