@@ -174,6 +174,14 @@ def test_boot_link_lost_before_the_answer_boots_on_the_next_link() -> None:
     assert world.core.state(world.now)["registration"] == "Accepted"
 
 
+def test_boot_unanswered_on_the_old_link_is_asked_at_once_on_the_new() -> None:
+    """CORE-BOOT-13: the back-off after silence is per link."""
+    world = World(csms=Csms(silent={"BootNotification"})).boot().advance(700).forget().disconnect()
+    world.csms.silent.clear()
+    world.connect().advance(0)
+    assert world.core.state(world.now)["registration"] == "Accepted"
+
+
 def test_boot_rejected_and_reconnected_still_waits_the_interval() -> None:
     """J-362: a new link is no way around the wait."""
     world = World(csms=Csms(registration="Rejected", interval_s=100)).boot().disconnect().connect().advance(99)

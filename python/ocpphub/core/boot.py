@@ -158,10 +158,12 @@ class Boot:
         self._is_connected, self._rebooted_on_this_link = True, False
         if self.registration is RegistrationStatus.ACCEPTED and not self._settings.link.boot_on_reconnect:
             self._arm_heartbeat(now)
-        elif self._timers.deadline("boot") is None:
-            self._boot_wanted = True
-            if self.registration is RegistrationStatus.ACCEPTED:
-                self.registration = None
+        elif self.registration in (RegistrationStatus.PENDING, RegistrationStatus.REJECTED):
+            self._boot_wanted = self._timers.deadline("boot") is None
+        else:
+            # Waits after silence or errors were for the old link; the link has a back-off of its own.
+            self.registration, self._boot_wanted = None, True
+            self._timers.cancel("boot")
 
     def disconnected(self) -> None:
         """Without a link there is nobody to send a Heartbeat to; the wait for the next Boot goes on."""

@@ -289,6 +289,7 @@ class ChargePoint:
         self._emit(Store(STOPPED_TABLE, STOPPED_TABLE, b"true"))
         self._prompt.clear(now)
         self._statuses.clear()
+        self._timers.cancel("heartbeat")
         self._stop_request = request
         self._timers.set("stop", now.monotonic_s + STOP_DELIVERY_S)
         self._end(now)

@@ -70,7 +70,8 @@ class SecurityEvents:
     def internal(self, kind: str, info: str, now: Instant) -> None:
         """An event of our own. Effects: ``Publish`` on ``security_event``; before it ``Store`` for a critical one."""
         log.info("security event %s", kind)
-        if kind in CRITICAL and not self.is_stopped and not self._queue.is_full:
+        if kind in CRITICAL and not self.is_stopped:
+            # Our own are few and rate-limited: they go beyond the limit that commands are held to (reliability.md 3.5).
             self._put(_internal_payload(kind, info), now)
         value = {"type": kind, "info": info} if info else {"type": kind}
         self._emit(Publish("security_event", dumps(value)))
