@@ -194,7 +194,7 @@ class Connection(ClientConnection):
             await super().handshake(*args, **kwargs)
         except Exception as error:
             # TLS 1.3 reports a refused client certificate only after the handshake, as a lost connection.
-            raise error from error.__cause__ or self.connection_exc
+            raise error from self.connection_exc or error.__cause__
 
     def _message(self, data: bytes, binary: bool) -> None:
         if self._shut:
