@@ -47,7 +47,7 @@ setup: $(VENV)/.stamp-locked ## create .venv and install the locked dependencies
 build: setup ## build the Rust extension (release) where its sources have changed
 	@PYTHONPATH=python $(PY) -m ocpphub.checkout && [ -x $(BIN)/ocpphub ] || { \
 		echo "building the extension (release)"; \
-		$(BIN)/maturin develop --release --locked --quiet; \
+		PIP_QUIET=1 $(BIN)/maturin develop --release --locked --quiet; \
 		PYTHONPATH=python $(PY) -m ocpphub.checkout; }
 
 demo: build ## the narrated tour: embedded CSMS, a hub of 200 connectors, all seven commands (DURATION=seconds to stay)
