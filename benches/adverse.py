@@ -52,6 +52,12 @@ def vector_bytes(row: dict[str, Any]) -> bytes:
     return text.encode("utf-8")
 
 
+def good_near(size: int) -> list[Frame]:
+    """Good frames of about this size: up to five of the corpus within a fifth, else one that is made to measure."""
+    near = sorted(received(), key=lambda frame: abs(len(frame.data) - size))[:5]
+    return [frame for frame in near if abs(len(frame.data) - size) <= size / 5] or [good_of_size(size)]
+
+
 def good_of_size(size: int) -> Frame:
     """A good frame of at least ``size`` bytes, little above it: GetConfiguration up to 20 kB, SendLocalList beyond."""
     if size > 20_000:

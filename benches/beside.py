@@ -21,6 +21,7 @@ import orjson
 from benches import corpus, peers, report
 from benches.goals import geomean
 from benches.stopwatch import Statement, measure
+from ocpphub import _native
 
 ROOT = Path(__file__).parents[1]
 READER = Path(__file__).with_name("json_reader")
@@ -64,6 +65,7 @@ def _version_specific(directory: Path) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    assert module.SOURCE_HASH == _native.SOURCE_HASH, "the extension in use is not built from these sources: make build"
     return module
 
 

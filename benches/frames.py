@@ -5,6 +5,7 @@ Owns the choice of statements per frame. Must never time a statement whose answe
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -148,9 +149,9 @@ def _refusals(results: Results, rounds: int) -> None:
     for name, data, pending in adverse.vector_rows():
         answer = _native.decode(data, pending)
         if isinstance(answer, _native.Violation):
-            pair = {"good": peers.decode(adverse.good_of_size(len(data))), "bad": refusal(data, pending)}
-            figures = measure(pair, max(3, rounds // 2))
-            results.vectors[name] = figures["bad"].ns / figures["good"].ns
+            near = {frame.name: peers.decode(frame) for frame in adverse.good_near(len(data))}
+            figures = measure({"bad": refusal(data, pending)} | near, max(3, rounds // 2))
+            results.vectors[name] = figures["bad"].ns / statistics.median(figures[good_name].ns for good_name in near)
 
 
 def _stops(results: Results, rounds: int) -> None:

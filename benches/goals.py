@@ -82,7 +82,9 @@ def refusal_goals(pairs: Mapping[str, float], rows: Mapping[str, float]) -> list
     """``pairs`` and ``rows``: refused / good of the same size, for siblings and for the rows of bad-frames."""
     return [
         _worst("refused_sibling", "refused frame / its good sibling, worst pair", pairs, 1.05, mean=True),
-        _worst("refused_vector", "row of bad-frames / good frame of its size, worst row", rows, 1.05, mean=True),
+        _worst(
+            "refused_vector", "row of bad-frames / good frames of its size (median), worst row", rows, 1.05, mean=True
+        ),
     ]
 
 
