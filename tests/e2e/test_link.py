@@ -356,28 +356,6 @@ def test_link_to_a_silent_server_gives_up_in_time(run: Run) -> None:
     run(body())
 
 
-def test_link_exchanges_text_frames_in_order(run: Run) -> None:
-    """J-236: many frames in one turn of the loop arrive as they were sent."""
-    kinds: set[type] = set()
-
-    async def handler(websocket: ServerConnection) -> None:
-        async for message in websocket:
-            kinds.add(type(message))
-            await websocket.send(message)
-
-    async def body() -> None:
-        async with csms(handler) as port, linked(port) as (link, events):
-            await events.next()
-            sent = [b'[2,"%d"]' % number for number in range(300)]
-            for frame in sent:
-                link.send(frame)
-            seen = [(await events.next())[1][0] for _ in sent]
-            assert seen == sent
-            assert kinds == {str}
-
-    run(body())
-
-
 def test_link_hands_over_binary_messages_and_bad_utf8_and_closes_with_1007_when_told(run: Run) -> None:
     """J-325, J-328."""
     codes: list[int | None] = []
@@ -645,6 +623,36 @@ def first_event(
 
     event: tuple[str, Any] = run(body())
     return event
+
+
+@pytest.mark.parametrize("secured", [False, True], ids=["ws", "wss"])
+def test_link_exchanges_text_frames_in_order(
+    run: Run, authority: Authority, ca_file: Path, tmp_path: Path, secured: bool
+) -> None:
+    """J-324: many frames in one turn of the loop, large ones among them, arrive whole and as they were sent."""
+    kinds: set[type] = set()
+
+    async def handler(websocket: ServerConnection) -> None:
+        async for message in websocket:
+            kinds.add(type(message))
+            await websocket.send(message)
+
+    async def body() -> None:
+        server = authority.issue(tmp_path, names=["127.0.0.1"]) if secured else None
+        security = Security(2 if secured else 0, None, ca_file, None, None, False)
+        async with (
+            csms(handler, ssl=server) as port,
+            linked(port, scheme="wss" if secured else "ws", security=security) as (link, events),
+        ):
+            await events.next()
+            sent = [b'[2,"%d"]' % number + b" " * (number % 7 * 15_000) for number in range(300)]
+            for frame in sent:
+                link.send(frame)
+            seen = [(await events.next())[1][0] for _ in sent]
+            assert seen == sent
+            assert kinds == {str}
+
+    run(body())
 
 
 @pytest.mark.parametrize(
