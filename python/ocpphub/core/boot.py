@@ -39,6 +39,11 @@ OWN_INTERVAL_S: Final = 60
 """Wait after a Pending or Rejected that names no interval (OCPP 1.6 section 4.2: a value that does not flood)."""
 DAY_S: Final = 86_400
 _MAX_INTEGER: Final = 2**31 - 1
+_GATES: Final[dict[RegistrationStatus, Gate]] = {
+    RegistrationStatus.ACCEPTED: "open",
+    RegistrationStatus.PENDING: "triggered",
+    RegistrationStatus.REJECTED: "closed",
+}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -112,6 +117,8 @@ class Boot:
         self.clock = Clock()
         self.registration: RegistrationStatus | None = None
         """``None`` from (re)boot to the first answer."""
+        self.gate: Gate = "closed"
+        """What may be sent now (OCPP 1.6 section 4.2); follows the registration, kept because every input asks."""
         self.was_accepted_once = False
         self.on_registration: Callable[[Instant], None] = lambda now: None
         """Called after each answer to a BootNotification."""
@@ -133,21 +140,23 @@ class Boot:
         if "clock" in known:
             self.clock.offset_ms = int(loads(known["clock"])["offset_ms"])
 
-    @property
-    def gate(self) -> Gate:
-        """What may be sent now (OCPP 1.6 section 4.2)."""
-        if self.registration is RegistrationStatus.ACCEPTED:
-            return "open"
-        return "triggered" if self.registration is RegistrationStatus.PENDING else "closed"
+    def _register(self, registration: RegistrationStatus | None) -> None:
+        self.registration = registration
+        self.gate = "closed" if registration is None else _GATES[registration]
 
     @property
     def answers_calls(self) -> bool:
         """Whether CALLs of the CSMS are answered: neither unbooted nor Rejected (J-362, J-365)."""
-        return self.registration in (RegistrationStatus.ACCEPTED, RegistrationStatus.PENDING)
+        return self.gate != "closed"
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether the CSMS said Pending: it may configure us, but transactions have to wait (OCPP 1.6 section 4.2)."""
+        return self.gate == "triggered"
 
     def reset(self) -> None:
         """As after a power-up: the next connection begins with BootNotification."""
-        self.registration = None
+        self._register(None)
         self._boot_wanted, self._failures = True, 0
         self._heartbeat_wanted = self._heartbeat_triggered = False
         self._timers.cancel("boot")
@@ -162,7 +171,8 @@ class Boot:
             self._boot_wanted = self._timers.deadline("boot") is None
         else:
             # Waits after silence or errors were for the old link; the link has a back-off of its own.
-            self.registration, self._boot_wanted = None, True
+            self._register(None)
+            self._boot_wanted = True
             self._timers.cancel("boot")
 
     def disconnected(self) -> None:
@@ -220,9 +230,9 @@ class Boot:
 
     def _receive_registration(self, answer: BootNotificationConfirmation, now: Instant) -> None:
         self._failures = 0
-        self.registration = RegistrationStatus(answer["status"])
+        self._register(RegistrationStatus(answer["status"]))
         interval_s = answer["interval"]
-        log.info("BootNotification: %s, interval %d s", self.registration.value, interval_s)
+        log.info("BootNotification: %s, interval %d s", answer["status"], interval_s)
         self._learn(answer["currentTime"], now)
         if self.registration is RegistrationStatus.ACCEPTED:
             self._accept(interval_s, now)

@@ -28,7 +28,6 @@ from ocpphub.core.rows import Rows, StoredRow
 from ocpphub.core.security import SecurityEvents
 from ocpphub.core.smart_charging import ChargingSchedules
 from ocpphub.core.timers import Timers
-from ocpphub.core.vocabulary import RegistrationStatus
 from ocpphub.errors import LocalError
 
 if TYPE_CHECKING:
@@ -197,7 +196,7 @@ class ChargePoint:
             self._emit(message("received", frame, is_valid=not isinstance(decoded, _native.Violation)))
         if isinstance(decoded, _native.Call):
             if self._boot.answers_calls:
-                self._inbound.receive_call(decoded, frame, now, is_pending=self._is_pending)
+                self._inbound.receive_call(decoded, frame, now, is_pending=self._boot.is_pending)
         elif isinstance(decoded, _native.CallResult):
             self._outbox.receive_result(decoded, now)
             self._watch_flood(now)
@@ -221,7 +220,7 @@ class ChargePoint:
                 self._emit(Disconnect(1007, "invalid UTF-8"))
         elif violation.verdict == "callerror":
             if self._boot.answers_calls:
-                self._inbound.receive_violation(violation, frame, now, is_pending=self._is_pending)
+                self._inbound.receive_violation(violation, frame, now, is_pending=self._boot.is_pending)
         elif violation.message_type == 3 and violation.unique_id in self._outbox.pending:
             self._outbox.receive_error(violation.unique_id, violation.code, violation.description, now)  # J-276
 
@@ -272,7 +271,7 @@ class ChargePoint:
     def answer(self, unique_id: str, reaction: Answer | Refusal | Mapping[str, Any], now: Instant) -> None:
         """Answer a CALL that its handler left open. Effects: ``Send``, then the answers of the CALLs behind it."""
         answer = reaction if isinstance(reaction, Answer | Refusal) else Answer(reaction)
-        self._inbound.answer(unique_id, answer, now, is_pending=self._is_pending)
+        self._inbound.answer(unique_id, answer, now, is_pending=self._boot.is_pending)
         self._end(now)
 
     # commands
@@ -408,10 +407,6 @@ class ChargePoint:
     def _is_delivering(self) -> bool:
         open_queue = self._connected and self._boot.gate == "open"
         return open_queue and (self._outbox.is_busy or self._durable.is_ready)
-
-    @property
-    def _is_pending(self) -> bool:
-        return self._boot.registration is RegistrationStatus.PENDING
 
     def _may_replace(self) -> bool:
         return not self._connected or self._boot.gate != "open"

@@ -118,7 +118,7 @@ class Operations:
         wanted = range(self._connectors.count + 1) if connector_id is None else (connector_id,)
 
         def tell(at: Instant) -> None:
-            is_pending = self._boot.registration is RegistrationStatus.PENDING
+            is_pending = self._boot.is_pending
             for each in wanted:
                 self._statuses.trigger(each, self._connectors.condition(each), is_pending=is_pending)
 
