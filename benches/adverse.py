@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,8 @@ def longest() -> dict[str, Frame]:
     grown = profile["csChargingProfiles"] | {"chargingSchedule": schedule | {"chargingSchedulePeriod": periods}}
     data = {"vendorId": "com.example.hub"}
     unknown = {"type": "Soft"}
+    reset = frame("call", "Reset", unknown)
+    spaced = replace(reset, data=reset.data.replace(b",{", b"," + b" " * (MESSAGE_LIMIT - 256) + b"{"))
     return {
         "periods": frame("call", "SetChargingProfile", profile | {"csChargingProfiles": grown}),
         "list entries": frame(
@@ -95,6 +98,7 @@ def longest() -> dict[str, Frame]:
         "unknown objects": frame("call", "Reset", unknown | {"x": _repeat([meter_value(3)])}),
         "unknown numbers": frame("call", "Reset", unknown | {"x": _repeat([1.5, 2e10, -3])}),
         "unknown members": frame("call", "Reset", unknown | {f"m{number}": number for number in range(58_000)}),
+        "whitespace": spaced,
         "nested": frame("call", "Reset", unknown | {"x": _repeat([json.loads("[" * 20 + "]" * 20)])}),
     }
 

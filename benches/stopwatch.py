@@ -10,7 +10,7 @@ import statistics
 import timeit
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from time import perf_counter, thread_time
+from time import thread_time
 from typing import Any
 
 SLICE_S = 0.001
@@ -87,15 +87,3 @@ def _figure(rounds: Sequence[float], empty: float) -> Figure:
     quarter = len(ordered) // 4
     width = (ordered[-1 - quarter] - ordered[quarter]) / 2
     return Figure(max(middle - empty, 0.1), width / middle)
-
-
-def stall(statement: Statement, repeats: int) -> float:
-    """Milliseconds of wall time that one call holds the loop: the least of the repeats."""
-    code = compile(statement.source, "<bench>", "eval")
-    names = dict(statement.names)
-    best = float("inf")
-    for _ in range(repeats):
-        start = perf_counter()
-        eval(code, names)  # noqa: S307  our own source
-        best = min(best, perf_counter() - start)
-    return best * 1e3
