@@ -63,7 +63,7 @@ check: build ## format, lint, types, stub, clippy, cargo test, licences, layout,
 	$(BIN)/mypy
 	MYPYPATH=python $(PY) -m mypy.stubtest ocpphub._native --concise
 	$(CARGO) fmt --check
-	$(CARGO) clippy $(PEDANTIC) --all-targets --quiet -- -D warnings
+	$(CARGO) clippy $(PEDANTIC) --lib --tests --quiet -- -D warnings
 	$(CARGO) test --locked --quiet
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --locked check; \
 	else echo "cargo-deny is not installed: licences and advisories were not checked"; fi

@@ -65,3 +65,8 @@ def test_warning_names_the_complaint(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.warns(RuntimeWarning, match="make build"):
         checkout.warn()
     assert checkout.main() == 1
+
+
+def test_extension_in_this_checkout_is_current() -> None:
+    """No run of the tests with a stale or debug build of the extension is green."""
+    assert checkout.complaint() is None
