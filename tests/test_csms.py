@@ -17,6 +17,7 @@ from ocpphub.connection import Connection
 from ocpphub.csms import CsmsLink
 from ocpphub.endpoint import BackOff, Failure
 from ocpphub.errors import LocalError
+from ocpphub.log import mask
 from tests import builders
 
 pytestmark = pytest.mark.asyncio
@@ -88,6 +89,7 @@ class ScriptedLink(CsmsLink):
             connected=lambda identity: log.append("connected"),
             disconnected=lambda identity: log.append("disconnected"),
             receive=lambda identity, frame, binary: log.append((identity, frame, binary)),
+            authorization_key=lambda identity: bytes.fromhex(KEY_HEX),
         )
         super().__init__(builders.settings(**changes), receiver, **kwargs)
 
@@ -307,28 +309,25 @@ async def test_link_never_started_is_closed_at_once() -> None:
     await end(ScriptedLink([]))
 
 
-def security(profile: int, tmp_path: Path) -> Security:
-    key = tmp_path / "key"
-    key.write_text(KEY_HEX)
-    key.chmod(0o600)
-    return Security(profile, key, None, None, None, False)
+def security(profile: int) -> Security:
+    return Security(profile, None, None, None, None, False)
 
 
-async def test_link_keeps_key_and_query_out_of_log_and_objects(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_link_keeps_key_and_query_out_of_log_and_objects(caplog: pytest.LogCaptureFixture) -> None:
     """J-149, S-157, T30."""
     caplog.set_level(logging.DEBUG)
-    settings = {"csms_url": "ws://127.0.0.1/ocpp?token=canary", "security": security(1, tmp_path)}
+    settings = {"csms_url": "ws://127.0.0.1/ocpp?token=canary", "security": security(1)}
     link = ScriptedLink([], settings=settings, back_off=StubBackOff(3600.0))
+    header = link._credentials()["Authorization"]
     link.script.append(OSError("x"))
     link.connect({})
     await settle()
     await end(link)
     assert "ws://127.0.0.1/ocpp/CP1" in caplog.text
-    for secret in ("canary", KEY_HEX, KEY_HEX.lower(), "Q1AxOgABAg"):
+    for secret in ("canary", KEY_HEX.lower(), header.removeprefix("Basic ")):
         assert secret not in caplog.text
         assert secret not in repr(link)
+    assert mask(f"{KEY_HEX.lower()} and {header}").count("***") == 2
 
 
 @pytest.mark.parametrize(
@@ -341,10 +340,10 @@ async def test_link_keeps_key_and_query_out_of_log_and_objects(
     ],
 )
 async def test_link_open_to_impostors_is_warned_of(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, csms_url: str, profile: int, warned: bool
+    caplog: pytest.LogCaptureFixture, csms_url: str, profile: int, warned: bool
 ) -> None:
     """N01, S-106."""
-    ScriptedLink([], settings={"csms_url": csms_url, "security": security(profile, tmp_path)})
+    ScriptedLink([], settings={"csms_url": csms_url, "security": security(profile)})
     assert ("security profile" in caplog.text) is warned
 
 
@@ -352,13 +351,11 @@ async def test_link_open_to_impostors_is_warned_of(
     "settings",
     [
         {"csms_url": "ws://h/ocpp#f"},
-        {"identity": "a:b", "security": "profile 1"},
+        {"identity": "a:b", "security": security(1)},
         {"csms_url": "wss://h", "security": Security(2, None, Path("/nowhere/ca.pem"), None, None, False)},
     ],
 )
-async def test_link_that_could_never_connect_is_refused(tmp_path: Path, settings: dict[str, Any]) -> None:
+async def test_link_that_could_never_connect_is_refused(settings: dict[str, Any]) -> None:
     """J-106, J-145."""
-    if settings.get("security") == "profile 1":
-        settings = settings | {"security": security(1, tmp_path)}
     with pytest.raises(LocalError):
         ScriptedLink([], settings=settings)

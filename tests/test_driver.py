@@ -272,6 +272,12 @@ def test_driver_asked_for_a_stranger_names_it(bench: Bench) -> None:
     assert caught.value.code == "unknown_charge_point"
 
 
+def test_driver_gives_the_link_the_key_of_the_core(bench: Bench) -> None:
+    """S-154."""
+    cast(Any, bench.core).authorization_key = lambda: b"key"
+    assert bench.driver.authorization_key("CP1") == b"key"
+
+
 def test_driver_takes_an_input_caused_by_an_output_behind_what_already_waits(bench: Bench) -> None:
     """One mutation, drain every effect, then the next mutation."""
     bench.driver.command("CP1", "stop", (), lambda result, error: bench.input(Send(b"3")))

@@ -47,11 +47,12 @@ _resolver = ThreadPoolExecutor(4, thread_name_prefix="resolver")
 
 
 class Receiver(Protocol):
-    """To whom the link reports; :class:`ocpphub.driver.Driver` is one."""
+    """To whom the link reports and who knows the key; :class:`ocpphub.driver.Driver` is one."""
 
     def connected(self, identity: str) -> None: ...
     def disconnected(self, identity: str) -> None: ...
     def receive(self, identity: str, frame: bytes, binary: bool) -> None: ...
+    def authorization_key(self, identity: str) -> bytes | None: ...
 
 
 class _Connect(connect):
@@ -65,7 +66,7 @@ class CsmsLink:
     """A :class:`ocpphub.driver.Link` of one charge point; create and use it on the running loop.
 
     ``on_failure`` is told of every failed attempt. Raises :class:`LocalError` for settings that no connection can be
-    made from: URL, identity, key file, certificates.
+    made from: URL, identity, certificates.
     """
 
     def __init__(
@@ -81,7 +82,8 @@ class CsmsLink:
         self._settings: LinkSettings = settings.link
         self._security = settings.security
         self._url = endpoint.connection_url(settings.csms_url, settings.identity)
-        self._authorization = _authorization(settings)
+        if self._security.profile in (1, 2):
+            endpoint.basic_authorization(settings.identity, b"")  # refuses an identity that it cannot carry (J-145)
         if urlsplit(self._url).scheme == "wss":
             endpoint.tls_context(self._security)
         self._back_off = back_off or BackOff(random.random)
@@ -178,7 +180,7 @@ class CsmsLink:
                 sock=await _dial(parts.hostname or "", parts.port or (443 if context else 80)),
                 ssl=context,
                 subprotocols=[SUBPROTOCOL],
-                additional_headers=self._authorization | self._headers,
+                additional_headers=self._credentials() | self._headers,
                 user_agent_header=USER_AGENT,
                 compression=None,
                 proxy=None,
@@ -196,6 +198,19 @@ class CsmsLink:
             await opened.wait_closed()
             raise endpoint.SubprotocolError
         return opened
+
+    def _credentials(self) -> dict[str, str]:
+        """The header of profiles 1 and 2, sent without waiting for a 401 (white paper A00.FR.202).
+
+        The key is asked for with every attempt: the CSMS may have changed it (A01).
+        """
+        key = self._receiver.authorization_key(self.identity) if self._security.profile in (1, 2) else None
+        if key is None:
+            return {}
+        header = endpoint.basic_authorization(self.identity, key)
+        log.hide(key.hex())
+        log.hide(header.removeprefix("Basic "))
+        return {"Authorization": header}
 
     async def _hold(self, connection: Connection) -> None:
         """Serve one open connection until it is closed."""
@@ -243,18 +258,6 @@ class CsmsLink:
                 await self._wake.wait()
         except TimeoutError:
             pass
-
-
-def _authorization(settings: ChargePointSettings) -> dict[str, str]:
-    """The header of profiles 1 and 2, sent without waiting for a 401 (white paper A00.FR.202)."""
-    path = settings.security.authorization_key_file
-    if settings.security.profile not in (1, 2) or path is None:
-        return {}
-    key = endpoint.read_authorization_key(path)
-    header = endpoint.basic_authorization(settings.identity, key)
-    log.hide(key.hex())
-    log.hide(header.removeprefix("Basic "))
-    return {"Authorization": header}
 
 
 def _warn_if_unprotected(settings: ChargePointSettings, logger: logging.LoggerAdapter[logging.Logger]) -> None:

@@ -187,6 +187,10 @@ class Driver:
         lane.up = False
         self._input(identity, lambda core, now: core.disconnected(now))
 
+    def authorization_key(self, identity: str) -> bytes | None:
+        """The key that the link of this charge point shows with its next attempt; a read."""
+        return self._lane(identity).core.authorization_key()
+
     def store_full(self) -> None:
         """The disk is nearly full: every core is told before writes fail (decisions.md 3)."""
         for identity in list(self._lanes):

@@ -63,6 +63,7 @@ class Events:
     def __init__(self) -> None:
         self.queue: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
         self.failures: list[Failure] = []
+        self.keys_asked = 0
 
     def connected(self, identity: str) -> None:
         self.queue.put_nowait(("connected", None))
@@ -76,6 +77,10 @@ class Events:
     def failed(self, failure: Failure) -> None:
         self.failures.append(failure)
         self.queue.put_nowait(("failed", failure.cause))
+
+    def authorization_key(self, identity: str) -> bytes:
+        self.keys_asked += 1
+        return bytes.fromhex(KEY_HEX)[: 21 - self.keys_asked]
 
     async def next(self) -> tuple[str, Any]:
         return await self.queue.get()
@@ -187,15 +192,10 @@ async def forever(*_: object) -> None:
     await asyncio.get_running_loop().create_future()
 
 
-def test_link_asks_for_ocpp_in_the_form_of_the_standard(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_link_asks_for_ocpp_in_the_form_of_the_standard(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """J-101, J-102, J-121, J-122, J-130, J-141, J-142, J-147, J-322, X-01, X-02, X-03."""
     for name in ("http_proxy", "https_proxy", "all_proxy", "ws_proxy", "HTTP_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    key = tmp_path / "key"
-    key.write_text(KEY_HEX)
-    key.chmod(0o600)
     heads: list[str] = []
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: str) -> None:
@@ -206,7 +206,7 @@ def test_link_asks_for_ocpp_in_the_form_of_the_standard(
     async def body() -> None:
         async with (
             raw(handler) as port,
-            linked(port, identity="AL 1000", security=Security(1, key, None, None, None, False)) as (_, events),
+            linked(port, identity="AL 1000", security=Security(1, None, None, None, None, False)) as (_, events),
         ):
             assert await events.next() == ("connected", None)
             lines = dict(line.split(": ", 1) for line in heads[0].strip().split("\r\n")[1:])
@@ -223,6 +223,28 @@ def test_link_asks_for_ocpp_in_the_form_of_the_standard(
             }
 
     run(body())
+
+
+@pytest.mark.parametrize("profile", [0, 1])
+def test_link_shows_the_key_of_the_moment_and_only_where_the_profile_has_one(run: Run, profile: int) -> None:
+    """J-148, S-154, D-16: a key that the CSMS changed is used by the next attempt."""
+    shown: list[bytes] = []
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: str) -> None:
+        named = [line.removeprefix("Authorization: Basic ") for line in head.split("\r\n") if "Authorization" in line]
+        shown.extend(base64.b64decode(value) for value in named)
+        writer.write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
+
+    async def body() -> None:
+        async with (
+            raw(handler) as port,
+            linked(port, security=Security(profile, None, None, None, None, False)) as (_, events),
+        ):
+            assert [await events.next() for _ in range(2)] == [("failed", "unauthorized")] * 2
+
+    run(body())
+    key = bytes.fromhex(KEY_HEX)
+    assert shown[:2] == ([b"CP1:" + key, b"CP1:" + key[:19]] if profile == 1 else [])
 
 
 @pytest.mark.parametrize("line", ["X-None: 1", "Sec-WebSocket-Protocol: OCPP1.6", "Sec-WebSocket-Protocol: ocpp1.5"])
