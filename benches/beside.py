@@ -121,9 +121,10 @@ def _reader_note(ratios: dict[str, float]) -> str:
     sizes = {frame.name: len(frame.data) for frame in corpus.received()}
     large = {name: ratio for name, ratio in ratios.items() if sizes[name] >= LARGE}
     low, high = min(ratios, key=ratios.__getitem__), max(ratios, key=ratios.__getitem__)
+    means = f"{geomean(ratios.values()):.2f} of all frames, {geomean(large.values()):.2f} from {LARGE} bytes on"
+    span = f"from {ratios[low]:.2f} ({low}) to {ratios[high]:.2f} ({high})"
     return (
-        f"The same envelope and table rules on jiter's pull parser over the own scanner, in Rust, no Python objects: "
-        f"geometric mean {geomean(ratios.values()):.2f} of all frames, {geomean(large.values()):.2f} of those "
-        f"of {LARGE} bytes and more, from {ratios[low]:.2f} ({low}) to {ratios[high]:.2f} ({high}). Decisions.md 3 asks for 1.5. "
-        f"The reader on jiter keeps no pointers, no error codes and no salvage, and reports nothing but good or bad."
+        "The same envelope and table rules on jiter's pull parser over the own scanner, in Rust, no Python objects: "
+        f"geometric mean {means}, {span}. Decisions.md 3 asks for 1.5. "
+        "The reader on jiter keeps no pointers, no error codes and no salvage, and reports nothing but good or bad."
     )
