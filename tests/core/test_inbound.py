@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,14 +12,8 @@ from ocpphub.core.effects import Disconnect
 from ocpphub.core.inbound import Answer, Handler, Refusal
 from ocpphub.core.instant import Instant
 from ocpphub.core.outbox import OwnCall
+from tests.bad_frames import ROWS, bytes_of, double, slow
 from tests.builders import Csms, World, assert_nothing_sent, assert_refuses
-
-VECTORS = Path(__file__).parent.parent / "vectors" / "bad-frames.jsonl"
-ROWS = [json.loads(line) for line in VECTORS.read_text(encoding="utf-8").splitlines()]
-
-
-def slow(call: _native.Call, now: Instant) -> None:
-    """A handler that answers later."""
 
 
 def world_with(**handlers: Handler) -> World:
@@ -241,35 +233,6 @@ def test_inbound_handler_asks_a_local_client_and_answers_later() -> None:
 
 
 # the corpus
-
-
-def bytes_of(row: dict[str, Any]) -> bytes:
-    text = row["frame"]
-    if row.get("encoding") == "base64":
-        return base64.b64decode(text)
-    for token, part, count in row.get("expand", ()):
-        text = text.replace(token, part * count)
-    return str(text).encode()
-
-
-def double(row: dict[str, Any]) -> dict[str, Handler]:
-    """Every action of the CSMS answers the status of the row, or the first one its confirmation has."""
-
-    def handler(action: str, fields: list[dict[str, Any]]) -> Handler:
-        payload: dict[str, Any] = {}
-        for item in fields:
-            if item["required"]:
-                payload[item["name"]] = _native.enums()[item["enumeration"]][0] if item["kind"] == "choice" else 5
-        if "status" in row and row.get("expect") == "accept" and "status" in payload:
-            payload["status"] = row["status"]
-        return lambda call, now: Answer(payload)
-
-    real = ("ChangeConfiguration", "GetConfiguration", "TriggerMessage", "DataTransfer")
-    return {
-        name: handler(name, item["confirmation"])
-        for name, item in _native.actions().items()
-        if item["sender"] in ("csms", "both") and name not in real
-    }
 
 
 def in_state(row: dict[str, Any]) -> World:

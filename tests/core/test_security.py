@@ -145,6 +145,30 @@ def test_refused_frames_on_a_new_connection_are_a_new_event() -> None:
     assert len(world.published("security_event")) == 2
 
 
+def test_failed_attempts_are_one_event_an_hour_per_cause() -> None:
+    """D-19: a CSMS that says 401 all night is one event an hour."""
+    world = World().start().forget()
+    for _ in range(120):
+        world.core.link_failed("FailedToAuthenticateAtCentralSystem", "HTTP 401", world.now)
+        world.core.link_failed(None, "connection refused", world.now)
+        world.settle().advance(60)
+    assert (
+        world.published("security_event") == [{"type": "FailedToAuthenticateAtCentralSystem", "info": "HTTP 401"}] * 2
+    )
+    assert not [effect for effect in world.effects if isinstance(effect, Store)]
+
+
+def test_refused_certificate_of_the_csms_is_two_events() -> None:
+    """D-19: the certificate, and that the CSMS could not prove itself."""
+    world = World().start().forget()
+    world.core.link_failed("InvalidCentralSystemCertificate", "expired", world.now)
+    world.settle()
+    assert [event["type"] for event in world.published("security_event")] == [
+        "InvalidCentralSystemCertificate",
+        "CentralSystemFailedToAuthenticate",
+    ]
+
+
 def test_refused_frame_is_never_echoed() -> None:
     """J-262, D-26."""
     world = booted()

@@ -187,6 +187,15 @@ class ChargePoint:
         self._emit(Publish("is_connected", b"false"))
         self._publish_status()
 
+    def link_failed(self, security_event: str | None, info: str, now: Instant) -> None:
+        """An attempt to connect failed; ``security_event`` names the white paper's event if it is one.
+
+        Effects: ``Publish`` of the event, at most once an hour per cause. ``info`` holds no secret.
+        """
+        if security_event is not None:
+            self._security.link_failed(security_event, info, now)
+        self._end(now)
+
     def receive_frame(self, frame: bytes, now: Instant, binary: bool = False) -> None:
         """One message of the CSMS. Effects: ``Send`` of an answer, then what it leads to; ``Disconnect`` 1007."""
         if not self._connected:

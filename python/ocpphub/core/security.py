@@ -37,6 +37,7 @@ MAX_TYPE: Final = 50
 MAX_INFO: Final = 255
 INVALID_MESSAGES_INTERVAL_S: Final = 60.0
 SYSTEM_TIME_INTERVAL_S: Final = 3_600.0
+CAUSE_INTERVAL_S: Final = 3_600.0
 _CHECK_ID: Final = "check"
 
 
@@ -50,6 +51,7 @@ class SecurityEvents:
         self._refused_frames = 0
         self._invalid_told_s = float("-inf")
         self._time_told_s = float("-inf")
+        self._cause_told_s: dict[str, float] = {}
 
     def command(self, kind: str, info: str | None, now: Instant) -> None:
         """The command: always sent, delivered after reconnect and restart. Effects: ``Store``.
@@ -91,6 +93,15 @@ class SecurityEvents:
     def new_link(self) -> None:
         """The rate limit of InvalidMessages counts per connection."""
         self._invalid_told_s, self._refused_frames = float("-inf"), 0
+
+    def link_failed(self, event: str, info: str, now: Instant) -> None:
+        """An attempt to connect failed for a reason of security: the same cause at most once an hour (D-19)."""
+        if now.monotonic_s - self._cause_told_s.get(event, float("-inf")) < CAUSE_INTERVAL_S:
+            return
+        self._cause_told_s[event] = now.monotonic_s
+        self.internal(event, info[:MAX_INFO], now)
+        if event == "InvalidCentralSystemCertificate":
+            self.internal("CentralSystemFailedToAuthenticate", info[:MAX_INFO], now)
 
     def clock_stepped(self, step_ms: int, now: Instant) -> None:
         """Our time moved; at most one SettingSystemTime an hour (reliability.md 4.7)."""
