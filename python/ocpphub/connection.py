@@ -12,12 +12,13 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection
+from websockets.datastructures import Headers
 from websockets.frames import Frame, Opcode
+from websockets.http11 import Response
 from websockets.protocol import OPEN, Event
 
 from ocpphub import endpoint
@@ -35,12 +36,36 @@ CLOSE_S: Final = 5.0
 TOLERATED_PONGS: Final = 2
 """Missing pongs that a link survives as long as other frames arrive (X-22)."""
 
+_UPGRADED: Final = Response(101, "Switching Protocols", Headers())
+
 
 class Connection(ClientConnection):
     """One WebSocket connection that pushes messages to ``deliver`` and is written to without waiting.
 
     The methods that override asyncio's and the library's callbacks keep their contract.
     """
+
+    # Slots, and lists that are short when used and empty at rest: a thousand idle links are a thousand of these.
+    __slots__ = (
+        "_fragments",
+        "_fragments_binary",
+        "_heard_s",
+        "_held",
+        "_inbox",
+        "_missed",
+        "_outbox",
+        "_pinged_by_peer",
+        "_pinged_s",
+        "_pings",
+        "_pong",
+        "_shut",
+        "_timers",
+        "_unread",
+        "deliver",
+        "pong_timeout_s",
+        "send_deadline_s",
+        "why",
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -51,8 +76,8 @@ class Connection(ClientConnection):
         self._held = False
         self._unread = False
         self._shut = False
-        self._inbox: deque[tuple[bytes, bool]] = deque()
-        self._outbox: deque[bytes] = deque()
+        self._inbox: list[tuple[bytes, bool]] = []
+        self._outbox: list[bytes] = []
         self._fragments: list[bytes] = []
         self._fragments_binary = False
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -114,7 +139,7 @@ class Connection(ClientConnection):
         super().resume_writing()
         self._drop_timer("send")
         while self._outbox and not self.paused:
-            self._transmit(self.protocol.send_text, self._outbox.popleft())
+            self._transmit(self.protocol.send_text, self._outbox.pop(0))
         self._throttle()
 
     def _ping(self, interval_s: float) -> None:
@@ -138,7 +163,7 @@ class Connection(ClientConnection):
         """Keep messages back, or hand them over again, those kept back first."""
         self._held = held
         while self._inbox and not self._held and self.deliver is not None:
-            self.deliver(*self._inbox.popleft())
+            self.deliver(*self._inbox.pop(0))
         self._throttle()
 
     def process_event(self, event: Event) -> None:
@@ -195,6 +220,7 @@ class Connection(ClientConnection):
         except Exception as error:
             # TLS 1.3 reports a refused client certificate only after the handshake, as a lost connection.
             raise error from self.connection_exc or error.__cause__
+        self.request, self.response = None, _UPGRADED  # headers, the credentials among them, need not stay in memory
 
     def _message(self, data: bytes, binary: bool) -> None:
         if self._shut:

@@ -206,9 +206,11 @@ def test_link_asks_for_ocpp_in_the_form_of_the_standard(run: Run, monkeypatch: p
     async def body() -> None:
         async with (
             raw(handler) as port,
-            linked(port, identity="AL 1000", security=Security(1, None, None, None, None, False)) as (_, events),
+            linked(port, identity="AL 1000", security=Security(1, None, None, None, None, False)) as (link, events),
         ):
             assert await events.next() == ("connected", None)
+            assert link._connection is not None
+            assert link._connection.request is None  # J-149: the header does not stay in memory
             lines = dict(line.split(": ", 1) for line in heads[0].strip().split("\r\n")[1:])
             assert heads[0].startswith("GET /ocpp/AL%201000 HTTP/1.1\r\n")
             assert lines.pop("Sec-WebSocket-Key")
