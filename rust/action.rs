@@ -97,9 +97,9 @@ pub struct Field {
     pub kind: Kind,
     /// Whether it must be there.
     pub required: bool,
-    /// Index of the member that this one stands for, when a peer uses another name for it (J-213).
-    pub alias_of: Option<usize>,
-    /// The name and its closing quote as up to three little-endian words: the first eight bytes, the next, the last.
+    /// Its bit among the members of its shape.
+    pub bit: u32,
+    /// `"name":` as up to three little-endian words: its first eight bytes, the next eight, the last eight.
     pub words: [u64; 3],
     /// Which bits of the first word count.
     pub mask: u64,
@@ -114,6 +114,8 @@ pub struct Shape {
     pub fields: &'static [Field],
     /// One bit per required member.
     pub required: u32,
+    /// Another name that a peer uses for one of the members, and the place of that member (J-213).
+    pub alias: Option<(&'static str, usize)>,
 }
 
 /// Who sends the request of an action.
@@ -148,9 +150,9 @@ impl Action {
     /// The action of this name (case sensitive).
     #[inline(always)]
     #[must_use]
-    pub fn named(name: &str) -> Option<&'static Self> {
-        let place = SLOTS.get(slot(key(name.as_bytes()), MULTIPLIER))?;
-        ACTIONS.get(usize::from(*place)).filter(|action| action.name == name)
+    pub fn named(name: &[u8]) -> Option<&'static Self> {
+        let place = SLOTS.get(slot(key(name), MULTIPLIER))?;
+        ACTIONS.get(usize::from(*place)).filter(|action| action.name.as_bytes() == name)
     }
 
     /// Whether `side` may send the request.
@@ -160,17 +162,20 @@ impl Action {
     }
 }
 
-/// Eight bytes of `name` and its closing quote from `from`, little-endian, zero-padded.
+/// Eight bytes of `"name":` from `from`, little-endian, zero-padded.
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)] // evaluated by the compiler
 const fn word(name: &[u8], from: usize) -> u64 {
     let mut word = 0_u64;
     let mut index = 0;
     while index < 8 {
         let at = from + index;
-        if at <= name.len() {
-            let byte = if at == name.len() { b'"' } else { name[at] };
-            word |= (byte as u64) << (index * 8);
-        }
+        let byte = match at {
+            0 => b'"',
+            at if at <= name.len() => name[at - 1],
+            at if at <= name.len() + 2 => b"\":"[at - name.len() - 1],
+            _ => 0,
+        };
+        word |= (byte as u64) << (index * 8);
         index += 1;
     }
     word
@@ -196,16 +201,18 @@ impl Field {
     #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::panic)] // evaluated by the compiler
     const fn new(name: &'static str, kind: Kind, required: bool) -> Self {
         let bytes = name.as_bytes();
-        let quoted = bytes.len() + 1;
-        assert!(quoted <= 24, "a member name is compared in three words");
+        let size = bytes.len() + 3;
         let mut name_id = 0;
         while !same(NAMES[name_id], name) {
             name_id += 1; // a name missing from NAMES fails to compile here
         }
-        let mask = if quoted >= 8 { u64::MAX } else { (1 << (quoted * 8)) - 1 };
-        let second = if quoted > 16 { 8 } else { quoted.saturating_sub(8) };
-        let words = [word(bytes, 0), word(bytes, second), word(bytes, quoted.saturating_sub(8))];
-        Self { name, name_id, kind, required, alias_of: None, words, mask }
+        let mask = if size >= 8 { u64::MAX } else { (1 << (size * 8)) - 1 };
+        let second = if size > 16 { 8 } else { size.saturating_sub(8) };
+        // A name too long for three words is left to the slower comparison: no text holds eight NULs.
+        let fits = size <= 24;
+        let words =
+            if fits { [word(bytes, 0), word(bytes, second), word(bytes, size.saturating_sub(8))] } else { [0; 3] };
+        Self { name, name_id, kind, required, bit: 0, words, mask }
     }
 }
 
@@ -217,10 +224,15 @@ const fn opt(name: &'static str, kind: Kind) -> Field {
     Field::new(name, kind, false)
 }
 
-const fn alias(name: &'static str, kind: Kind, of: usize) -> Field {
-    let mut field = Field::new(name, kind, false);
-    field.alias_of = Some(of);
-    field
+/// Give each member its bit.
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // evaluated by the compiler
+const fn numbered<const N: usize>(mut fields: [Field; N]) -> [Field; N] {
+    let mut index = 0;
+    while index < N {
+        fields[index].bit = 1 << index;
+        index += 1;
+    }
+    fields
 }
 
 impl Shape {
@@ -235,7 +247,12 @@ impl Shape {
             }
             index += 1;
         }
-        Self { name, fields, required }
+        Self { name, fields, required, alias: None }
+    }
+
+    const fn with_alias(mut self, name: &'static str, member: usize) -> Self {
+        self.alias = Some((name, member));
+        self
     }
 }
 
@@ -394,7 +411,6 @@ pub static NAMES: &[&str] = &[
     "firmwareVersion",
     "format",
     "hashAlgorithm",
-    "heartbeatInterval",
     "iccid",
     "id",
     "idTag",
@@ -463,10 +479,14 @@ pub static NAMES: &[&str] = &[
 ];
 
 macro_rules! shapes {
-    ($($id:ident $name:literal [$($field:expr,)*];)*) => {
+    ($($id:ident $name:literal [$($field:expr,)*] $(, $alias:literal for $member:literal)?;)*) => {
         $(
             #[doc = concat!("Members of ", $name, ".")]
-            pub static $id: Shape = Shape::new($name, &[$($field,)*]);
+            pub static $id: Shape = {
+                const MEMBERS: usize = { let names: &[&str] = &[$(stringify!($field),)*]; names.len() };
+                static FIELDS: [Field; MEMBERS] = numbered([$($field,)*]);
+                Shape::new($name, &FIELDS)$(.with_alias($alias, $member))?
+            };
         )*
     };
 }
@@ -527,8 +547,8 @@ shapes! {
     ];
     BOOT_NOTIFICATION_CONF "BootNotification.conf" [
         req("currentTime", Kind::LooseTimestamp), req("interval", integer(i64::MIN, i64::MAX)),
-        req("status", choice(&REGISTRATION_STATUS)), alias("heartbeatInterval", integer(i64::MIN, i64::MAX), 1),
-    ];
+        req("status", choice(&REGISTRATION_STATUS)),
+    ], "heartbeatInterval" for 1;
     CHANGE_AVAILABILITY_REQ "ChangeAvailability.req" [
         req("connectorId", CONNECTOR), req("type", choice(&AVAILABILITY_TYPE)),
     ];
@@ -782,7 +802,7 @@ mod tests {
         assert_eq!((ACTIONS.len() - security, security), (28, 11));
         for (index, action) in ACTIONS.iter().enumerate() {
             assert_eq!(action.id, index);
-            assert!(std::ptr::eq(Action::named(action.name).unwrap_or(&ACTIONS[0]), action));
+            assert!(std::ptr::eq(Action::named(action.name.as_bytes()).unwrap_or(&ACTIONS[0]), action));
         }
         for (index, enumeration) in ENUMERATIONS.iter().enumerate() {
             assert_eq!(enumeration.id, index);

@@ -9,13 +9,13 @@ use std::collections::HashSet;
 /// The names of one open object; few are compared, many are hashed, so that the whole stays linear.
 #[derive(Default)]
 struct Names<'a> {
-    few: Vec<Cow<'a, str>>,
-    many: HashSet<Cow<'a, str>>,
+    few: Vec<Cow<'a, [u8]>>,
+    many: HashSet<Cow<'a, [u8]>>,
 }
 
 impl<'a> Names<'a> {
     /// Whether the name is new.
-    fn add(&mut self, name: Cow<'a, str>) -> bool {
+    fn add(&mut self, name: Cow<'a, [u8]>) -> bool {
         const FEW: usize = 12;
         if self.many.is_empty() {
             if self.few.contains(&name) {
@@ -34,9 +34,9 @@ impl<'a> Names<'a> {
 /// Whether `bytes` is one strict JSON text for the socket: depth 32, no duplicate members, integers of 64 bits, finite
 /// numbers (rpc.md, "Rules"). Returns what is wrong and the byte at which it shows.
 pub fn check(bytes: &[u8]) -> Result<(), (&'static str, usize)> {
-    let text = std::str::from_utf8(bytes).map_err(|error| ("not valid UTF-8", error.valid_up_to()))?;
-    let mut scanner = Scanner::new(text);
-    check_value(&mut scanner).map_err(|wrong| (wrong, scanner.at()))
+    std::str::from_utf8(bytes).map_err(|error| ("not valid UTF-8", error.valid_up_to()))?;
+    let mut scanner = Scanner::new(bytes);
+    check_value(&mut scanner).map_err(|wrong| (wrong, bytes.len().saturating_sub(scanner.rest().len())))
 }
 
 /// [`check`] on a cursor. An open array has no names.
@@ -85,8 +85,9 @@ fn check_name<'a>(scanner: &mut Scanner<'a>, names: Option<&mut Names<'a>>) -> R
 
 fn check_number(number: Number<'_>) -> Result<(), &'static str> {
     let Number::Other(raw) = number else { return Ok(()) };
+    let text = std::str::from_utf8(raw).unwrap_or_default();
     let fits =
-        if number.is_plain() { raw.parse::<i64>().is_ok() } else { raw.parse::<f64>().is_ok_and(f64::is_finite) };
+        if number.is_plain() { text.parse::<i64>().is_ok() } else { text.parse::<f64>().is_ok_and(f64::is_finite) };
     if fits { Ok(()) } else { Err("a number does not fit 64 bits") }
 }
 

@@ -20,10 +20,16 @@ pub struct Span {
 }
 
 impl Span {
+    /// The bytes of the span.
+    #[must_use]
+    pub fn of_bytes<'a>(&self, frame: &'a [u8]) -> &'a [u8] {
+        frame.get(self.start..self.end).unwrap_or_default()
+    }
+
     /// The text of the span.
     #[must_use]
     pub fn of<'a>(&self, frame: &'a [u8]) -> &'a str {
-        frame.get(self.start..self.end).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
+        std::str::from_utf8(self.of_bytes(frame)).unwrap_or_default()
     }
 }
 
@@ -86,15 +92,15 @@ pub fn decode(
     options: Options,
     pending: impl FnOnce(&str) -> Option<&'static Action>,
 ) -> Result<Frame, Box<Violation>> {
-    let Ok(text) = std::str::from_utf8(bytes) else {
+    if !bytes.is_ascii() && std::str::from_utf8(bytes).is_err() {
         return Err(refusal(Stage::Utf8, Reason::NotUtf8, None, None));
-    };
-    let mut scanner = Scanner::new(text);
-    let head = head(&mut scanner, options.strict)?;
+    }
+    let mut reader = Reader { scanner: Scanner::new(bytes), size: bytes.len() };
+    let head = reader.head(options.strict)?;
     match head.message_type {
-        2 => call(scanner, head, options),
-        3 => call_result(scanner, head, options, pending),
-        _ => call_error(scanner, &head, pending),
+        2 => reader.call(&head, options),
+        3 => reader.call_result(&head, options, pending),
+        _ => reader.call_error(&head, bytes, pending),
     }
 }
 
@@ -112,20 +118,28 @@ struct Head<'a> {
     id_span: Span,
     /// Why the id cannot be taken, although it can be echoed.
     id_reason: Option<Reason>,
+    /// Whether a comma follows the id, which the prefix rule asks for too.
+    salvaged: bool,
 }
 
 impl Head<'_> {
     /// The id as a text of its own.
     fn owned_id(&self) -> String {
-        self.id.unescaped().into_owned()
+        self.id.to_text().into_owned()
     }
 
     /// The text is broken behind the head: the prefix rule decides whether the id counts (J-272, J-273).
     #[cold]
-    fn broken(&self, broken: Broken, salvaged: bool) -> Box<Violation> {
+    fn broken(&self, broken: Broken) -> Box<Violation> {
         let reason = if broken == Broken::TooDeep { Reason::TooDeep } else { Reason::BadJson };
-        let known = salvaged && self.plain_type && self.id_reason.is_none();
+        let known = self.salvaged && self.plain_type && self.id_reason.is_none();
         refusal(Stage::Syntax, reason, Some(self.message_type), known.then(|| self.owned_id()))
+    }
+
+    /// What is wrong with the id, or that nothing follows it.
+    #[inline(always)]
+    fn wrong(&self) -> Option<Reason> {
+        self.id_reason.or((!self.salvaged).then_some(Reason::WrongArity))
     }
 
     /// The envelope breaks a rule.
@@ -135,154 +149,289 @@ impl Head<'_> {
     }
 }
 
-/// Read `[`, the type and the id; everything wrong up to here is ignored by the receiver (J-271, J-272).
-fn head<'a>(scanner: &mut Scanner<'a>, strict: bool) -> Result<Head<'a>, Box<Violation>> {
-    let ignored = |reason| refusal(Stage::Envelope, reason, None, None);
-    scanner.space();
-    if !scanner.take(b'[') {
-        return Err(ignored(Reason::NoMessageType));
-    }
-    scanner.space();
-    let start = scanner.at();
-    let message_type = match scanner.number().map(|number| (number, number.integral())) {
-        Ok((number, Integral::Value(value @ 2..=4))) if number.is_plain() || !strict => {
-            u8::try_from(value).unwrap_or_default()
-        }
-        _ => return Err(ignored(Reason::NoMessageType)),
-    };
-    let plain_type = scanner.at().wrapping_sub(start) == 1;
-    scanner.space();
-    if !scanner.take(b',') {
-        return Err(ignored(Reason::WrongArity));
-    }
-    scanner.space();
-    let start = scanner.at();
-    let (id, id_span, mut id_reason) = match scanner.peek() {
-        b'"' => {
-            let id = scanner.string().map_err(|_| ignored(Reason::BadJson))?;
-            (id, Span { start: start.wrapping_add(1), end: scanner.at().wrapping_sub(1) }, None)
-        }
-        b'-' | b'0'..=b'9' => {
-            scanner.number().map_err(|_| ignored(Reason::BadJson))?;
-            let raw = scanner.since(start);
-            (
-                Text { raw, shrinks: 0, ascii: true, nul: false },
-                Span { start, end: scanner.at() },
-                Some(Reason::IdNotString),
-            )
-        }
-        _ => return Err(ignored(Reason::IdNotString)),
-    };
-    let characters = id.characters();
-    if characters > ECHOED_ID_CHARACTERS {
-        return Err(ignored(Reason::IdTooLong));
-    }
-    if characters > ID_CHARACTERS && id_reason.is_none() {
-        id_reason = Some(Reason::IdTooLong);
-    }
-    scanner.space();
-    Ok(Head { message_type, plain_type, id, id_span, id_reason })
+/// A cursor that knows where in the frame it is.
+#[derive(Clone, Copy)]
+struct Reader<'a> {
+    scanner: Scanner<'a>,
+    size: usize,
 }
 
-/// Skip the elements that are left and the end of the text; how many elements there were.
-fn rest(scanner: &mut Scanner<'_>) -> Result<usize, Broken> {
-    let mut count = 0_usize;
-    loop {
+impl<'a> Reader<'a> {
+    /// Byte offset of the cursor.
+    #[inline(always)]
+    const fn at(&self) -> usize {
+        self.size.wrapping_sub(self.scanner.rest().len())
+    }
+
+    /// Read `[`, the type and the id; everything wrong up to here is ignored by the receiver (J-271, J-272).
+    #[inline(always)]
+    fn head(&mut self, strict: bool) -> Result<Head<'a>, Box<Violation>> {
+        let (message_type, plain_type) = match self.scanner.rest() {
+            [b'[', digit @ b'2'..=b'4', b',', ..] => {
+                self.scanner.advance(3);
+                (digit.wrapping_sub(b'0'), true)
+            }
+            _ => self.message_type(strict)?,
+        };
+        let quoted = self.scanner.peek_token() == b'"';
+        let start = self.at();
+        let (id, mut reason) = if quoted {
+            (self.scanner.string().map_err(|_| ignored(Reason::BadJson))?, None)
+        } else {
+            (self.number_id()?, Some(Reason::IdNotString))
+        };
+        let characters = id.characters();
+        if characters > ID_CHARACTERS {
+            if characters > ECHOED_ID_CHARACTERS {
+                return Err(ignored(Reason::IdTooLong));
+            }
+            reason = reason.or(Some(Reason::IdTooLong));
+        }
+        let quotes = usize::from(quoted);
+        let id_span = Span { start: start.wrapping_add(quotes), end: self.at().wrapping_sub(quotes) };
+        let salvaged = self.scanner.peek_token() == b',';
+        Ok(Head { message_type, plain_type, id, id_span, id_reason: reason, salvaged })
+    }
+
+    /// `[`, the type and a comma in any legal writing.
+    #[cold]
+    fn message_type(&mut self, strict: bool) -> Result<(u8, bool), Box<Violation>> {
+        let scanner = &mut self.scanner;
         scanner.space();
-        if scanner.take(b']') {
-            scanner.end()?;
-            return Ok(count);
+        if !scanner.take(b'[') {
+            return Err(ignored(Reason::NoMessageType));
         }
-        scanner.expect(b',')?;
-        scanner.skip(1)?;
-        count = count.wrapping_add(1);
+        scanner.space();
+        let start = scanner.rest();
+        let message_type = match scanner.number().map(|number| (number, number.integral())) {
+            Ok((number, Integral::Value(value @ 2..=4))) if number.is_plain() || !strict => u8::try_from(value).ok(),
+            _ => None,
+        };
+        let message_type = message_type.ok_or_else(|| ignored(Reason::NoMessageType))?;
+        let plain = scanner.since(start).len() == 1;
+        scanner.space();
+        if !scanner.take(b',') {
+            return Err(ignored(Reason::WrongArity));
+        }
+        Ok((message_type, plain))
+    }
+
+    /// An id that is a number is echoed as its text.
+    #[cold]
+    fn number_id(&mut self) -> Result<Text<'a>, Box<Violation>> {
+        let start = self.scanner.rest();
+        self.scanner.number().map_err(|_| ignored(Reason::IdNotString))?;
+        Ok(Text { ascii: true, ..Text::plain(self.scanner.since(start)) })
+    }
+
+    /// Skip the elements that are left and the end of the text; how many elements there were.
+    #[inline(always)]
+    fn rest(&mut self) -> Result<usize, Broken> {
+        if self.scanner.rest() == b"]" {
+            return Ok(0);
+        }
+        self.long_rest()
+    }
+
+    #[cold]
+    fn long_rest(&mut self) -> Result<usize, Broken> {
+        let mut count = 0_usize;
+        loop {
+            self.scanner.space();
+            if self.scanner.take(b']') {
+                self.scanner.end()?;
+                return Ok(count);
+            }
+            self.scanner.expect(b',')?;
+            self.scanner.skip(1)?;
+            count = count.wrapping_add(1);
+        }
+    }
+
+    /// Nothing but the end of the text can still matter: the envelope breaks a rule.
+    #[cold]
+    fn refuse(mut self, head: &Head<'a>, reason: Reason) -> Box<Violation> {
+        match self.rest() {
+            Ok(_) => head.refused(Stage::Envelope, reason),
+            Err(broken) => head.broken(broken),
+        }
+    }
+
+    #[inline(always)]
+    fn call(mut self, head: &Head<'a>, options: Options) -> Result<Frame, Box<Violation>> {
+        if let Some(reason) = head.wrong() {
+            return Err(self.refuse(head, reason));
+        }
+        self.scanner.advance(1);
+        if self.scanner.peek_token() != b'"' {
+            return Err(self.action_not_string(head));
+        }
+        let name = self.scanner.string().map_err(|broken| head.broken(broken))?;
+        let action = if name.shrinks == 0 { Action::named(name.raw) } else { Action::named(&name.unescaped()) };
+        if self.scanner.peek_token() != b',' {
+            return Err(self.refuse(head, Reason::WrongArity));
+        }
+        self.scanner.advance(1);
+        self.scanner.space();
+        let start = self.at();
+        let mode = Mode { strict: options.strict, confirmation: false };
+        let outcome = match action {
+            Some(action) if action.is_sent_by(options.from) => element(&mut self.scanner, action.request, mode),
+            Some(_) => unread(&mut self.scanner, Reason::WrongDirection),
+            None => unread(&mut self.scanner, Reason::UnknownAction),
+        };
+        let span = Span { start, end: self.at() };
+        match (action, outcome) {
+            (Some(action), Ok(())) => match self.rest() {
+                Ok(0) => Ok(Frame::Call { unique_id: head.id_span, action, payload: span }),
+                Ok(_) => Err(head.refused(Stage::Envelope, Reason::WrongArity)),
+                Err(broken) => Err(head.broken(broken)),
+            },
+            (action, outcome) => Err(self.payload_refused(head, action, outcome)),
+        }
+    }
+
+    /// A CALL whose action is no string: with four elements that is it, otherwise their number.
+    #[cold]
+    fn action_not_string(mut self, head: &Head<'a>) -> Box<Violation> {
+        match self.scanner.skip(1).and_then(|()| self.rest()) {
+            Ok(1) => head.refused(Stage::Envelope, Reason::ActionNotString),
+            Ok(_) => head.refused(Stage::Envelope, Reason::WrongArity),
+            Err(broken) => head.broken(broken),
+        }
+    }
+
+    /// Action or payload break a rule; syntax and arity of the rest come first.
+    #[cold]
+    fn payload_refused(
+        mut self,
+        head: &Head<'a>,
+        action: Option<&'static Action>,
+        outcome: Result<(), Failure<'a>>,
+    ) -> Box<Violation> {
+        let (reason, path) = match outcome.map_err(|failure| *failure) {
+            Err(Refusal::Broken(broken)) => return head.broken(broken),
+            Err(Refusal::Rule { reason, path, .. }) => (reason, path.into_iter().rev().collect()),
+            Ok(()) => (Reason::UnknownAction, Vec::new()),
+        };
+        match self.rest() {
+            Ok(0) => {}
+            Ok(_) if head.message_type == 3 => {}
+            Ok(_) => return head.refused(Stage::Envelope, Reason::WrongArity),
+            Err(broken) => return head.broken(broken),
+        }
+        let stage = match reason {
+            Reason::UnknownAction | Reason::WrongDirection => Stage::Action,
+            _ => Stage::Payload,
+        };
+        let mut violation = head.refused(stage, reason);
+        violation.action = action.map(|action| action.name);
+        violation.path = path;
+        violation
+    }
+
+    #[inline(always)]
+    fn call_result(
+        mut self,
+        head: &Head<'a>,
+        options: Options,
+        pending: impl FnOnce(&str) -> Option<&'static Action>,
+    ) -> Result<Frame, Box<Violation>> {
+        if let Some(reason) = head.wrong() {
+            return Err(self.refuse(head, reason));
+        }
+        self.scanner.advance(1);
+        self.scanner.space();
+        let action = pending(&head.id.to_text());
+        let mode = Mode { strict: options.strict, confirmation: true };
+        let start = self.at();
+        let outcome = match action {
+            Some(action) => element(&mut self.scanner, action.confirmation, mode),
+            None => self.scanner.skip(1).map_err(Failure::from),
+        };
+        let span = Span { start, end: self.at() };
+        match outcome {
+            Ok(()) => match self.rest() {
+                // An extra element behind a usable payload is tolerated (row result-extra-element).
+                Ok(more) if more == 0 || !options.strict => {
+                    Ok(Frame::CallResult { unique_id: head.id_span, action, payload: span })
+                }
+                Ok(_) => Err(head.refused(Stage::Envelope, Reason::WrongArity)),
+                Err(broken) => Err(head.broken(broken)),
+            },
+            outcome => Err(self.payload_refused(head, action, outcome)),
+        }
+    }
+
+    fn call_error(
+        mut self,
+        head: &Head<'a>,
+        frame: &'a [u8],
+        pending: impl FnOnce(&str) -> Option<&'static Action>,
+    ) -> Result<Frame, Box<Violation>> {
+        if let Some(reason) = head.id_reason {
+            return Err(self.refuse(head, reason));
+        }
+        let broken = |broken| head.broken(broken);
+        let mut spans = [None; 3];
+        let mut count = 0_usize;
+        while self.scanner.peek_token() != b']' {
+            self.scanner.expect(b',').map_err(broken)?;
+            self.scanner.space();
+            let start = self.at();
+            self.scanner.skip(1).map_err(broken)?;
+            if let Some(span) = spans.get_mut(count) {
+                *span = Some(Span { start, end: self.at() });
+            }
+            count = count.wrapping_add(1);
+        }
+        self.scanner.advance(1);
+        self.scanner.end().map_err(broken)?;
+        if count > 3 {
+            return Err(head.refused(Stage::Envelope, Reason::WrongArity));
+        }
+        let text = |span: Option<Span>| {
+            let text = span.and_then(|span| Scanner::new(span.of(frame).as_bytes()).string().ok());
+            text.map(|text| text.to_text().chars().take(DESCRIPTION_CHARACTERS).collect::<String>()).unwrap_or_default()
+        };
+        let [code, description, details] = spans;
+        Ok(Frame::CallError {
+            unique_id: head.id_span,
+            action: pending(&head.id.to_text()),
+            code: Code::from_peer(&text(code)),
+            description: text(description),
+            details,
+        })
     }
 }
 
-fn call(mut scanner: Scanner<'_>, head: Head<'_>, options: Options) -> Result<Frame, Box<Violation>> {
-    let salvaged = scanner.peek() == b',';
-    let broken = |broken| head.broken(broken, salvaged);
-    if !salvaged || head.id_reason.is_some() {
-        rest(&mut scanner).map_err(broken)?;
-        return Err(head.refused(Stage::Envelope, head.id_reason.unwrap_or(Reason::WrongArity)));
-    }
-    scanner.advance(1);
-    scanner.space();
-    if scanner.peek() != b'"' {
-        scanner.skip(1).map_err(broken)?;
-        let more = rest(&mut scanner).map_err(broken)?;
-        let reason = if more == 1 { Reason::ActionNotString } else { Reason::WrongArity };
-        return Err(head.refused(Stage::Envelope, reason));
-    }
-    let name = scanner.string().map_err(broken)?;
-    let action = Action::named(&name.unescaped());
-    scanner.space();
-    if !scanner.take(b',') {
-        rest(&mut scanner).map_err(broken)?;
-        return Err(head.refused(Stage::Envelope, Reason::WrongArity));
-    }
-    scanner.space();
-    let start = scanner.at();
-    let mode = Mode { strict: options.strict, confirmation: false };
-    let outcome = match action {
-        Some(action) if action.is_sent_by(options.from) => element(&mut scanner, action.request, mode),
-        Some(_) => unread(&mut scanner, Reason::WrongDirection),
-        None => unread(&mut scanner, Reason::UnknownAction),
-    };
-    if let Err(failure) = &outcome
-        && let Refusal::Broken(why) = **failure
-    {
-        return Err(broken(why));
-    }
-    let span = Span { start, end: scanner.at() };
-    if rest(&mut scanner).map_err(broken)? != 0 {
-        return Err(head.refused(Stage::Envelope, Reason::WrongArity));
-    }
-    match (action, outcome) {
-        (Some(action), Ok(())) => Ok(Frame::Call { unique_id: head.id_span, action, payload: span }),
-        (action, outcome) => Err(call_refused(&head, action, outcome)),
-    }
-}
-
-/// A CALL whose action or payload breaks a rule.
 #[cold]
-fn call_refused(head: &Head<'_>, action: Option<&'static Action>, outcome: Result<(), Failure>) -> Box<Violation> {
-    let (reason, path) = match outcome.map_err(|failure| *failure) {
-        Err(Refusal::Rule { reason, path, .. }) => (reason, path.into_iter().rev().collect()),
-        _ => (Reason::UnknownAction, Vec::new()),
-    };
-    let stage = match reason {
-        Reason::UnknownAction | Reason::WrongDirection => Stage::Action,
-        _ => Stage::Payload,
-    };
-    let mut violation = head.refused(stage, reason);
-    violation.action = action.map(|action| action.name);
-    violation.path = path;
-    violation
+fn ignored(reason: Reason) -> Box<Violation> {
+    refusal(Stage::Envelope, reason, None, None)
 }
 
 /// Skip a payload that nothing is known of.
 #[cold]
-fn unread(scanner: &mut Scanner<'_>, reason: Reason) -> Result<(), Failure> {
+fn unread<'a>(scanner: &mut Scanner<'a>, reason: Reason) -> Result<(), Failure<'a>> {
     scanner.skip(1)?;
-    Err(Box::new(Refusal::Rule { reason, path: Vec::new(), resume: scanner.at() }))
+    Err(Box::new(Refusal::Rule { reason, path: Vec::new(), rest: scanner.rest() }))
 }
 
 /// The payload element: an object, or null for the empty object (J-207); in a confirmation without members also an empty
 /// array (J-276). The cursor is left behind it, also when it breaks a rule.
 #[inline(always)]
-fn element(scanner: &mut Scanner<'_>, shape: &'static Shape, mode: Mode) -> Result<(), Failure> {
+fn element<'a>(scanner: &mut Scanner<'a>, shape: &'static Shape, mode: Mode) -> Result<(), Failure<'a>> {
     if scanner.peek() != b'{' {
         return odd_element(scanner, shape, mode);
     }
     match payload(*scanner, shape, mode, &mut ()) {
-        Ok(((), at)) => {
-            scanner.seek(at);
+        Ok(((), rest)) => {
+            *scanner = Scanner::new(rest);
             Ok(())
         }
         Err(failure) => {
-            if let Refusal::Rule { resume, .. } = *failure {
-                scanner.seek(resume);
+            if let Refusal::Rule { rest, .. } = *failure {
+                *scanner = Scanner::new(rest);
             }
             Err(failure)
         }
@@ -291,103 +440,21 @@ fn element(scanner: &mut Scanner<'_>, shape: &'static Shape, mode: Mode) -> Resu
 
 /// A payload that is not an object.
 #[cold]
-fn odd_element(scanner: &mut Scanner<'_>, shape: &'static Shape, mode: Mode) -> Result<(), Failure> {
-    let (first, start) = (scanner.peek(), scanner.at());
+fn odd_element<'a>(scanner: &mut Scanner<'a>, shape: &'static Shape, mode: Mode) -> Result<(), Failure<'a>> {
+    let (first, start) = (scanner.peek(), scanner.rest());
     scanner.skip(1)?;
-    let empty = || scanner.since(start).bytes().all(|byte| matches!(byte, b'[' | b']') || byte <= b' ');
+    let refused = |reason, path| Err(Box::new(Refusal::Rule { reason, path, rest: scanner.rest() }));
     if first == b'n' {
-        return payload(Scanner::new("{}"), shape, mode, &mut ()).map(drop).map_err(|mut failure| {
-            if let Refusal::Rule { resume, .. } = failure.as_mut() {
-                *resume = scanner.at();
-            }
-            failure
-        });
+        return match payload(Scanner::new(b"{}"), shape, mode, &mut ()).map_err(|failure| *failure) {
+            Err(Refusal::Rule { reason, path, .. }) => refused(reason, path),
+            _ => Ok(()),
+        };
     }
-    if first == b'[' && mode.confirmation && shape.fields.is_empty() && empty() {
+    let hollow = |byte: &u8| matches!(byte, b'[' | b']') || *byte <= b' ';
+    if first == b'[' && mode.confirmation && shape.fields.is_empty() && scanner.since(start).iter().all(hollow) {
         return Ok(());
     }
-    Err(Box::new(Refusal::Rule { reason: Reason::PayloadNotObject, path: Vec::new(), resume: scanner.at() }))
-}
-
-fn call_result(
-    mut scanner: Scanner<'_>,
-    head: Head<'_>,
-    options: Options,
-    pending: impl FnOnce(&str) -> Option<&'static Action>,
-) -> Result<Frame, Box<Violation>> {
-    let salvaged = scanner.peek() == b',';
-    let broken = |broken| head.broken(broken, salvaged);
-    if !salvaged || head.id_reason.is_some() {
-        rest(&mut scanner).map_err(broken)?;
-        return Err(head.refused(Stage::Envelope, head.id_reason.unwrap_or(Reason::WrongArity)));
-    }
-    scanner.advance(1);
-    scanner.space();
-    let action = pending(&head.id.unescaped());
-    let mode = Mode { strict: options.strict, confirmation: true };
-    let start = scanner.at();
-    let outcome = match action {
-        Some(action) => element(&mut scanner, action.confirmation, mode),
-        None => scanner.skip(1).map_err(Failure::from),
-    };
-    if let Err(failure) = &outcome
-        && let Refusal::Broken(why) = **failure
-    {
-        return Err(broken(why));
-    }
-    let span = Span { start, end: scanner.at() };
-    // An extra element behind a usable payload is tolerated (row result-extra-element).
-    if rest(&mut scanner).map_err(broken)? != 0 && options.strict {
-        return Err(head.refused(Stage::Envelope, Reason::WrongArity));
-    }
-    match outcome {
-        Ok(()) => Ok(Frame::CallResult { unique_id: head.id_span, action, payload: span }),
-        outcome => Err(call_refused(&head, action, outcome)),
-    }
-}
-
-fn call_error(
-    mut scanner: Scanner<'_>,
-    head: &Head<'_>,
-    pending: impl FnOnce(&str) -> Option<&'static Action>,
-) -> Result<Frame, Box<Violation>> {
-    if let Some(reason) = head.id_reason {
-        return Err(head.refused(Stage::Envelope, reason));
-    }
-    let broken = |broken| head.broken(broken, true);
-    let mut spans = [None; 3];
-    let mut count = 0_usize;
-    loop {
-        scanner.space();
-        if scanner.take(b']') {
-            break;
-        }
-        scanner.expect(b',').map_err(broken)?;
-        scanner.space();
-        let start = scanner.at();
-        scanner.skip(1).map_err(broken)?;
-        if let Some(span) = spans.get_mut(count) {
-            *span = Some(Span { start, end: scanner.at() });
-        }
-        count = count.wrapping_add(1);
-    }
-    scanner.end().map_err(broken)?;
-    if count > 3 {
-        return Err(head.refused(Stage::Envelope, Reason::WrongArity));
-    }
-    let frame = scanner.since(0).as_bytes();
-    let text = |span: Option<Span>| {
-        let text = span.and_then(|span| Scanner::new(span.of(frame)).string().ok());
-        text.map(|text| text.unescaped().chars().take(DESCRIPTION_CHARACTERS).collect::<String>()).unwrap_or_default()
-    };
-    let [code, description, details] = spans;
-    Ok(Frame::CallError {
-        unique_id: head.id_span,
-        action: pending(&head.id.unescaped()),
-        code: Code::from_peer(&text(code)),
-        description: text(description),
-        details,
-    })
+    refused(Reason::PayloadNotObject, Vec::new())
 }
 
 /// Check a payload that is about to be sent, strictly.
@@ -403,8 +470,7 @@ pub fn check_payload(bytes: &[u8], shape: &'static Shape) -> Result<(), String> 
         reason,
         path,
     };
-    let text = std::str::from_utf8(bytes).map_err(|_| violation(Reason::NotUtf8, Vec::new()).description())?;
-    let mut scanner = Scanner::new(text);
+    let mut scanner = Scanner::new(bytes);
     let outcome = element(&mut scanner, shape, Mode { strict: true, confirmation: false });
     outcome.map_err(|failure| match *failure {
         Refusal::Rule { reason, path, .. } => violation(reason, path.into_iter().rev().collect()).description(),

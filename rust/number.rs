@@ -11,7 +11,7 @@ pub enum Number<'a> {
     /// Digits, a point and one digit, as tenths.
     Tenths(i64),
     /// Any other legal number, as it stands.
-    Other(&'a str),
+    Other(&'a [u8]),
 }
 
 /// What a number is worth where an integer is due.
@@ -32,7 +32,7 @@ impl Number<'_> {
         match self {
             Self::Integer(_) => true,
             Self::Tenths(_) => false,
-            Self::Other(raw) => !raw.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E')),
+            Self::Other(raw) => !raw.iter().any(|byte| matches!(byte, b'.' | b'e' | b'E')),
         }
     }
 
@@ -77,7 +77,8 @@ struct Decimal<'a> {
 
 impl<'a> Decimal<'a> {
     /// Take a legal JSON number apart in one pass; the exponent saturates.
-    fn of(raw: &'a str) -> Self {
+    fn of(raw: &'a [u8]) -> Self {
+        let raw = std::str::from_utf8(raw).unwrap_or_default();
         let (negative, raw) = raw.strip_prefix('-').map_or((false, raw), |rest| (true, rest));
         let (mantissa, exponent) = raw.split_once(['e', 'E']).unwrap_or((raw, "0"));
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
@@ -130,7 +131,7 @@ mod tests {
     use crate::json::Scanner;
 
     fn number(text: &str) -> Number<'_> {
-        Scanner::new(text).number().unwrap_or(Number::Other("broken"))
+        Scanner::new(text.as_bytes()).number().unwrap_or(Number::Other(b"broken"))
     }
 
     #[test]

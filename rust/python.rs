@@ -7,15 +7,14 @@
 use crate::action::{ACTIONS, Action, ENUMERATIONS, Enumeration, Field, Kind, NAMES, Sender, Shape};
 use crate::check;
 use crate::frame::{self, Frame, Options, Span};
-use crate::json::Scanner;
+use crate::json::{Scanner, Text};
 use crate::meter;
-use crate::validate::{self, Build, Mode};
+use crate::validate::{self, Build, Failure, Mode};
 use crate::violation;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple};
-use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Run `body`; a panic in it is a bug of ours and becomes an ordinary exception (reliability.md 6.2).
@@ -54,8 +53,6 @@ fn orjson<'py>(py: Python<'py>, cell: &'static PyOnceLock<Py<PyAny>>, name: &str
 struct Objects<'py> {
     py: Python<'py>,
     interned: &'static Interned,
-    /// The only top-level member wanted, or all.
-    only: Option<&'static str>,
     error: Option<PyErr>,
 }
 
@@ -73,20 +70,12 @@ impl<'a, 'py> Build<'a> for Objects<'py> {
     type List = Bound<'py, PyList>;
 
     #[inline(always)]
-    fn wants(&self, field: &'static Field) -> bool {
-        self.only.is_none_or(|name| name == field.name)
-    }
-    #[inline(always)]
     fn object(&mut self) -> Self::Object {
         PyDict::new(self.py)
     }
     #[inline(always)]
     fn put(&mut self, object: &mut Self::Object, field: &'static Field, value: Self::Value) {
-        let place = field.alias_of.map_or(field.name_id, |_| INTERVAL);
-        if field.alias_of.is_some() && object.contains(intern_interval(self.py)).unwrap_or(false) {
-            return;
-        }
-        if let Some(name) = self.interned.names.get(place) {
+        if let Some(name) = self.interned.names.get(field.name_id) {
             let outcome = object.set_item(name.bind(self.py), value);
             self.note(outcome);
         }
@@ -109,8 +98,8 @@ impl<'a, 'py> Build<'a> for Objects<'py> {
         list.into_any()
     }
     #[inline(always)]
-    fn text(&mut self, text: Cow<'a, str>) -> Self::Value {
-        PyString::new(self.py, &text).into_any()
+    fn text(&mut self, text: Text<'a>) -> Self::Value {
+        PyString::new(self.py, &text.to_text()).into_any()
     }
     #[inline(always)]
     fn choice(&mut self, enumeration: &'static Enumeration, index: usize) -> Self::Value {
@@ -134,20 +123,6 @@ impl<'a, 'py> Build<'a> for Objects<'py> {
     }
 }
 
-/// `interval`, for which a peer may write `heartbeatInterval` (J-213).
-const INTERVAL: usize = {
-    let mut place = 0;
-    #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // evaluated by the compiler
-    while !matches!(NAMES[place].as_bytes(), b"interval") {
-        place += 1;
-    }
-    place
-};
-
-fn intern_interval<'py>(py: Python<'py>) -> &'py Bound<'py, PyString> {
-    pyo3::intern!(py, "interval")
-}
-
 /// What [`Call`] and [`CallResult`] share: a frame and where its parts stand.
 struct Message {
     frame: Py<PyBytes>,
@@ -163,7 +138,7 @@ fn text_of<'py>(py: Python<'py>, frame: &Py<PyBytes>, span: Span) -> Bound<'py, 
         return PyString::new(py, raw);
     }
     let quoted = format!("\"{raw}\"");
-    let text = Scanner::new(&quoted).string().map(|text| text.unescaped().into_owned()).unwrap_or_default();
+    let text = Scanner::new(quoted.as_bytes()).string().map(|text| text.to_text().into_owned()).unwrap_or_default();
     PyString::new(py, &text)
 }
 
@@ -172,25 +147,35 @@ impl Message {
         text_of(py, &self.frame, self.unique_id)
     }
 
-    fn objects<'py>(&self, py: Python<'py>, only: Option<&'static str>) -> PyResult<Bound<'py, PyAny>> {
-        let raw = self.payload.of(self.frame.as_bytes(py));
-        let Some(shape) = self.shape else {
-            return orjson(py, &LOADS, "loads")?.call1((raw,));
-        };
-        let raw = if raw.starts_with('{') { raw } else { "{}" };
-        let mut objects = Objects { py, interned: interned(py), only, error: None };
-        let built = guarded(|| validate::payload(Scanner::new(raw), shape, self.mode, &mut objects))?;
-        if let Some(error) = objects.error {
-            return Err(error);
-        }
-        built.map(|(object, _)| object).map_err(|_| PyRuntimeError::new_err("a validated payload cannot be read"))
+    /// Run `read` over the payload with a builder of Python objects.
+    fn built<'py, T>(
+        &self,
+        py: Python<'py>,
+        read: impl for<'a> FnOnce(Scanner<'a>, &mut Objects<'py>) -> Result<T, Failure<'a>>,
+    ) -> PyResult<T> {
+        let raw = self.payload.of_bytes(self.frame.as_bytes(py));
+        let raw = if raw.first() == Some(&b'{') { raw } else { b"{}" };
+        let mut objects = Objects { py, interned: interned(py), error: None };
+        let built = guarded(|| {
+            read(Scanner::new(raw), &mut objects)
+                .map_err(|_| PyRuntimeError::new_err("a validated payload cannot be read"))
+        })?;
+        objects.error.map_or(built, Err)
     }
 
-    fn get<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
-        let field = self.shape.and_then(|shape| shape.fields.iter().find(|field| field.name == name));
-        let Some(field) = field else { return Ok(py.None().into_bound(py)) };
-        let object = self.objects(py, Some(field.name))?.cast_into::<PyDict>()?;
-        Ok(object.get_item(name)?.unwrap_or_else(|| py.None().into_bound(py)))
+    fn objects<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let Some(shape) = self.shape else {
+            return orjson(py, &LOADS, "loads")?.call1((self.payload.of(self.frame.as_bytes(py)),));
+        };
+        self.built(py, |scanner, objects| {
+            validate::payload(scanner, shape, self.mode, objects).map(|(object, _)| object)
+        })
+    }
+
+    fn get<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let Some(shape) = self.shape else { return Ok(None) };
+        let Some(field) = shape.fields.iter().find(|field| field.name == name) else { return Ok(None) };
+        self.built(py, |scanner, objects| validate::pick(scanner, shape, self.mode, field, objects))
     }
 }
 
@@ -211,9 +196,9 @@ impl Call {
         action_name(py, self.action)
     }
     fn payload<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.message.objects(py, None)
+        self.message.objects(py)
     }
-    fn get<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    fn get<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
         self.message.get(py, name)
     }
     fn __repr__(&self, py: Python<'_>) -> String {
@@ -245,9 +230,9 @@ impl CallResult {
         self.action.map(|action| action_name(py, action))
     }
     fn payload<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.message.objects(py, None)
+        self.message.objects(py)
     }
-    fn get<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    fn get<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
         self.message.get(py, name)
     }
     fn __repr__(&self, py: Python<'_>) -> String {
@@ -343,6 +328,19 @@ impl Violation {
     }
 }
 
+/// The action of the pending call with this id.
+fn pending_action(pending: &Bound<'_, PyMapping>, id: &str) -> Option<&'static Action> {
+    let named = |name: &Bound<'_, PyAny>| Action::named(name.cast::<PyString>().ok()?.to_str().ok()?.as_bytes());
+    match pending.cast::<PyDict>() {
+        // One call is in flight, so one entry: comparing it costs less than making a Python string to look up.
+        Ok(pending) if pending.len() == 1 => {
+            let (key, name) = pending.iter().next()?;
+            if key.cast::<PyString>().ok()?.to_str().ok()? == id { named(&name) } else { None }
+        }
+        _ => named(&pending.get_item(id).ok()?),
+    }
+}
+
 /// Decode a frame that `from` sent.
 fn decode_from<'py>(
     bytes: &Bound<'py, PyBytes>,
@@ -351,10 +349,7 @@ fn decode_from<'py>(
     from: Sender,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = bytes.py();
-    let find = |id: &str| {
-        let name = pending?.get_item(id).ok()?;
-        Action::named(name.cast::<PyString>().ok()?.to_str().ok()?)
-    };
+    let find = |id: &str| pending_action(pending?, id);
     let decoded = guarded(|| frame::decode(bytes.as_bytes(), Options { strict, from }, find))?;
     let frame = || bytes.clone().unbind();
     match decoded {
@@ -417,7 +412,7 @@ fn encoded<'py>(payload: &Bound<'py, PyAny>, head: &[u8], shape: &'static Shape)
 
 /// The action of this name, when `by` may send its request.
 fn sendable(action: &str, by: Sender) -> PyResult<&'static Action> {
-    Action::named(action)
+    Action::named(action.as_bytes())
         .filter(|action| action.is_sent_by(by))
         .ok_or_else(|| PyValueError::new_err("action: not one that this side may use"))
 }
@@ -548,7 +543,7 @@ fn kind_data<'py>(py: Python<'py>, kind: &Kind) -> PyResult<Bound<'py, PyDict>> 
 
 fn fields_data<'py>(py: Python<'py>, shape: &Shape) -> PyResult<Bound<'py, PyList>> {
     let fields = PyList::empty(py);
-    for field in shape.fields.iter().filter(|field| field.alias_of.is_none()) {
+    for field in shape.fields {
         let data = kind_data(py, &field.kind)?;
         data.set_item("name", field.name)?;
         data.set_item("required", field.required)?;

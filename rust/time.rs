@@ -12,50 +12,53 @@ const EPOCH: civil::DateTime = civil::DateTime::constant(1970, 1, 1, 0, 0, 0, 0)
 /// minutes of an offset or their colon may be missing, a blank may stand for `T`. A leap second counts as its last
 /// millisecond; fractions are cut to milliseconds.
 #[must_use]
-pub fn parse(text: &str, strict: bool) -> Option<i64> {
-    let (local, offset_s) = read(text, strict)?;
-    let local_ms = i64::try_from(local.duration_since(EPOCH).as_millis()).ok()?;
+pub fn parse(text: &[u8], strict: bool) -> Option<i64> {
+    let (date, ms_of_day, offset_s) = read(text, strict)?;
+    let midnight = date.to_datetime(civil::Time::midnight());
+    let local_ms = i64::try_from(midnight.duration_since(EPOCH).as_millis()).ok()?.checked_add(ms_of_day)?;
     local_ms.checked_sub(offset_s.checked_mul(1000)?)
 }
 
 /// Whether [`parse`] reads it.
 #[inline(always)]
 #[must_use]
-pub fn is_valid(text: &str, strict: bool) -> bool {
+pub fn is_valid(text: &[u8], strict: bool) -> bool {
     read(text, strict).is_some()
 }
 
-/// A local date-time and its offset in seconds east of UTC.
-fn read(text: &str, strict: bool) -> Option<(civil::DateTime, i64)> {
-    let (date_time, rest) = text.as_bytes().split_at_checked(19)?;
+/// A local date, milliseconds since its midnight, and the offset in seconds east of UTC.
+#[inline]
+fn read(text: &[u8], strict: bool) -> Option<(civil::Date, i64, i64)> {
+    let (date_time, rest) = text.split_first_chunk::<19>()?;
     let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, separator, h1, h2, b':', n1, n2, b':', s1, s2] = *date_time else {
         return None;
     };
     if !(matches!(separator, b'T' | b't') || (separator == b' ' && !strict)) {
         return None;
     }
-    let year = two(y1, y2)?.checked_mul(100)?.checked_add(two(y3, y4)?)?;
-    let (month, day, hour) = (two(m1, m2)?, two(d1, d2)?, two(h1, h2)?);
-    let (minute, second) = (two(n1, n2)?, two(s1, s2)?);
-    let leap = second == 60;
+    let year = i16::from(two(y1, y2)?).wrapping_mul(100).wrapping_add(i16::from(two(y3, y4)?));
+    let date = civil::Date::new(year, two(m1, m2)?, two(d1, d2)?).ok()?;
+    let (hour, minute, second) = (two(h1, h2)?, two(n1, n2)?, two(s1, s2)?);
+    if hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
     let (millisecond, rest) = fraction(rest)?;
     let offset_s = offset(rest, strict)?;
-    let small = |value: i16| i8::try_from(value).ok();
-    let nanosecond = i32::from(if leap { 999 } else { millisecond }).checked_mul(1_000_000)?;
-    let second = if leap { 59 } else { small(second)? };
-    let local =
-        civil::DateTime::new(year, small(month)?, small(day)?, small(hour)?, small(minute)?, second, nanosecond);
-    Some((local.ok()?, offset_s))
+    let minutes = i64::from(hour).wrapping_mul(60).wrapping_add(i64::from(minute));
+    // A leap second counts as the last millisecond of its minute.
+    let (second, millisecond) = if second == 60 { (59, 999) } else { (second, millisecond) };
+    let seconds = minutes.wrapping_mul(60).wrapping_add(i64::from(second));
+    Some((date, seconds.wrapping_mul(1000).wrapping_add(i64::from(millisecond)), offset_s))
 }
 
 /// Two ASCII digits.
 #[inline(always)]
-fn two(tens: u8, units: u8) -> Option<i16> {
+fn two(tens: u8, units: u8) -> Option<i8> {
     let (tens, units) = (tens.wrapping_sub(b'0'), units.wrapping_sub(b'0'));
     if tens > 9 || units > 9 {
         return None;
     }
-    Some(i16::from(tens).wrapping_mul(10).wrapping_add(i16::from(units)))
+    i8::try_from(tens.wrapping_mul(10).wrapping_add(units)).ok()
 }
 
 /// A fraction of a second, when there is one: milliseconds, and what follows.
@@ -148,14 +151,14 @@ mod tests {
         // req: CORE-GEN-05 X-36
         let right = Some(1_704_067_200_123);
         for text in ["2024-01-01T00:00:00.123Z", "2024-01-01T01:00:00.1239999+01:00", "2023-12-31t23:30:00.123-00:30"] {
-            assert_eq!(parse(text, true), right, "{text}");
-            assert_eq!(parse(text, false), right, "{text}");
+            assert_eq!(parse(text.as_bytes(), true), right, "{text}");
+            assert_eq!(parse(text.as_bytes(), false), right, "{text}");
         }
         for text in ["2024-01-01 00:00:00.123", "2024-01-01T01:00:00.123+01", "2024-01-01T01:00:00.123+0100"] {
-            assert_eq!(parse(text, true), None, "{text}");
-            assert_eq!(parse(text, false), right, "{text}");
+            assert_eq!(parse(text.as_bytes(), true), None, "{text}");
+            assert_eq!(parse(text.as_bytes(), false), right, "{text}");
         }
-        assert_eq!(parse("2016-12-31T23:59:60Z", true), Some(1_483_228_799_999));
+        assert_eq!(parse(b"2016-12-31T23:59:60Z", true), Some(1_483_228_799_999));
     }
 
     #[test]
@@ -174,7 +177,7 @@ mod tests {
             "2099-01-01T00:00:61Z",
             "2099-01-01",
         ] {
-            assert_eq!(parse(text, false), None, "{text}");
+            assert_eq!(parse(text.as_bytes(), false), None, "{text}");
         }
     }
 
@@ -183,7 +186,7 @@ mod tests {
         // req: CORE-GEN-06
         for utc_ms in [0, 1_704_067_200_123, 253_402_300_799_999, 951_782_400_000] {
             let text = format(utc_ms).unwrap_or_default();
-            assert_eq!(parse(&text, true), Some(utc_ms), "{text}");
+            assert_eq!(parse(text.as_bytes(), true), Some(utc_ms), "{text}");
         }
         assert_eq!(format(i64::MAX), None);
     }

@@ -10,7 +10,6 @@ use crate::json::{Broken, Scanner, Text};
 use crate::number::{Integral, Number};
 use crate::time;
 use crate::violation::{Reason, Step};
-use std::borrow::Cow;
 
 /// Receives the values of a payload; `()` receives nothing, which is bare validation.
 pub trait Build<'a> {
@@ -21,8 +20,6 @@ pub trait Build<'a> {
     /// An array being filled.
     type List;
 
-    /// Whether the value of this member of the payload's top level is wanted.
-    fn wants(&self, field: &'static Field) -> bool;
     /// A new object.
     fn object(&mut self) -> Self::Object;
     /// Add a member.
@@ -36,7 +33,7 @@ pub trait Build<'a> {
     /// The array is complete.
     fn close_list(&mut self, list: Self::List) -> Self::Value;
     /// A text.
-    fn text(&mut self, text: Cow<'a, str>) -> Self::Value;
+    fn text(&mut self, text: Text<'a>) -> Self::Value;
     /// A value of an enumeration.
     fn choice(&mut self, enumeration: &'static Enumeration, index: usize) -> Self::Value;
     /// An integer.
@@ -53,10 +50,6 @@ impl<'a> Build<'a> for () {
     type List = ();
 
     #[inline(always)]
-    fn wants(&self, _: &'static Field) -> bool {
-        true
-    }
-    #[inline(always)]
     fn object(&mut self) {}
     #[inline(always)]
     fn put(&mut self, (): &mut (), _: &'static Field, (): ()) {}
@@ -69,7 +62,7 @@ impl<'a> Build<'a> for () {
     #[inline(always)]
     fn close_list(&mut self, (): ()) {}
     #[inline(always)]
-    fn text(&mut self, _: Cow<'a, str>) {}
+    fn text(&mut self, _: Text<'a>) {}
     #[inline(always)]
     fn choice(&mut self, _: &'static Enumeration, _: usize) {}
     #[inline(always)]
@@ -98,222 +91,256 @@ impl Mode {
 }
 
 /// Why a payload is refused.
-pub type Failure = Box<Refusal>;
+pub type Failure<'a> = Box<Refusal<'a>>;
 
 /// A payload that is refused.
 #[derive(Debug)]
-pub enum Refusal {
+pub enum Refusal<'a> {
     /// The text is not JSON.
     Broken(Broken),
-    /// The text is JSON up to `resume`, but breaks a rule.
+    /// The text is JSON up to here, but breaks a rule.
     Rule {
         /// The rule.
         reason: Reason,
         /// The way to the value, innermost step first.
         path: Vec<Step>,
-        /// Byte offset behind what has been read, from where the rest of the text can be checked.
-        resume: usize,
+        /// What follows the value that breaks it, so that the rest of the text can be checked.
+        rest: &'a [u8],
     },
 }
 
-impl From<Broken> for Failure {
+impl From<Broken> for Failure<'_> {
     #[cold]
     fn from(broken: Broken) -> Self {
         Box::new(Refusal::Broken(broken))
     }
 }
 
-/// `reason` is broken by a value that ends at `resume`.
+/// `reason` is broken by a value before the cursor.
 #[cold]
 #[inline(never)]
-fn rule(reason: Reason, resume: usize) -> Failure {
-    Box::new(Refusal::Rule { reason, path: Vec::new(), resume })
+fn rule(reason: Reason, scanner: Scanner<'_>) -> Failure<'_> {
+    Box::new(Refusal::Rule { reason, path: Vec::new(), rest: scanner.rest() })
 }
 
 /// Leave a container at `step`: what is left of it must still be JSON.
 #[cold]
 #[inline(never)]
-fn abandon(mut failure: Failure, mut scanner: Scanner<'_>, step: Step, depth: u32) -> Failure {
-    if let Refusal::Rule { path, resume, .. } = failure.as_mut() {
+fn abandon(mut failure: Failure<'_>, step: Step, depth: u32) -> Failure<'_> {
+    if let Refusal::Rule { path, rest, .. } = failure.as_mut() {
         path.push(step);
-        scanner.seek(*resume);
+        let mut scanner = Scanner::new(rest);
         if let Err(broken) = scanner.skip_rest(matches!(step, Step::Member(_)), depth) {
             return broken.into();
         }
-        *resume = scanner.at();
+        *rest = scanner.rest();
     }
     failure
+}
+
+/// The cursor behind one value of any kind.
+#[inline(never)]
+fn skipped(mut scanner: Scanner<'_>, depth: u32) -> Result<Scanner<'_>, Broken> {
+    scanner.skip(depth)?;
+    Ok(scanner)
 }
 
 /// Give up a value that has not been read.
 #[cold]
 #[inline(never)]
-fn unread(reason: Reason, mut scanner: Scanner<'_>, depth: u32) -> Failure {
+fn unread(reason: Reason, mut scanner: Scanner<'_>, depth: u32) -> Failure<'_> {
     match scanner.skip(depth) {
-        Ok(()) => rule(reason, scanner.at()),
+        Ok(()) => rule(reason, scanner),
         Err(broken) => broken.into(),
     }
 }
 
 /// Containers that are open when a payload starts: the frame and the payload itself.
-pub const PAYLOAD_DEPTH: u32 = 2;
+const PAYLOAD_DEPTH: u8 = 2;
 
-/// Validate the object under the cursor against `shape`, building its value. Returns it and the offset behind it.
+/// Validate the object under the cursor against `shape`, building its value. Returns it and what follows it.
 ///
 /// # Errors
-/// What is wrong first; the offset in it lets the caller read on.
+/// What is wrong first; it tells what follows the payload.
 #[inline(always)]
 pub fn payload<'a, B: Build<'a>>(
     scanner: Scanner<'a>,
     shape: &'static Shape,
     mode: Mode,
     build: &mut B,
-) -> Result<(B::Value, usize), Failure> {
-    object(mode, scanner, shape, PAYLOAD_DEPTH, build)
+) -> Result<(B::Value, &'a [u8]), Failure<'a>> {
+    object(Context { mode, depth: PAYLOAD_DEPTH }, scanner, shape, build)
 }
 
-/// Whether the member name behind the quote at the cursor is `field`'s; `head` is the first word there.
+/// One member of a payload that has been validated, built alone; `None` when it is absent.
+///
+/// # Errors
+/// None for a payload that [`payload`] has accepted.
+pub fn pick<'a, B: Build<'a>>(
+    mut scanner: Scanner<'a>,
+    shape: &'static Shape,
+    mode: Mode,
+    wanted: &'static Field,
+    build: &mut B,
+) -> Result<Option<B::Value>, Failure<'a>> {
+    let context = Context { mode, depth: PAYLOAD_DEPTH };
+    let mut found = None;
+    while scanner.take(b'{') || scanner.take(b',') {
+        if scanner.peek_token() == b'}' {
+            break;
+        }
+        match member(&mut scanner, shape, shape.fields, 0)? {
+            Some((field, _)) if std::ptr::eq(field, wanted) => {
+                found = member_value(context, &mut scanner, field, build)?
+            }
+            _ => scanner.skip(u32::from(PAYLOAD_DEPTH))?,
+        }
+        scanner.space();
+    }
+    Ok(found)
+}
+
+/// What a value needs to know of its surroundings; one machine word.
+#[derive(Clone, Copy)]
+struct Context {
+    mode: Mode,
+    /// Containers that are open, up to [`MAX_DEPTH`](crate::json::MAX_DEPTH).
+    depth: u8,
+}
+
+impl Context {
+    /// Inside one more container.
+    #[inline(always)]
+    const fn inner(self) -> Self {
+        Self { mode: self.mode, depth: self.depth.wrapping_add(1) }
+    }
+}
+
+/// Whether the member name under the cursor is `field`'s, quotes and colon included; `head` is the first word there.
 #[inline(always)]
 fn is_named(scanner: &Scanner<'_>, head: u64, field: &Field) -> bool {
     let [first, second, last] = field.words;
     if head & field.mask != first {
         return false;
     }
-    let quoted = field.name.len().wrapping_add(1);
-    if quoted <= 8 {
+    let size = field.name.len().wrapping_add(3);
+    if size <= 8 {
         return true;
     }
-    // The name starts one byte behind the cursor, so its last word is seven bytes before its end.
-    scanner.word(quoted.wrapping_sub(7)) == Some(last) && (quoted <= 16 || scanner.word(9) == Some(second))
+    scanner.word_at(size.wrapping_sub(8)) == last && (size <= 16 || scanner.word_at(8) == second)
 }
 
-/// A member name and its colon; the index of the member, or `usize::MAX` when it is not one of the shape.
+/// A member name and its colon; the member and those that come after it in the shape. `upcoming` are the likely ones.
 #[inline(always)]
-fn member(scanner: &mut Scanner<'_>, shape: &'static Shape, next: usize) -> Result<usize, Broken> {
-    let mut found = None;
-    if let Some(head) = scanner.word(1)
-        && scanner.peek() == b'"'
-    {
-        let mut index = next;
-        while let Some(field) = shape.fields.get(index) {
-            if is_named(scanner, head, field) {
-                scanner.advance(field.name.len().wrapping_add(2));
-                found = Some(index);
-                break;
-            }
-            index = index.wrapping_add(1);
+fn member<'a>(
+    scanner: &mut Scanner<'a>,
+    shape: &'static Shape,
+    upcoming: &'static [Field],
+    seen: u32,
+) -> Result<Option<(&'static Field, &'static [Field])>, Broken> {
+    let head = scanner.word();
+    let mut candidates = upcoming;
+    while let [field, after @ ..] = candidates {
+        if is_named(scanner, head, field) {
+            scanner.advance(field.name.len().wrapping_add(3));
+            return Ok(Some((field, after)));
         }
+        candidates = after;
     }
-    match found {
-        Some(index) => {
-            scanner.colon()?;
-            Ok(index)
-        }
-        None => {
-            let (index, at) = odd_member(*scanner, shape)?;
-            scanner.seek(at);
-            Ok(index)
-        }
-    }
+    let (found, rest) = odd_member(*scanner, shape, seen)?;
+    *scanner = Scanner::new(rest);
+    Ok(found)
 }
 
-/// A member name that is not one of the next fields: out of order, escaped, unknown, or near the end of the text.
+/// What [`odd_member`] found, and what follows.
+type Found<'a> = (Option<(&'static Field, &'static [Field])>, &'a [u8]);
+
+/// A member name that is not one of the next fields: out of order, escaped, spaced, unknown.
 #[inline(never)]
-fn odd_member(mut scanner: Scanner<'_>, shape: &'static Shape) -> Result<(usize, usize), Broken> {
+fn odd_member<'a>(mut scanner: Scanner<'a>, shape: &'static Shape, seen: u32) -> Result<Found<'a>, Broken> {
     let name = scanner.name()?;
-    let index = shape.fields.iter().position(|field| name.is(field.name)).unwrap_or(usize::MAX);
-    Ok((index, scanner.at()))
+    let mut place = shape.fields.iter().position(|field| name.is(field.name));
+    if let (None, Some((alias, member))) = (place, shape.alias)
+        && name.is(alias)
+        && shape.fields.get(member).is_some_and(|field| field.bit & seen == 0)
+    {
+        place = Some(member);
+    }
+    let found = place.and_then(|place| shape.fields.get(place..)?.split_first());
+    Ok((found, scanner.rest()))
 }
 
-/// An object, its brace under the cursor; `depth` containers are open once it is. Returns the offset behind it too.
+/// An object, its brace under the cursor; `depth` containers are open once it is. Returns what follows it too.
 fn object<'a, B: Build<'a>>(
-    mode: Mode,
+    context: Context,
     mut scanner: Scanner<'a>,
     shape: &'static Shape,
-    depth: u32,
     build: &mut B,
-) -> Result<(B::Value, usize), Failure> {
+) -> Result<(B::Value, &'a [u8]), Failure<'a>> {
+    let (mode, depth) = (context.mode, u32::from(context.depth));
     scanner.advance(1);
     let mut object = build.object();
     let mut seen = 0_u32;
-    let mut present = 0_u32;
-    let mut next = 0_usize;
+    let mut absent = 0_u32;
+    let mut upcoming = shape.fields;
     let mut unknown = false;
     scanner.space();
     if !scanner.take(b'}') {
         loop {
-            let index = member(&mut scanner, shape, next)?;
-            if let Some(field) = shape.fields.get(index) {
-                let bit = 1_u32.wrapping_shl(u32::try_from(index).unwrap_or(0));
-                if seen & bit != 0 {
-                    let failure = unread(Reason::Duplicate, scanner, depth);
-                    return Err(abandon(failure, scanner, Step::Member(field.name), depth));
+            if let Some((field, after)) = member(&mut scanner, shape, upcoming, seen)? {
+                if seen & field.bit != 0 {
+                    return Err(abandon(unread(Reason::Duplicate, scanner, depth), Step::Member(field.name), depth));
                 }
-                seen |= bit;
-                next = index.wrapping_add(1);
-                match member_value(mode, &mut scanner, field, depth, build) {
-                    Ok(Some(value)) => {
-                        present |= bit | alias(field);
-                        build.put(&mut object, field, value);
-                    }
-                    Ok(None) => {}
-                    Err(failure) => return Err(abandon(failure, scanner, Step::Member(field.name), depth)),
+                seen |= field.bit;
+                upcoming = after;
+                match member_value(context, &mut scanner, field, build) {
+                    Ok(Some(value)) => build.put(&mut object, field, value),
+                    Ok(None) => absent |= field.bit,
+                    Err(failure) => return Err(abandon(failure, Step::Member(field.name), depth)),
                 }
             } else {
                 unknown = true;
-                let mut rest = scanner;
-                rest.skip(depth)?;
-                scanner.seek(rest.at());
+                scanner = skipped(scanner, depth)?;
             }
-            scanner.space();
-            match scanner.peek() {
+            match scanner.peek_token() {
                 b',' => scanner.advance(1),
                 b'}' => break,
                 _ => return Err(Broken::Syntax.into()),
             }
-            scanner.space();
         }
         scanner.advance(1);
     }
+    let present = seen & !absent;
     if present & shape.required != shape.required {
-        return Err(missing(shape, present, scanner.at()));
+        return Err(missing(shape, present, scanner));
     }
     if unknown && mode.is_strict() {
-        return Err(rule(Reason::UnknownMember, scanner.at()));
+        return Err(rule(Reason::UnknownMember, scanner));
     }
-    Ok((build.close_object(object), scanner.at()))
-}
-
-/// The bit of the member that this one stands for (J-213).
-#[inline(always)]
-fn alias(field: &Field) -> u32 {
-    field.alias_of.map_or(0, |index| 1_u32.wrapping_shl(u32::try_from(index).unwrap_or(0)))
+    Ok((build.close_object(object), scanner.rest()))
 }
 
 /// The value of a member; `None` when it counts as absent.
 #[inline(always)]
 fn member_value<'a, B: Build<'a>>(
-    mode: Mode,
+    context: Context,
     scanner: &mut Scanner<'a>,
     field: &'static Field,
-    depth: u32,
     build: &mut B,
-) -> Result<Option<B::Value>, Failure> {
-    let first = scanner.peek();
+) -> Result<Option<B::Value>, Failure<'a>> {
+    let mode = context.mode;
+    let first = scanner.peek_token();
     if first == b'n' {
         scanner.literal("null")?;
         // null: absent, but in strict mode of the wrong type (X-30).
         let wrong = Reason::WrongType(type_name(&field.kind));
-        return if mode.is_strict() { Err(rule(wrong, scanner.at())) } else { Ok(None) };
+        return if mode.is_strict() { Err(rule(wrong, *scanner)) } else { Ok(None) };
     }
     if mode.confirmation && !field.required && first == b'"' && is_empty_text(scanner, &field.kind) {
         scanner.advance(2);
         return Ok(None);
     }
-    if depth == PAYLOAD_DEPTH && !build.wants(field) {
-        return value(mode, scanner, &field.kind, depth, &mut ()).map(|()| None);
-    }
-    value(mode, scanner, &field.kind, depth, build).map(Some)
+    value(context, scanner, &field.kind, build).map(Some)
 }
 
 /// An empty text where a confirmation has an optional text counts as absent (J-276).
@@ -326,13 +353,13 @@ fn is_empty_text(scanner: &Scanner<'_>, kind: &Kind) -> bool {
 /// A value of the given kind, inside `depth` open containers.
 #[inline(always)]
 fn value<'a, B: Build<'a>>(
-    mode: Mode,
+    context: Context,
     scanner: &mut Scanner<'a>,
     kind: &'static Kind,
-    depth: u32,
     build: &mut B,
-) -> Result<B::Value, Failure> {
-    let first = scanner.peek();
+) -> Result<B::Value, Failure<'a>> {
+    let (mode, depth) = (context.mode, u32::from(context.depth));
+    let first = scanner.peek_token();
     match kind {
         Kind::Integer { min, max, strict, text }
             if is_number(first) || (*text && mode.confirmation && first == b'"') =>
@@ -341,22 +368,22 @@ fn value<'a, B: Build<'a>>(
             let value = if first == b'"' { quoted_integer(scanner)? } else { integer(mode, scanner)? };
             match value {
                 Some(value) if value >= min && value <= max => Ok(build.integer(value)),
-                _ => Err(rule(Reason::OutOfRange(min, max), scanner.at())),
+                _ => Err(rule(Reason::OutOfRange(min, max), *scanner)),
             }
         }
         Kind::Decimal if is_number(first) => match scanner.number()?.tenths() {
             // What is finer than a tenth is rounded down, in strict mode refused.
             Some((tenths @ 0..=MAX_TENTHS, exact)) if exact || !mode.strict => Ok(build.tenths(tenths)),
-            _ => Err(rule(Reason::BadDecimal, scanner.at())),
+            _ => Err(rule(Reason::BadDecimal, *scanner)),
         },
         Kind::Object(shape) if first == b'{' => {
-            let (value, at) = object(mode, *scanner, shape, depth.wrapping_add(1), build)?;
-            scanner.seek(at);
+            let (value, rest) = object(context.inner(), *scanner, shape, build)?;
+            *scanner = Scanner::new(rest);
             Ok(value)
         }
         Kind::List { item, min, max } if first == b'[' => {
-            let (value, at) = list(mode, *scanner, item, (*min, *max), depth.wrapping_add(1), build)?;
-            scanner.seek(at);
+            let (value, rest) = list(context.inner(), *scanner, item, (*min, *max), build)?;
+            *scanner = Scanner::new(rest);
             Ok(value)
         }
         Kind::Boolean if first == b't' || first == b'f' => {
@@ -364,11 +391,9 @@ fn value<'a, B: Build<'a>>(
             Ok(build.boolean(first == b't'))
         }
         Kind::AnyText if first != b'"' && !mode.strict => {
-            let mut rest = *scanner;
-            rest.skip(depth)?;
-            let start = scanner.at();
-            scanner.seek(rest.at());
-            Ok(build.text(Cow::Borrowed(rest.since(start))))
+            let start = scanner.rest();
+            *scanner = skipped(*scanner, depth)?;
+            Ok(build.text(Text::plain(scanner.since(start))))
         }
         Kind::Integer { .. } | Kind::Decimal | Kind::Object(_) | Kind::List { .. } | Kind::Boolean => {
             Err(unread(Reason::WrongType(type_name(kind)), *scanner, depth))
@@ -376,7 +401,7 @@ fn value<'a, B: Build<'a>>(
         _ if first != b'"' => Err(unread(Reason::WrongType(type_name(kind)), *scanner, depth)),
         _ => {
             let text = scanner.string()?;
-            string(mode, kind, text, build).map_err(|reason| rule(reason, scanner.at()))
+            string(mode, kind, text, build).map_err(|reason| rule(reason, *scanner))
         }
     }
 }
@@ -397,8 +422,11 @@ fn string<'a, B: Build<'a>>(
             }
         }
         Kind::Timestamp => {
-            let text = text.unescaped();
-            if time::is_valid(&text, mode.strict) { Ok(build.text(text)) } else { Err(Reason::BadTimestamp) }
+            if time::is_valid(&text.unescaped(), mode.strict) {
+                Ok(build.text(text))
+            } else {
+                Err(Reason::BadTimestamp)
+            }
         }
         Kind::Text { min, max } => {
             let characters = text.characters();
@@ -410,20 +438,20 @@ fn string<'a, B: Build<'a>>(
             }
             plain(text, build)
         }
-        Kind::Uri if !is_uri(&text.unescaped()) => Err(Reason::BadUri),
+        Kind::Uri if !is_uri(&text) => Err(Reason::BadUri),
         _ => plain(text, build),
     }
 }
 
-/// An array, its bracket under the cursor; `depth` containers are open once it is. Returns the offset behind it too.
+/// An array, its bracket under the cursor; `depth` containers are open once it is. Returns what follows it too.
 fn list<'a, B: Build<'a>>(
-    mode: Mode,
+    context: Context,
     mut scanner: Scanner<'a>,
     item: &'static Kind,
     (min, max): (u32, u32),
-    depth: u32,
     build: &mut B,
-) -> Result<(B::Value, usize), Failure> {
+) -> Result<(B::Value, &'a [u8]), Failure<'a>> {
+    let depth = u32::from(context.depth);
     scanner.advance(1);
     let mut list = build.list();
     let mut count = 0_usize;
@@ -433,63 +461,61 @@ fn list<'a, B: Build<'a>>(
             if count == usize::try_from(max).unwrap_or(usize::MAX) {
                 return Err(too_many(scanner, max, depth));
             }
-            match value(mode, &mut scanner, item, depth, build) {
+            match value(context, &mut scanner, item, build) {
                 Ok(value) => build.push(&mut list, value),
-                Err(failure) => return Err(abandon(failure, scanner, Step::Item(count), depth)),
+                Err(failure) => return Err(abandon(failure, Step::Item(count), depth)),
             }
             count = count.wrapping_add(1);
-            scanner.space();
-            match scanner.peek() {
+            match scanner.peek_token() {
                 b',' => scanner.advance(1),
                 b']' => break,
                 _ => return Err(Broken::Syntax.into()),
             }
-            scanner.space();
         }
         scanner.advance(1);
     }
     if count < usize::try_from(min).unwrap_or(0) {
-        return Err(rule(Reason::TooFewItems(min), scanner.at()));
+        return Err(rule(Reason::TooFewItems(min), scanner));
     }
-    Ok((build.close_list(list), scanner.at()))
+    Ok((build.close_list(list), scanner.rest()))
 }
 
 /// An array with an item too many under the cursor.
 #[cold]
-fn too_many(mut scanner: Scanner<'_>, max: u32, depth: u32) -> Failure {
+fn too_many(mut scanner: Scanner<'_>, max: u32, depth: u32) -> Failure<'_> {
     match scanner.skip(depth).and_then(|()| scanner.skip_rest(false, depth)) {
-        Ok(()) => rule(Reason::TooManyItems(max), scanner.at()),
+        Ok(()) => rule(Reason::TooManyItems(max), scanner),
         Err(broken) => broken.into(),
     }
 }
 
 /// An integer; `None` beyond 64 bits.
 #[inline(always)]
-fn integer(mode: Mode, scanner: &mut Scanner<'_>) -> Result<Option<i64>, Failure> {
+fn integer<'a>(mode: Mode, scanner: &mut Scanner<'a>) -> Result<Option<i64>, Failure<'a>> {
     let number = scanner.number()?;
     match number {
         Number::Integer(value) => Ok(Some(value)),
-        Number::Tenths(_) | Number::Other(_) => odd_integer(mode, number, scanner.at()),
+        Number::Tenths(_) | Number::Other(_) => odd_integer(mode, number, *scanner),
     }
 }
 
 /// A number that is not written as a short integer.
 #[cold]
-fn odd_integer(mode: Mode, number: Number<'_>, at: usize) -> Result<Option<i64>, Failure> {
+fn odd_integer<'a>(mode: Mode, number: Number<'_>, scanner: Scanner<'a>) -> Result<Option<i64>, Failure<'a>> {
     match number.integral() {
         Integral::Value(value) if number.is_plain() || !mode.strict => Ok(Some(value)),
         Integral::TooBig => Ok(None),
-        Integral::Value(_) | Integral::Fraction => Err(rule(Reason::WrongType("an integer"), at)),
+        Integral::Value(_) | Integral::Fraction => Err(rule(Reason::WrongType("an integer"), scanner)),
     }
 }
 
 /// Digits in quotes where a confirmation carries an id (J-276).
 #[cold]
-fn quoted_integer(scanner: &mut Scanner<'_>) -> Result<Option<i64>, Failure> {
-    let text = scanner.string()?.unescaped();
+fn quoted_integer<'a>(scanner: &mut Scanner<'a>) -> Result<Option<i64>, Failure<'a>> {
+    let text = scanner.string()?.to_text();
     let digits = text.strip_prefix('-').unwrap_or(&text);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(rule(Reason::WrongType("an integer"), scanner.at()));
+        return Err(rule(Reason::WrongType("an integer"), *scanner));
     }
     Ok(text.parse().ok())
 }
@@ -505,7 +531,7 @@ const fn is_number(byte: u8) -> bool {
 /// A text as it is, but not U+0000.
 #[inline(always)]
 fn plain<'a, B: Build<'a>>(text: Text<'a>, build: &mut B) -> Result<B::Value, Reason> {
-    if text.nul { Err(Reason::NulCharacter) } else { Ok(build.text(text.unescaped())) }
+    if text.nul { Err(Reason::NulCharacter) } else { Ok(build.text(text)) }
 }
 
 /// The place of `text` in the enumeration.
@@ -513,12 +539,12 @@ fn plain<'a, B: Build<'a>>(text: Text<'a>, build: &mut B) -> Result<B::Value, Re
 fn chosen(enumeration: &'static Enumeration, text: &Text<'_>) -> Option<usize> {
     if text.shrinks != 0 {
         let unescaped = text.unescaped();
-        return enumeration.values.iter().position(|value| *value == unescaped);
+        return enumeration.values.iter().position(|value| *value.as_bytes() == *unescaped);
     }
-    let key = key(text.raw.as_bytes());
+    let key = key(text.raw);
     let mut index = 0_usize;
     for candidate in enumeration.keys {
-        if *candidate == key && enumeration.values.get(index) == Some(&text.raw) {
+        if *candidate == key && enumeration.values.get(index).is_some_and(|value| value.as_bytes() == text.raw) {
             return Some(index);
         }
         index = index.wrapping_add(1);
@@ -527,20 +553,24 @@ fn chosen(enumeration: &'static Enumeration, text: &Text<'_>) -> Option<usize> {
 }
 
 /// An absolute URI as far as a message can tell: a scheme, a colon, something after it, no blanks (RFC 3986 section 3).
-fn is_uri(text: &str) -> bool {
-    let Some((scheme, rest)) = text.split_once(':') else { return false };
-    scheme.starts_with(|first: char| first.is_ascii_alphabetic())
-        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
-        && !rest.is_empty()
-        && !rest.contains(|character: char| character.is_whitespace() || character.is_control())
+fn is_uri(text: &Text<'_>) -> bool {
+    let bytes = text.unescaped();
+    let Some(colon) = bytes.iter().position(|byte| *byte == b':') else { return false };
+    let (scheme, rest) = bytes.split_at_checked(colon).unwrap_or_default();
+    let blank = |bytes: &[u8]| bytes.iter().any(|byte| *byte <= b' ' || *byte == 0x7f);
+    scheme.first().is_some_and(u8::is_ascii_alphabetic)
+        && scheme.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
+        && rest.len() > 1
+        && !blank(rest)
+        && (text.ascii || !text.to_text().contains(char::is_whitespace))
 }
 
 #[cold]
-fn missing(shape: &'static Shape, present: u32, at: usize) -> Failure {
+fn missing<'a>(shape: &'static Shape, present: u32, scanner: Scanner<'a>) -> Failure<'a> {
     let absent = (shape.required & !present).trailing_zeros();
     let field = shape.fields.get(usize::try_from(absent).unwrap_or(usize::MAX));
     let path = field.map(|field| Step::Member(field.name)).into_iter().collect();
-    Box::new(Refusal::Rule { reason: Reason::Missing, path, resume: at })
+    Box::new(Refusal::Rule { reason: Reason::Missing, path, rest: scanner.rest() })
 }
 
 /// How a kind is called in a description.
