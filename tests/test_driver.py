@@ -382,6 +382,12 @@ def test_driver_starts_and_warns_every_core() -> None:
     assert bench.core.inputs == other.inputs == [("start",), ("store_full",)]
 
 
+def test_driver_whose_core_cannot_start_says_so(bench: Bench) -> None:
+    bench.core.raises = ValueError("rows of another world")
+    with pytest.raises(ValueError, match="another world"):
+        bench.driver.start("CP1")
+
+
 def test_driver_ignores_what_comes_after_its_end(bench: Bench) -> None:
     bench.core.deadline = 1010.0
     bench.input(Ask(1, "m", {}))

@@ -125,9 +125,9 @@ class Driver:
         self._lanes[core.identity] = _Lane(core, link)
 
     def start(self, identity: str | None = None) -> None:
-        """Start the core of ``identity``, or all of them."""
+        """Start the core of ``identity``, or all of them; what a core raises is raised."""
         for name in list(self._lanes) if identity is None else [identity]:
-            self._input(name, lambda core, now: core.start(now))
+            self.apply(name, lambda core, now: core.start(now))
 
     def core(self, identity: str) -> ChargePoint:
         """The core, for reads only. Raises :class:`LocalError` ``unknown_charge_point``."""
