@@ -77,6 +77,10 @@ def test_received_text_cannot_break_out_of_its_line() -> None:
     [
         '[2,"1","ChangeConfiguration",{"key":"AuthorizationKey","value":"CANARY00"}]',
         '[2,"1","ChangeConfiguration",{"value": "CANARY00", "key": "authorizationkey"}]',
+        '[2,"1","ChangeConfiguration",{"key":"Authorization\\u004bey","value":"CANARY00"}]',
+        '[2,"1","ChangeConfiguration",{"key":"AuthorizationKey","value":["CANARY00',
+        '[2,"1","ChangeConfiguration",{"key":"AuthorizationKey","value":CANARY00}]',
+        '{"id\\u0054ag":"CANARY00"}',
         "Authorization: Basic CANARY00",
         "{'Authorization': 'Basic CANARY00'}",
         "wss://user:CANARY00@csms.example/ocpp",
@@ -96,7 +100,7 @@ def test_secret_in_any_shape_is_masked(text: str) -> None:
 
 def test_ordinary_frame_is_left_as_it_is() -> None:
     """J-149: masking is no reason to lose what a frame says."""
-    frame = '[2,"7","ChangeConfiguration",{"key":"HeartbeatInterval","value":"300"}]'
+    frame = '[2,"7","ChangeConfiguration",{"key":"HeartbeatInterval","value":"\\u0022300\\u00e9"}]'
     assert log.mask(frame) == frame
 
 
@@ -110,4 +114,5 @@ def test_registered_secret_is_masked_wherever_it_appears() -> None:
     """S-157: a key that is known is hidden in any sentence."""
     log.hide("0011223344556677")
     log.hide("short")
-    assert log.mask("key 0011223344556677, short") == "key ***, short"
+    log.hide("00aabbccddeeff00")
+    assert log.mask("key 0011223344556677, 00AABBCCDDEEFF00, short") == "key ***, ***, short"

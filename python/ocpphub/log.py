@@ -26,12 +26,14 @@ _hidden: set[str] = set()
 # Equal tags stay recognisable within one run of the process and are unlinkable between two.
 _TAG_KEY: Final = secrets.token_bytes(16)
 
-_STRING: Final = r'"(?:[^"\\]|\\.)*"'
+# A frame that was refused may end inside a string, or hold something else where a text belongs.
+_STRING: Final = r'"(?:[^"\\]|\\.)*(?:"|\Z)'
 _ID_TAG: Final = re.compile(rf'("(?:idTag|parentIdTag|id_tag|parent_id_tag)"\s*:\s*)({_STRING})')
 _SECRET_MEMBER: Final = re.compile(
     rf'("(?:authorizationKey|authorization_key|password|certificateChain|certificate|csr)"\s*:\s*)({_STRING})', re.I
 )
-_VALUE_MEMBER: Final = re.compile(rf'("value"\s*:\s*)({_STRING})')
+_VALUE_MEMBER: Final = re.compile(rf'("value"\s*:\s*)({_STRING}|[^\s,}}\]]+)')
+_ESCAPED_ASCII: Final = re.compile(r"\\u00([2-7][0-9a-fA-F])")
 _HEADER: Final = re.compile(r"(authorization['\"]?\s*[:=,]\s*['\"]?)(?:(basic|bearer)\s+)?[^\s'\",]+", re.I)
 _USER_INFO: Final = re.compile(r"(\w+://)[^/\s@]+@")
 _PEM: Final = re.compile(r"-----BEGIN [A-Z0-9 ]+-----.*?(?:-----END [A-Z0-9 ]+-----|\Z)", re.S)
@@ -40,13 +42,17 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 def mask(text: str) -> str:
     """The text without keys, certificates, URL passwords and id tags; an id tag becomes a short keyed hash."""
+    if "\\u00" in text:
+        # A peer may spell a name in escapes; nobody else escapes plain ASCII.
+        text = _ESCAPED_ASCII.sub(_unescaped, text)
     for secret in _hidden:
         text = text.replace(secret, MASK)
     text = _PEM.sub("[PEM]", text)
     text = _USER_INFO.sub(rf"\1{MASK}@", text)
-    if "uthorization" in text:
+    lowered = text.lower()
+    if "authorization" in lowered:
         text = _HEADER.sub(lambda match: f"{match[1]}{match[2] + ' ' if match[2] else ''}{MASK}", text)
-    if "authorizationkey" in text.lower():
+    if "authorizationkey" in lowered:
         # ChangeConfiguration carries key and value as two members, in either order.
         text = _VALUE_MEMBER.sub(rf'\1"{MASK}"', text)
     text = _SECRET_MEMBER.sub(rf'\1"{MASK}"', text)
@@ -59,9 +65,9 @@ def mask_tag(id_tag: str) -> str:
 
 
 def hide(secret: str) -> None:
-    """Mask this very text wherever it appears from now on; shorter than 8 characters is not worth hiding."""
+    """Mask this text, also in upper and lower case, from now on; shorter than 8 characters is not worth hiding."""
     if len(secret) >= 8:
-        _hidden.add(secret)
+        _hidden.update((secret, secret.lower(), secret.upper()))
 
 
 @contextmanager
@@ -116,6 +122,11 @@ class JsonFormatter(logging.Formatter):
         if trace := _traceback(self, record):
             fields["exception"] = trace
         return json.dumps(fields, ensure_ascii=False)
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    character = chr(int(match[1], 16))
+    return match[0] if character in '"\\\x7f' else character
 
 
 def _timestamp(record: logging.LogRecord) -> str:

@@ -91,7 +91,7 @@ class Csms:
 
     ``received`` holds every CALL in order. ``registration`` and ``interval_s`` are what BootNotification is answered
     with; DataTransfer is accepted for ``vendor_id``, with the data reversed. ``passwords`` (identity -> bytes) turns
-    HTTP Basic on, ``tls`` makes it ``wss``.
+    HTTP Basic on and may be changed at any time, ``tls`` makes it ``wss``.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class Csms:
         interval_s: int = 300,
         vendor_id: str = "org.example",
         tls: ssl.SSLContext | None = None,
-        passwords: Mapping[str, bytes] | None = None,
+        passwords: dict[str, bytes] | None = None,
     ) -> None:
         self.interval_s = interval_s
         self.vendor_id = vendor_id
@@ -108,7 +108,8 @@ class Csms:
         self.received: list[Received] = []
         self.connects = 0
         self._tls = tls
-        self._passwords = passwords
+        self.passwords = passwords or {}
+        self._needs_password = passwords is not None
         self._server: Server | None = None
         self._sessions: dict[str, _Session] = {}
         self._connections: dict[str, ServerConnection] = {}
@@ -203,11 +204,11 @@ class Csms:
             self._changed.set()
 
     async def _authenticate(self, connection: ServerConnection, request: Request) -> Response | None:
-        if self._passwords is None:
+        if not self._needs_password:
             return None
         identity = _identity(request.path)
-        expected = base64.b64encode(identity.encode() + b":" + self._passwords.get(identity, b"")).decode()
-        if identity in self._passwords and request.headers.get("Authorization") == f"Basic {expected}":
+        expected = base64.b64encode(identity.encode() + b":" + self.passwords.get(identity, b"")).decode()
+        if identity in self.passwords and request.headers.get("Authorization") == f"Basic {expected}":
             return None
         return connection.respond(http.HTTPStatus.UNAUTHORIZED, "wrong identity or key\n")
 
