@@ -35,6 +35,13 @@ def test_data_transfer_of_a_megabyte_is_sent() -> None:
     assert world.result(request) == {"status": "Accepted"}
 
 
+def test_data_transfer_empty_texts_are_left_out() -> None:
+    """J-208: the published interface passes all three as strings."""
+    world = booted()
+    world.command("data_transfer", "vendor", "", "")
+    assert world.sent("DataTransfer") == [{"vendorId": "vendor"}]
+
+
 def test_data_transfer_not_connected_is_offline_at_once() -> None:
     """CORE-DT-04: rpc.md."""
     world = World().start()
@@ -76,6 +83,7 @@ def test_data_transfer_call_error_is_an_error_with_its_code() -> None:
     [
         ("v" * 256, None, None),
         (None, None, None),
+        ("", None, None),
         (5, None, None),
         ("v", "m" * 51, None),
         ("v", None, {"a": 1}),

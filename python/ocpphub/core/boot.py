@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from orjson import dumps, loads
+from orjson import dumps
 
 from ocpphub.core.configuration import Configuration
 from ocpphub.core.effects import Effect, Store
@@ -135,10 +135,10 @@ class Boot:
 
     def restore(self, rows: Rows) -> None:
         """Take up what an earlier process knew."""
-        known = rows.of(TABLE)
-        self.was_accepted_once = "accepted" in known
-        if "clock" in known:
-            self.clock.offset_ms = int(loads(known["clock"])["offset_ms"])
+        self.was_accepted_once = "accepted" in rows.of(TABLE)
+        known = rows.object(TABLE, "clock", offset_ms=int)
+        if known is not None:
+            self.clock.offset_ms = known["offset_ms"]
 
     def _register(self, registration: RegistrationStatus | None) -> None:
         self.registration = registration

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
-from orjson import dumps, loads
+from orjson import dumps
 
 from ocpphub.core.effects import Discard, Effect, Publish, Store
 from ocpphub.core.instant import Instant
@@ -89,8 +89,8 @@ class Configuration:
     def restore(self, rows: Rows) -> None:
         """Take up rows of an earlier process; values that lost to a changed file go at :meth:`start`."""
         for table in (TABLE, CUSTOM_TABLE):
-            for name, text in rows.of(table).items():
-                self._restore_row(table, name, loads(text))
+            for name, row in rows.objects(table, value=str):
+                self._restore_row(table, name, row)
         for name in rows.of(MONITOR_TABLE):
             self._monitors[name.lower()] = name
 
@@ -99,7 +99,7 @@ class Configuration:
         if slot is None or (table == CUSTOM_TABLE) != slot.key.is_custom:
             return
         value = slot.key.normalised(row["value"])
-        if value is None or row["file"] != slot.file_value:
+        if value is None or row.get("file") != slot.file_value:
             self._stale.append(Discard(table, name))
         else:
             slot.set(value)

@@ -59,7 +59,8 @@ class DataTransfers:
 
 def _payload(vendor_id: object, message_id: object, data: object) -> dict[str, Any]:
     payload = {"vendorId": vendor_id, "messageId": message_id, "data": data}
-    payload = {name: value for name, value in payload.items() if value is not None}
+    # J-208: nothing to say is said by leaving the member out; the published interface passes empty texts.
+    payload = {name: value for name, value in payload.items() if value not in (None, "")}
     try:
         _native.encode_call(_CHECK_ID, "DataTransfer", payload)
     except (ValueError, TypeError) as error:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
-from orjson import dumps, loads
+from orjson import dumps
 
 from ocpphub import _native
 from ocpphub.core.effects import Discard, Effect, Send, Store
@@ -228,11 +228,12 @@ class DurableQueue:
 
     def restore(self, rows: Rows) -> None:
         """Take up the rows that an earlier process left, oldest first; none of them is in flight."""
-        for key, value in sorted(rows.of(TABLE).items()):
-            data = loads(value)
+        stored = rows.objects(TABLE, action=str, payload=dict, utc_ms=int, attempts=int)
+        for key, data in stored:
             entry = Entry(key, data["action"], data["payload"], data["utc_ms"], True, data["attempts"])
-            self._admit(entry, len(value))
-            self._last = max(self._last, int(key))
+            self._admit(entry, len(entry.row()))
+        # Also behind rows that were left aside: their keys are taken.
+        self._last = max((int(key) for key in rows.of(TABLE) if key.isdecimal()), default=0)
 
     def put(self, action: str, payload: dict[str, Any], utc_ms: int, trusted: bool) -> None:
         """Make a CALL durable and queue it; ``timestamp`` joins the payload at its turn. Effects: ``Store``."""
