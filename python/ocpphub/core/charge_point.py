@@ -17,6 +17,7 @@ from ocpphub import _native
 from ocpphub.core.boot import Boot, utc_text
 from ocpphub.core.configuration import Configuration
 from ocpphub.core.connector import ConnectorTable, StatusQueue
+from ocpphub.core.credentials import Credentials
 from ocpphub.core.data_transfer import DataTransfers
 from ocpphub.core.effects import Ask, Connect, Discard, Disconnect, Effect, Ping, Publish, Reply, Store
 from ocpphub.core.inbound import Answer, Handler, Inbound, Refusal
@@ -85,6 +86,7 @@ class ChargePoint:
         settings, emit = self._settings, self._effects.append
         self._timers = Timers()
         self._configuration = configuration = Configuration(settings, emit, authorization_key)
+        self._credentials = Credentials(configuration)
         self._outbox = Outbox(emit, self._timers, lambda: configuration.integer("MessageTimeout"), boot_id)
         self._boot = Boot(settings, emit, self._timers, configuration, self._outbox)
         clock = self.clock = self._boot.clock
@@ -142,8 +144,7 @@ class ChargePoint:
 
     def authorization_key(self) -> bytes | None:
         """The Basic password for the next attempt to connect, ``None`` when there is none (OCPP-J 1.6 section 6.2)."""
-        key = self._configuration.text("AuthorizationKey")
-        return None if key is None else bytes.fromhex(key)
+        return self._credentials.key()
 
     # inputs of the shell
 
@@ -165,6 +166,7 @@ class ChargePoint:
             self._emit(Disconnect(1000, "stopped", stay_closed=True))
             return
         self._connected = True
+        self._credentials.connected()
         self._security.new_link()
         self._emit(Publish("is_connected", b"true"))
         self._boot.connected(now)
@@ -192,6 +194,8 @@ class ChargePoint:
 
         Effects: ``Publish`` of the event, at most once an hour per cause. ``info`` holds no secret.
         """
+        if security_event == "FailedToAuthenticateAtCentralSystem":
+            self._credentials.refused()
         if security_event is not None:
             self._security.link_failed(security_event, info, now)
         self._end(now)

@@ -40,6 +40,8 @@ class Slot:
     key: Key
     file_value: str | None
     value: str | None = None
+    previous: str | None = None
+    """Of a secret: the value before, until the present one has proved to work."""
     number: int = 0
     rpc: dict[str, Any] = field(default_factory=dict)
     ocpp: KeyValue = field(default_factory=lambda: KeyValue(key="", readonly=True))
@@ -103,6 +105,8 @@ class Configuration:
             self._stale.append(Discard(table, name))
         else:
             slot.set(value)
+            previous = row.get("previous")
+            slot.previous = slot.key.normalised(previous) if isinstance(previous, str) else None
 
     def start(self) -> None:
         """Effects: ``Discard`` of each value that lost to a changed file."""
@@ -198,10 +202,28 @@ class Configuration:
     def _write(self, slot: Slot, value: str) -> bool:
         if slot.value == value:
             return False
+        if slot.key.is_secret and slot.previous is None:
+            slot.previous = slot.value
         slot.set(value)
-        table = CUSTOM_TABLE if slot.key.is_custom else TABLE
-        self._emit(Store(table, slot.key.name, dumps({"value": value, "file": slot.file_value})))
+        self._store(slot)
         return True
+
+    def _store(self, slot: Slot) -> None:
+        row = {"value": slot.value, "file": slot.file_value}
+        if slot.previous is not None:
+            row["previous"] = slot.previous  # in the same row, so that there is always one key that works (T29)
+        self._emit(Store(CUSTOM_TABLE if slot.key.is_custom else TABLE, slot.key.name, dumps(row)))
+
+    def previous(self, name: str) -> str | None:
+        """The value of a secret before its last change, ``None`` once the present one has worked."""
+        return self._index[name.lower()].previous
+
+    def forget_previous(self, name: str) -> None:
+        """The present value of a secret works. Effects: ``Store`` if there was one before it."""
+        slot = self._index[name.lower()]
+        if slot.previous is not None:
+            slot.previous = None
+            self._store(slot)
 
     def _warn_about_pings(self) -> None:
         ping_s = self.integer("WebSocketPingInterval")

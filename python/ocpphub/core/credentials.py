@@ -1,0 +1,44 @@
+"""Which Basic password the next attempt to connect shows (OCPP-J 1.6 section 6.2, security white paper A01).
+
+Owns the choice between the key that the CSMS set last and the one before it, which stays until the new one has worked:
+a CSMS that forgot its own change must not lock the charge point out (S-156, reliability.md T29). Must never hand out a
+key to anybody but the link.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ocpphub.core.configuration import Configuration
+
+KEY: Final = "AuthorizationKey"
+REFUSALS_BEFORE_PREVIOUS: Final = 3
+
+
+class Credentials:
+    """The keys of one charge point and how often the CSMS refused them in a row."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        self._refusals = 0
+
+    @property
+    def _turn_of_previous(self) -> bool:
+        # Three attempts with the new key, then one with the one before, and so on.
+        return self._refusals % (REFUSALS_BEFORE_PREVIOUS + 1) == REFUSALS_BEFORE_PREVIOUS
+
+    def key(self) -> bytes | None:
+        """The key for the next attempt; a read, so that asking twice gives the same."""
+        previous = self._configuration.previous(KEY)
+        chosen = previous if previous is not None and self._turn_of_previous else self._configuration.text(KEY)
+        return None if chosen is None else bytes.fromhex(chosen)
+
+    def refused(self) -> None:
+        """The CSMS answered an attempt with 401 or 403."""
+        self._refusals += 1
+
+    def connected(self) -> None:
+        """An attempt succeeded. Effects: ``Store`` without the previous key if it was the new one that worked."""
+        if not self._turn_of_previous:
+            self._configuration.forget_previous(KEY)
+        self._refusals = 0
