@@ -170,6 +170,8 @@ class ChargePoint:
         self.configuration_key: Variable[KeyValue] = Variable("configuration_key", self.publications)
         self.security_events: Variable[SecurityEvent] = Variable("security_event", self.publications)
         self._driver: Driver | None = None
+        self.core: Core = _DOWN
+        """The state machine, for reads only; while the hub is down every read raises ``LocalError``."""
         self._is_tracing = False
         self.publications.on_interest = self._trace
         # False before the first connection (rpc.md), hence published before anybody can ask.
@@ -206,11 +208,6 @@ class ChargePoint:
         """Report a security event to the CSMS; returns when it is on disk, delivery is guaranteed from then on."""
         await self._run("security_event", type, info)
 
-    @property
-    def core(self) -> Core:
-        """The state machine, for reads only. Raises :class:`LocalError` ``invalid_state`` while the hub is down."""
-        return self._running().core(self.identity)
-
     def command(self, name: str, args: tuple[Any, ...], reply: Answer) -> None:
         """Run a command of the core; ``reply(result, error)`` is called once, after its commit.
 
@@ -246,6 +243,7 @@ class ChargePoint:
     def attach(self, driver: Driver | None) -> None:
         """The hub has started this charge point, or (``None``) stopped it."""
         self._driver = driver
+        self.core = _DOWN if driver is None else driver.core(self.identity)
         if driver is None:
             variables: tuple[Variable[Any], ...] = (
                 self.is_connected,
@@ -268,7 +266,7 @@ class ChargePoint:
 
     def _running(self) -> Driver:
         if self._driver is None:
-            raise LocalError("invalid_state", "the hub is not running", hint="use it inside `async with hub`")
+            raise _not_running()
         return self._driver
 
     async def _run(self, name: str, *args: Any) -> Any:
@@ -400,6 +398,20 @@ class Hub:
 
     def _publish(self, identity: str, effect: Publish) -> None:
         self._points[identity].publications.publish(effect.topic, effect.value, effect.connector_id)
+
+
+def _not_running() -> LocalError:
+    return LocalError("invalid_state", "the hub is not running", hint="use it inside `async with hub`")
+
+
+class _Down:
+    """Stands for the core of a hub that does not run."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise _not_running()
+
+
+_DOWN: Final = cast("Core", _Down())
 
 
 def _names(keys: Iterable[str]) -> list[str]:

@@ -74,6 +74,7 @@ class Connection(asyncio.Protocol):
         "_in_flight",
         "_lines",
         "_loop",
+        "_max_in_flight",
         "_methods",
         "_paused",
         "_principal",
@@ -96,6 +97,7 @@ class Connection(asyncio.Protocol):
         self.output = Output(server.settings.max_output_bytes, server.unread)
         self._backlog: deque[bytes | tuple[Any, Slot]] = deque()
         self._in_flight = 0
+        self._max_in_flight = server.settings.max_in_flight
         self._busy = self._scheduled = self._paused = self._half_closed = self._closing = False
 
     # --- called by the transport
@@ -120,12 +122,11 @@ class Connection(asyncio.Protocol):
         lines = self._lines.receive(data)
         self._busy = True
         try:
-            if len(lines) == 1 and not self._backlog and self._in_flight < self._server.settings.max_in_flight:
-                self._line(lines[0])
-            else:
+            if self._backlog or len(lines) > MAX_IN_TURN:
                 self._backlog.extend(lines)
-            if self._backlog:
                 self._drain()
+            else:
+                self._serve(lines)
         finally:
             self._busy = False
         self._settle()
@@ -190,23 +191,35 @@ class Connection(asyncio.Protocol):
             self._busy = False
         self._settle()
 
+    def _serve(self, lines: list[bytes]) -> None:
+        """Serve the lines of one read, the usual case: none waits before them, and all fit into the turn."""
+        for index, line in enumerate(lines):
+            if self._in_flight >= self._max_in_flight or self._backlog or not self._has_room():
+                self._backlog.extend(lines[index:])
+                break
+            self._line(line)
+        if self._backlog:
+            self._drain()
+
     def _drain(self) -> None:
+        """Serve what waits, at most :data:`MAX_IN_TURN` requests of it."""
         backlog = self._backlog
-        credit = MAX_IN_TURN
-        limit = self._server.settings.max_in_flight
-        while backlog and credit > 0 and self._in_flight < limit and not self._closing:
-            credit -= 1
+        for _ in range(MAX_IN_TURN):
+            if not backlog or self._in_flight >= self._max_in_flight or not self._has_room():
+                return
             item = backlog.popleft()
             if type(item) is bytes:
                 self._line(item)
             else:
                 self._request(*item)
-            if self.output.ready_bytes > CHUNK_BYTES:
-                self._flush()
+
+    def _has_room(self) -> bool:
+        """Whether another answer may be made: a turn's answers must not pile up far beyond the limit."""
+        if self.output.ready_bytes > CHUNK_BYTES:
+            self._flush()
+        return not (self._closing or self.output.overrun)
 
     def _line(self, line: bytes) -> None:
-        if is_blank(line):
-            return
         try:
             value = parse_line(line)
             if type(value) is list:
@@ -214,6 +227,8 @@ class Connection(asyncio.Protocol):
             else:
                 self._request(value, None)
         except LocalError as error:
+            if is_blank(line):
+                return
             if is_http(line):
                 self.output.answer(HTTP_HELP)
                 self.close()
@@ -238,27 +253,40 @@ class Connection(asyncio.Protocol):
             if method is None:
                 raise self._session.access.refusal(name)
             args = method.bind(params)
-            if method.how == "read":
-                charge_point = self._session.chosen(params)
+            how = method.how
+            if how == "read":
+                session = self._session
+                charge_point = session.charge_point
+                if charge_point is None or "charge_point" in params:
+                    charge_point = session.chosen(params)
                 if method.connector_index is not None:
-                    self._session.check_connector(charge_point, method, args[method.connector_index])
+                    session.check_connector(charge_point, method, args[method.connector_index])
                 result = method.call(charge_point, *args)
-            elif method.how == "command":
+            elif how == "command":
                 self._command(method, self._session.chosen(params), args, request_id, slot)
                 return
-            elif method.how == "slices":
+            elif how == "slices":
                 self._slices(method, self._session.chosen(params), args, request_id, slot)
                 return
-            elif method.how == "session":
-                result = method.call(self._session, self._session.chosen(params), *args)
             else:
-                if "charge_point" in params:
-                    self._session.named(params["charge_point"])
-                result = method.call(self._session, *args)
+                result = self._about(method, params, args)
+            if slot is None and request_id is not None:
+                self.output.answer(encode_result(request_id, result))
+            else:
+                self._succeed(request_id, slot, result)
         except Exception as error:  # noqa: BLE001  # any failure is an answer; a bug is logged by _fail
             self._fail(request_id, slot, error)
         else:
-            self._succeed(request_id, slot, result)
+            if how == "session":
+                self._session.replay()
+
+    def _about(self, method: Method, params: dict[str, Any], args: list[Any]) -> Any:
+        """A method about the connection or the hub."""
+        if method.how == "session":
+            return method.call(self._session, self._session.chosen(params), *args)
+        if "charge_point" in params:
+            self._session.named(params["charge_point"])
+        return method.call(self._session, *args)
 
     def _command(
         self, method: Method, charge_point: ChargePoint, args: list[Any], request_id: RequestId | None, slot: Slot
@@ -313,8 +341,6 @@ class Connection(asyncio.Protocol):
                 self._fail(request_id, slot, error)
                 return
             self._answer(slot, line)
-        if self._session.is_resuming:
-            self._session.replay()
 
     def _fail(self, request_id: RequestId | None, slot: Slot, error: Exception) -> None:
         if not isinstance(error, OcpphubError):
@@ -348,6 +374,14 @@ class Connection(asyncio.Protocol):
         if self._closing:
             return
         self._flush()
+        output = self.output
+        if not (self._backlog or self._in_flight or self._paused or self._half_closed) and not (
+            self._lines.overrun or output.overrun or not output.writable
+        ):
+            return  # the usual case
+        self._judge()
+
+    def _judge(self) -> None:
         if self._lines.overrun and not self._backlog:
             self._server.counters["too_large"] += 1
             error = LocalError("too_large", "line too long", hint=f"at most {self._lines.max_line_bytes} bytes")
@@ -359,7 +393,7 @@ class Connection(asyncio.Protocol):
             return
         if not self.output.writable:
             self._server.bound_unread()
-        full = self._in_flight >= self._server.settings.max_in_flight
+        full = self._in_flight >= self._max_in_flight
         if self._backlog and not full:
             self._wake()
         elif self._half_closed and not self._backlog and self._in_flight == 0 and self.output.empty:
@@ -377,5 +411,7 @@ class Connection(asyncio.Protocol):
 
     def _flush(self) -> None:
         output = self.output
-        while output.writable and (chunk := output.take()):
-            self._transport.write(chunk)
+        if output.ready_bytes and output.writable:
+            self._transport.write(output.take())
+        while output.queue and output.writable:
+            self._transport.write(output.take())

@@ -19,7 +19,8 @@ from ocpphub.publications import TOPICS, VARIABLES
 from ocpphub.rpc.connectors import ConnectorSet
 
 Level = Literal["monitor", "controller", "energy", "operator"]
-_MISSING: Final = object()
+_REQUIRED: Final = object()
+"""Stands for the default of a parameter that has none."""
 _SLICE: Final = 500
 """Connector states encoded per loop turn by ``connector.list`` (performance.md P6: slices of at most 5 ms)."""
 
@@ -68,6 +69,8 @@ class Text:
     def check(self, value: Any, path: str) -> str:
         if type(value) is not str:
             raise _wrong("not a string", path, "a string")
+        if self.max is None and not self.min and not self.choices:
+            return value
         if self.choices and value not in self.choices:
             raise _wrong("unknown value", path, nearest(value, self.choices) or "one of " + ", ".join(self.choices))
         if len(value) < self.min or (self.max is not None and len(value) > self.max):
@@ -83,6 +86,9 @@ class Text:
         if self.max is not None:
             shape["maxLength"] = self.max
         return shape
+
+
+_ANY_TEXT: Final = Text()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +145,17 @@ class ListOf:
         if type(value) is not list or not self.min <= len(value) <= self.max:
             raise _wrong("not an array of the right length", path, f"{self.min} to {self.max} items")
         check = self.item.check
-        return [check(item, f"{path}/{index}") for index, item in enumerate(value)]
+        if self.item is _ANY_TEXT:
+            for item in value:
+                if type(item) is not str:
+                    break
+            else:
+                return value
+        try:
+            return [check(item, path) for item in value]
+        except LocalError:
+            # Once more, for the index: a path for each item would cost the good requests more than the check itself.
+            return [check(item, f"{path}/{index}") for index, item in enumerate(value)]
 
     def schema(self) -> dict[str, Any]:
         return {"type": "array", "items": self.item.schema(), "minItems": self.min, "maxItems": self.max}
@@ -209,6 +225,14 @@ class Method:
     """Which argument is a connector id that the client's range and the charge point must have."""
     per_minute: int | None = None
     """At most so many calls a minute from one client (T12)."""
+    plan: tuple[tuple[str, Callable[[Any, str], Any], str, Any], ...] = field(init=False)
+    """``parameters`` as :meth:`bind` reads them: name, check, path, default."""
+
+    def __post_init__(self) -> None:
+        rows = tuple(
+            (p.name, p.kind.check, f"/params/{p.name}", _REQUIRED if p.required else p.default) for p in self.parameters
+        )
+        object.__setattr__(self, "plan", rows)
 
     def bind(self, params: dict[str, Any]) -> list[Any]:
         """The arguments in the order of ``parameters``.
@@ -216,23 +240,27 @@ class Method:
         Raises :class:`LocalError` ``invalid_params`` for a missing, mistyped or unknown parameter, which it names.
         """
         args: list[Any] = []
-        known = 1 if "charge_point" in params and self.how != "use" else 0
-        for parameter in self.parameters:
-            value = params.get(parameter.name, _MISSING)
-            if value is not _MISSING:
+        known = 0
+        for name, check, path, default in self.plan:
+            value = params.get(name, default)
+            if value is not default:
                 known += 1
-                args.append(parameter.kind.check(value, f"/params/{parameter.name}"))
-            elif parameter.required:
-                raise _wrong(f"missing parameter {parameter.name}", f"/params/{parameter.name}", parameter.about)
+                args.append(check(value, path))
+            elif default is _REQUIRED:
+                about = next(parameter.about for parameter in self.parameters if parameter.name == name)
+                raise _wrong(f"missing parameter {name}", path, about)
             else:
-                args.append(parameter.default)
+                known += name in params  # the very object that is the default: true, false or null
+                args.append(check(value, path) if name in params else value)
         if known != len(params):
             self._name_unknown(params)
         return args
 
     def _name_unknown(self, params: dict[str, Any]) -> None:
         names = [parameter.name for parameter in self.parameters]
-        unknown = next(name for name in params if name not in names and name != "charge_point")
+        unknown = next((name for name in params if name not in names and name != "charge_point"), None)
+        if unknown is None:
+            return  # `charge_point`, which every method takes
         hint = nearest(unknown, [*names, "charge_point"]) or ("one of " + ", ".join(names) if names else "none")
         shown = unknown[:50]
         raise _wrong(f"unknown parameter {shown}", f"/params/{shown}", hint)
@@ -332,7 +360,7 @@ _ROWS: Final = (
             },
             "required": ["configuration_keys", "unknown_keys"],
         },
-        (Parameter("keys", ListOf(Text(), max=10_000), "empty or absent = all", required=False, default=()),),
+        (Parameter("keys", ListOf(_ANY_TEXT, max=10_000), "empty or absent = all", required=False, default=()),),
         _get_configuration_key,
     ),
     Method(

@@ -46,10 +46,10 @@ class Output:
         "_events",
         "_limit",
         "_number",
-        "_queue",
         "_ready",
         "_unread",
         "overrun",
+        "queue",
         "ready_bytes",
         "waiting_bytes",
         "writable",
@@ -63,18 +63,18 @@ class Output:
         self._limit = limit
         self._unread = unread
         self._ready: list[bytes] = []
-        self._queue: OrderedDict[Hashable, bytes | Lost] | None = None
+        self.queue: OrderedDict[Hashable, bytes | Lost] | None = None
         self._events = 0
         self._number = 0
 
     @property
     def empty(self) -> bool:
         """Whether nothing waits here; the transport may still hold something."""
-        return not self._ready and not self._queue
+        return not self._ready and not self.queue
 
     def answer(self, line: bytes) -> None:
         """Append an answer; sets ``overrun`` when the client has left too much unread."""
-        if self.writable and not self._queue:
+        if self.writable and not self.queue:
             self._ready.append(line)
             self.ready_bytes += len(line)
             return
@@ -84,7 +84,7 @@ class Output:
 
     def state(self, key: Hashable, line: bytes) -> None:
         """Append a value that replaces an unsent older one with the same key, at the end: ``seq`` must not go back."""
-        if self.writable and not self._queue:
+        if self.writable and not self.queue:
             self._ready.append(line)
             self.ready_bytes += len(line)
             return
@@ -95,7 +95,7 @@ class Output:
 
     def event(self, line: bytes, seq: int, subscription: Hashable, lost: Callable[[int, int], bytes]) -> None:
         """Append an event, or drop it when events fill half the limit; ``lost`` makes the overflow event's line."""
-        if self.writable and not self._queue:
+        if self.writable and not self.queue:
             self._ready.append(line)
             self.ready_bytes += len(line)
         elif self._events + len(line) <= self._limit // 2:
@@ -112,7 +112,7 @@ class Output:
             ready.clear()
             self.ready_bytes = 0
             return chunk
-        queue = self._queue
+        queue = self.queue
         if not queue or not self.writable:
             return b""
         pieces: list[bytes] = []
@@ -123,7 +123,7 @@ class Output:
             pieces.append(piece)
             size += len(piece)
         if not queue:
-            self._queue = None
+            self.queue = None
         return b"".join(pieces)
 
     def close(self) -> None:
@@ -131,20 +131,20 @@ class Output:
         self._unread.bytes -= self.waiting_bytes
         self.waiting_bytes = 0
         self._ready.clear()
-        self._queue = None
+        self.queue = None
 
     def _next(self) -> int:
         self._number += 1
         return self._number
 
     def _wait(self, key: Hashable, line: bytes | Lost) -> None:
-        if self._queue is None:
-            self._queue = OrderedDict()
-        self._queue[key] = line
+        if self.queue is None:
+            self.queue = OrderedDict()
+        self.queue[key] = line
         self._count(self._weight(key, line))
 
     def _forget(self, key: Hashable) -> bytes:
-        line = None if self._queue is None else self._queue.pop(key, None)
+        line = None if self.queue is None else self.queue.pop(key, None)
         if line is None:
             return b""
         self._count(-self._weight(key, line))
@@ -155,7 +155,7 @@ class Output:
         return line
 
     def _drop(self, seq: int, key: Hashable, encode: Callable[[int, int], bytes]) -> None:
-        known = None if self._queue is None else self._queue.get(key)
+        known = None if self.queue is None else self.queue.get(key)
         if isinstance(known, Lost):
             known.last = seq
             self._forget(key)

@@ -32,7 +32,7 @@ _LISTED: Final = 20
 class ClientSession:
     """The session of one connection; implements ``methods.Session``."""
 
-    __slots__ = ("_charge_point", "_numbers", "_output", "_replay", "_server", "_subscriptions", "_wake", "access")
+    __slots__ = ("_numbers", "_output", "_replay", "_server", "_subscriptions", "_wake", "access", "charge_point")
 
     def __init__(self, server: Server, access: Access, output: Output, wake: Callable[[], None]) -> None:
         self.access = access
@@ -43,7 +43,7 @@ class ClientSession:
         self._numbers = 0
         self._replay: list[tuple[Subscription, list[Event]]] = []
         only = server.charge_points if len(server.charge_points) == 1 else {}
-        self._charge_point: ChargePoint | None = next(iter(only.values()), None)
+        self.charge_point: ChargePoint | None = next(iter(only.values()), None)
 
     def end(self) -> None:
         """The connection is gone: end every subscription."""
@@ -55,9 +55,9 @@ class ClientSession:
         """The charge point a request is about: the one it names, or the connection's. Raises :class:`LocalError`."""
         if "charge_point" in params:
             return self.named(params["charge_point"])
-        if self._charge_point is None:
+        if self.charge_point is None:
             raise LocalError("invalid_params", "which charge point?", path="/params/charge_point", hint=self._list())
-        return self._charge_point
+        return self.charge_point
 
     def named(self, identity: Any) -> ChargePoint:
         """The charge point of an identity. Raises :class:`LocalError` ``unknown_charge_point`` that lists them."""
@@ -137,7 +137,7 @@ class ClientSession:
 
     def use(self, identity: str) -> None:
         """Choose the charge point of requests that name none."""
-        self._charge_point = self.named(identity)
+        self.charge_point = self.named(identity)
 
     def info(self) -> dict[str, Any]:
         """The server's facts."""
@@ -145,12 +145,9 @@ class ClientSession:
 
     def replay(self) -> None:
         """Send what subscriptions resumed since the last call have missed; it follows their answers."""
+        if not self._replay:
+            return
         replay, self._replay = self._replay, []
         for subscription, events in replay:
             for event in events:
                 subscription.receive(event)
-
-    @property
-    def is_resuming(self) -> bool:
-        """Whether :meth:`replay` has something to do."""
-        return bool(self._replay)
