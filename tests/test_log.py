@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -14,10 +15,13 @@ from ocpphub import log
 
 @pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:
-    logger = logging.getLogger("ocpphub")
-    before = (list(logger.handlers), logger.level, logger.propagate)
+    root, own = logging.getLogger(), logging.getLogger("ocpphub")
+    handlers, levels = list(root.handlers), (root.level, own.level)
     yield
-    logger.handlers[:], logger.level, logger.propagate = before
+    logging.captureWarnings(False)
+    root.handlers[:] = handlers
+    root.setLevel(levels[0])
+    own.setLevel(levels[1])
     log._hidden.clear()
 
 
@@ -62,6 +66,21 @@ def test_level_hides_what_is_less_important_and_setup_twice_logs_once() -> None:
     logging.getLogger("ocpphub.csms").info("connected")
     logging.getLogger("ocpphub.csms").warning("odd frame")
     assert len(stream.getvalue().splitlines()) == 1
+
+
+def test_libraries_and_warnings_are_masked_too() -> None:
+    """T30: whoever logs in this process, no secret leaves."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        stream = lines("text", "error")
+        logging.getLogger("websockets").warning("to ws://user:CANARY00@host/")
+        logging.getLogger("websockets").info("not heard")
+        warnings.warn("-----BEGIN PRIVATE KEY-----CANARY00", RuntimeWarning, stacklevel=1)
+    text = stream.getvalue()
+    assert "websockets" in text
+    assert "py.warnings" in text
+    assert "CANARY00" not in text
+    assert "not heard" not in text
 
 
 def test_received_text_cannot_break_out_of_its_line() -> None:

@@ -86,15 +86,21 @@ def for_charge_point(name: str, identity: str) -> logging.LoggerAdapter[logging.
 
 
 def setup(level: str, log_format: str, stream: TextIO | None = None) -> None:
-    """Send the records of ``ocpphub`` to ``stream`` (standard error) at ``error|warning|info|debug``, text or JSON."""
+    """Send every record to ``stream`` (standard error) as text or JSON; those of ``ocpphub`` from ``level`` on.
+
+    ``level`` is ``error``, ``warning``, ``info`` or ``debug``. Libraries are heard from WARNING on, in the same form,
+    so that their words are masked too; Python's warnings come the same way.
+    """
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
-    logger = logging.getLogger("ocpphub")
-    for old in list(logger.handlers):
-        logger.removeHandler(old)
-    logger.addHandler(handler)
-    logger.setLevel(level.upper())
-    logger.propagate = False
+    root = logging.getLogger()
+    for old in list(root.handlers):
+        if isinstance(old.formatter, (TextFormatter, JsonFormatter)):
+            root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)
+    logging.getLogger("ocpphub").setLevel(level.upper())
+    logging.captureWarnings(True)
 
 
 class TextFormatter(logging.Formatter):
