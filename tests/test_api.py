@@ -10,13 +10,15 @@ from typing import Any
 import orjson
 import pytest
 
-from ocpphub.api import MAX_WAITING_EVENTS, ChargePoint, Hub, Variable, system_instant
+from ocpphub.api import ChargePoint, Hub, Variable, system_instant
+from ocpphub.endpoint import Failure
 from ocpphub.errors import LocalError, PeerError, UnavailableError
+from ocpphub.publications import MAX_WAITING_EVENTS
 from ocpphub.store import Row
 from ocpphub.store.memory import MemoryStore
 from tests import builders
 from tests.builders import Csms
-from tests.hub_doubles import HubBench, hub_settings, running_hub, turns
+from tests.hub_doubles import HubBench, ScriptedLink, hub_settings, running_hub, turns
 
 pytestmark = pytest.mark.asyncio
 
@@ -297,3 +299,42 @@ async def test_clock_of_the_shell_reads_both_times() -> None:
 
     assert second.monotonic_s >= first.monotonic_s
     assert first.utc_ms > 1_700_000_000_000
+
+
+class WebSocketDouble(ScriptedLink):
+    """In place of ``csms.CsmsLink``."""
+
+    made: WebSocketDouble
+
+    def __init__(self, settings: Any, driver: Any, *, on_failure: Any) -> None:
+        super().__init__(settings, driver, Csms())
+        self.on_failure = on_failure
+        self.stable_calls = 0
+        WebSocketDouble.made = self
+
+    def stable(self) -> None:
+        self.stable_calls += 1
+
+
+async def test_link_of_the_hub_learns_when_it_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """J-342"""
+    monkeypatch.setattr("ocpphub.csms.CsmsLink", WebSocketDouble)
+    hub = Hub(hub_settings(), store=MemoryStore())
+    async with hub:
+        before = WebSocketDouble.made.stable_calls
+        await turns()
+
+        assert (before, WebSocketDouble.made.stable_calls > 0) == (0, True)
+
+
+async def test_link_of_the_hub_that_fails_for_security_becomes_an_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    """D-19"""
+    monkeypatch.setattr("ocpphub.csms.CsmsLink", WebSocketDouble)
+    hub = Hub(hub_settings(), store=MemoryStore())
+    async with hub:
+        seen: list[str] = []
+        hub.charge_points["CP1"].security_events.subscribe(lambda event: seen.append(event["type"]))
+        WebSocketDouble.made.on_failure(Failure("tls", "certificate expired", "InvalidCentralSystemCertificate"))
+        await turns()
+
+    assert "InvalidCentralSystemCertificate" in seen

@@ -12,12 +12,11 @@ import asyncio
 import logging
 import secrets
 import time
-import weakref
-from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, Final, Generic, NotRequired, Self, TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, NotRequired, Self, TypedDict, cast
 
 import orjson
 
@@ -26,6 +25,7 @@ from ocpphub.core.instant import Instant
 from ocpphub.driver import Answer, Driver, Link
 from ocpphub.errors import LocalError, UnavailableError
 from ocpphub.publications import TOPICS, ConnectorFilter, Event, Publications
+from ocpphub.publications import Variable as Variable
 
 if TYPE_CHECKING:
     from ocpphub.config import ChargePointSettings, Settings
@@ -33,11 +33,6 @@ if TYPE_CHECKING:
     from ocpphub.store import Store
 
 log = logging.getLogger("ocpphub.daemon")
-
-MAX_WAITING_EVENTS: Final = 1000
-"""Events of one ``async for`` that may wait for a slow reader; state topics keep the latest value only."""
-
-T = TypeVar("T")
 
 
 class KeyValue(TypedDict):
@@ -72,84 +67,6 @@ class SecurityEvent(TypedDict):
 def system_instant() -> Instant:
     """Now, as the shell reads it: the only place of the API that looks at a clock."""
     return Instant(time.monotonic(), time.time_ns() // 1_000_000)
-
-
-class Variable(Generic[T]):
-    """A published variable: its last value, and every later one for those who ask.
-
-    ``async for value in variable`` yields the values published from then on, until the hub stops; a slow reader of a
-    state sees the latest value only, of events it may leave :data:`MAX_WAITING_EVENTS` waiting.
-    """
-
-    def __init__(self, name: str, publications: Publications) -> None:
-        self.name = name
-        self._publications = publications
-        self._parsed: tuple[Event, T] | None = None
-        self._readers: weakref.WeakSet[_Values[T]] = weakref.WeakSet()
-
-    @property
-    def value(self) -> T | None:
-        """The last published value, ``None`` before the first."""
-        event = self._publications.latest(self.name)
-        return None if event is None else self._value(event)
-
-    @property
-    def timestamp(self) -> str | None:
-        """When it was published (RFC 3339, UTC), ``None`` before the first."""
-        event = self._publications.latest(self.name)
-        return None if event is None else event.timestamp
-
-    def subscribe(self, callback: Callable[[T], None]) -> Callable[[], None]:
-        """Call ``callback`` on the loop's thread with every value published from now on, until ``unsubscribe()``."""
-        return self._publications.listen(self.name, lambda event: callback(self._value(event)))
-
-    def __aiter__(self) -> AsyncIterator[T]:
-        reader = _Values(self.name, self._publications, self._value)
-        self._readers.add(reader)
-        return reader
-
-    def end(self) -> None:
-        """End every ``async for``; the hub has stopped."""
-        for reader in tuple(self._readers):
-            reader.end()
-
-    def _value(self, event: Event) -> T:
-        if self._parsed is None or self._parsed[0] is not event:
-            self._parsed = (event, event.parsed())
-        return self._parsed[1]
-
-
-class _Values(AsyncIterator[T]):
-    """One ``async for`` over a variable."""
-
-    def __init__(self, name: str, publications: Publications, value: Callable[[Event], T]) -> None:
-        limit = 1 if TOPICS[name].state else MAX_WAITING_EVENTS
-        waiting: deque[Event] = deque(maxlen=limit)
-        self._waiting = waiting
-        self._news = news = asyncio.Event()
-        self._value = value
-        self._ended = False
-
-        # The listener must not hold the iterator: a loop that was left by `break` ends with its iterator.
-        def receive(event: Event) -> None:
-            if len(waiting) == limit > 1:
-                log.warning("a reader of %s is too slow: an event is lost", name)
-            waiting.append(event)
-            news.set()
-
-        weakref.finalize(self, publications.listen(name, receive))
-
-    def end(self) -> None:
-        self._ended = True
-        self._news.set()
-
-    async def __anext__(self) -> T:
-        while not self._waiting:
-            if self._ended:
-                raise StopAsyncIteration
-            self._news.clear()
-            await self._news.wait()
-        return self._value(self._waiting.popleft())
 
 
 class ChargePoint:
@@ -301,11 +218,12 @@ class Hub:
         self.settings = settings
         self._given_store = store
         self._store: Store | None = None
-        self._link = link or _websocket_link
+        self._link = link or self._websocket_link
         self._clock = clock
         self._on_fatal = on_fatal or _log_fatal
         self._driver: Driver | None = None
         self._links: list[Link] = []
+        self._stops: list[Callable[[], None]] = []
         self._points = {row.identity: ChargePoint(row, clock) for row in settings.charge_points}
 
     @classmethod
@@ -386,6 +304,9 @@ class Hub:
             self._store.close()
             self._store = None
             self._links = []
+            for stop in self._stops:
+                stop()
+            self._stops = []
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -395,6 +316,25 @@ class Hub:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.stop()
+
+    def _websocket_link(self, settings: ChargePointSettings, driver: Driver) -> Link:
+        from ocpphub.csms import CsmsLink
+        from ocpphub.endpoint import Failure
+
+        def failed(failure: Failure) -> None:
+            driver.apply(
+                settings.identity, lambda core, now: core.link_failed(failure.security_event, failure.text, now)
+            )
+
+        def judge(event: Event) -> None:
+            state = event.parsed()
+            if state["is_connected"] and state["registration"] == "Accepted":
+                link.stable()
+
+        link = CsmsLink(settings, driver, on_failure=failed)
+        # J-342: only an accepted charge point's link may start the back-off anew; the core publishes when it is.
+        self._stops.append(self._points[settings.identity].publications.listen("charge_point.status", judge))
+        return link
 
     def _publish(self, identity: str, effect: Publish) -> None:
         self._points[identity].publications.publish(effect.topic, effect.value, effect.connector_id)
@@ -431,12 +371,6 @@ def _provisioned_key(settings: ChargePointSettings) -> bytes | None:
 
     path = settings.security.authorization_key_file
     return None if path is None else read_authorization_key(path)
-
-
-def _websocket_link(settings: ChargePointSettings, driver: Driver) -> Link:
-    from ocpphub.csms import CsmsLink
-
-    return CsmsLink(settings, driver)
 
 
 def _refuse_ask(identity: str, ask: Ask, answer: Answer) -> None:

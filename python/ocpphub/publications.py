@@ -8,14 +8,16 @@ Implements: design rpc.md "Interface variables" (subscribe, snapshot, since, top
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
+import weakref
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import orjson
 
@@ -28,6 +30,10 @@ RING_AGE_S: Final = 60.0
 RING_BYTES: Final = 8 * 2**20
 """Bounds of the ring per charge point; the bytes keep a flood of ``ocpp.message`` from filling the memory."""
 _FEW: Final = 64
+MAX_WAITING_EVENTS: Final = 1000
+"""Events of one ``async for`` that may wait for a slow reader; state topics keep the latest value only."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +229,84 @@ class Publications:
             lost = ring.popleft()
             self._ring_bytes -= len(lost.value)
             self._lost_seq = lost.seq
+
+
+class Variable(Generic[T]):
+    """A published variable: its last value, and every later one for those who ask.
+
+    ``async for value in variable`` yields the values published from then on, until the hub stops; a slow reader of a
+    state sees the latest value only, of events it may leave :data:`MAX_WAITING_EVENTS` waiting.
+    """
+
+    def __init__(self, name: str, publications: Publications) -> None:
+        self.name = name
+        self._publications = publications
+        self._parsed: tuple[Event, T] | None = None
+        self._readers: weakref.WeakSet[_Values[T]] = weakref.WeakSet()
+
+    @property
+    def value(self) -> T | None:
+        """The last published value, ``None`` before the first."""
+        event = self._publications.latest(self.name)
+        return None if event is None else self._value(event)
+
+    @property
+    def timestamp(self) -> str | None:
+        """When it was published (RFC 3339, UTC), ``None`` before the first."""
+        event = self._publications.latest(self.name)
+        return None if event is None else event.timestamp
+
+    def subscribe(self, callback: Callable[[T], None]) -> Callable[[], None]:
+        """Call ``callback`` on the loop's thread with every value published from now on, until ``unsubscribe()``."""
+        return self._publications.listen(self.name, lambda event: callback(self._value(event)))
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        reader = _Values(self.name, self._publications, self._value)
+        self._readers.add(reader)
+        return reader
+
+    def end(self) -> None:
+        """End every ``async for``; the hub has stopped."""
+        for reader in tuple(self._readers):
+            reader.end()
+
+    def _value(self, event: Event) -> T:
+        if self._parsed is None or self._parsed[0] is not event:
+            self._parsed = (event, event.parsed())
+        return self._parsed[1]
+
+
+class _Values(AsyncIterator[T]):
+    """One ``async for`` over a variable."""
+
+    def __init__(self, name: str, publications: Publications, value: Callable[[Event], T]) -> None:
+        limit = 1 if TOPICS[name].state else MAX_WAITING_EVENTS
+        waiting: deque[Event] = deque(maxlen=limit)
+        self._waiting = waiting
+        self._news = news = asyncio.Event()
+        self._value = value
+        self._ended = False
+
+        # The listener must not hold the iterator: a loop that was left by `break` ends with its iterator.
+        def receive(event: Event) -> None:
+            if len(waiting) == limit > 1:
+                log.warning("a reader of %s is too slow: an event is lost", name)
+            waiting.append(event)
+            news.set()
+
+        weakref.finalize(self, publications.listen(name, receive))
+
+    def end(self) -> None:
+        self._ended = True
+        self._news.set()
+
+    async def __anext__(self) -> T:
+        while not self._waiting:
+            if self._ended:
+                raise StopAsyncIteration
+            self._news.clear()
+            await self._news.wait()
+        return self._value(self._waiting.popleft())
 
 
 def rfc3339(utc_ms: int) -> str:
