@@ -8,7 +8,7 @@ use crate::action::{Action, Sender, Shape};
 use crate::json::{Broken, Scanner, Text, write_string};
 use crate::number::Integral;
 use crate::validate::{Failure, Mode, Refusal, payload};
-use crate::violation::{Code, Reason, Stage, Violation};
+use crate::violation::{Code, Path, Reason, Stage, Violation};
 
 /// Where something stands in the frame, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,8 +105,8 @@ pub fn decode(
 }
 
 #[cold]
-fn refusal(stage: Stage, reason: Reason, message_type: Option<u8>, unique_id: Option<String>) -> Box<Violation> {
-    Box::new(Violation { stage, message_type, unique_id, action: None, reason, path: Vec::new() })
+fn refusal(stage: Stage, reason: Reason, message_type: Option<u8>, unique_id: Option<Span>) -> Box<Violation> {
+    Box::new(Violation { stage, message_type, unique_id, action: None, reason, path: Path::default() })
 }
 
 /// The start of a frame: `[`, type, `,`, id.
@@ -123,17 +123,12 @@ struct Head<'a> {
 }
 
 impl Head<'_> {
-    /// The id as a text of its own.
-    fn owned_id(&self) -> String {
-        self.id.to_text().into_owned()
-    }
-
     /// The text is broken behind the head: the prefix rule decides whether the id counts (J-272, J-273).
     #[cold]
     fn broken(&self, broken: Broken) -> Box<Violation> {
         let reason = if broken == Broken::TooDeep { Reason::TooDeep } else { Reason::BadJson };
         let known = self.salvaged && self.plain_type && self.id_reason.is_none();
-        refusal(Stage::Syntax, reason, Some(self.message_type), known.then(|| self.owned_id()))
+        refusal(Stage::Syntax, reason, Some(self.message_type), known.then_some(self.id_span))
     }
 
     /// What is wrong with the id, or that nothing follows it.
@@ -145,7 +140,7 @@ impl Head<'_> {
     /// The envelope breaks a rule.
     #[cold]
     fn refused(&self, stage: Stage, reason: Reason) -> Box<Violation> {
-        refusal(stage, reason, Some(self.message_type), Some(self.owned_id()))
+        refusal(stage, reason, Some(self.message_type), Some(self.id_span))
     }
 }
 
@@ -311,8 +306,8 @@ impl<'a> Reader<'a> {
     ) -> Box<Violation> {
         let (reason, path) = match outcome.map_err(|failure| *failure) {
             Err(Refusal::Broken(broken)) => return head.broken(broken),
-            Err(Refusal::Rule { reason, path, .. }) => (reason, path.into_iter().rev().collect()),
-            Ok(()) => (Reason::UnknownAction, Vec::new()),
+            Err(Refusal::Rule { reason, path, .. }) => (reason, path),
+            Ok(()) => (Reason::UnknownAction, Path::default()),
         };
         match self.rest() {
             Ok(0) => {}
@@ -414,7 +409,7 @@ fn ignored(reason: Reason) -> Box<Violation> {
 #[cold]
 fn unread<'a>(scanner: &mut Scanner<'a>, reason: Reason) -> Result<(), Failure<'a>> {
     scanner.skip(1)?;
-    Err(Box::new(Refusal::Rule { reason, path: Vec::new(), rest: scanner.rest() }))
+    Err(Box::new(Refusal::Rule { reason, path: Path::default(), rest: scanner.rest() }))
 }
 
 /// The payload element: an object, or null for the empty object (J-207); in a confirmation without members also an empty
@@ -454,7 +449,7 @@ fn odd_element<'a>(scanner: &mut Scanner<'a>, shape: &'static Shape, mode: Mode)
     if first == b'[' && mode.confirmation && shape.fields.is_empty() && scanner.since(start).iter().all(hollow) {
         return Ok(());
     }
-    refused(Reason::PayloadNotObject, Vec::new())
+    refused(Reason::PayloadNotObject, Path::default())
 }
 
 /// Check a payload that is about to be sent, strictly.
@@ -473,8 +468,8 @@ pub fn check_payload(bytes: &[u8], shape: &'static Shape) -> Result<(), String> 
     let mut scanner = Scanner::new(bytes);
     let outcome = element(&mut scanner, shape, Mode { strict: true, confirmation: false });
     outcome.map_err(|failure| match *failure {
-        Refusal::Rule { reason, path, .. } => violation(reason, path.into_iter().rev().collect()).description(),
-        Refusal::Broken(_) => violation(Reason::BadJson, Vec::new()).description(),
+        Refusal::Rule { reason, path, .. } => violation(reason, path).description(),
+        Refusal::Broken(_) => violation(Reason::BadJson, Path::default()).description(),
     })
 }
 
@@ -486,16 +481,6 @@ pub fn call_head(unique_id: &str, action: &str) -> Vec<u8> {
     write_string(&mut out, unique_id);
     out.push(b',');
     write_string(&mut out, action);
-    out.push(b',');
-    out
-}
-
-/// `[3,"id",` : what stands before the payload of a CALLRESULT.
-#[must_use]
-pub fn result_head(unique_id: &str) -> Vec<u8> {
-    let mut out = Vec::with_capacity(unique_id.len().saturating_add(8));
-    out.extend_from_slice(b"[3,");
-    write_string(&mut out, unique_id);
     out.push(b',');
     out
 }

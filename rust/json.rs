@@ -58,8 +58,8 @@ impl<'a> Text<'a> {
     #[must_use]
     pub fn to_text(&self) -> Cow<'a, str> {
         match self.unescaped() {
-            Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),
-            Cow::Owned(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
+            Cow::Borrowed(bytes) => Cow::Borrowed(std::str::from_utf8(bytes).unwrap_or_default()),
+            Cow::Owned(bytes) => Cow::Owned(String::from_utf8(bytes).unwrap_or_default()),
         }
     }
 
@@ -81,10 +81,10 @@ fn characters(bytes: &[u8]) -> usize {
 fn unescape(raw: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(raw.len());
     let mut rest = raw;
-    while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
-        let (plain, escape) = rest.split_at_checked(at).unwrap_or_default();
+    loop {
+        let (plain, escape) = rest.split_at_checked(plain_run(rest)).unwrap_or_default();
         text.extend_from_slice(plain);
-        let kind = escape.get(1).copied().unwrap_or_default();
+        let Some(kind) = escape.get(1).copied() else { return text };
         let mut length = 2;
         match kind {
             b'b' => text.push(8),
@@ -107,8 +107,23 @@ fn unescape(raw: &[u8]) -> Vec<u8> {
         }
         rest = escape.get(length..).unwrap_or_default();
     }
-    text.extend_from_slice(rest);
-    text
+}
+
+/// How many bytes come before the next quote, backslash or control character.
+#[inline(always)]
+fn plain_run(raw: &[u8]) -> usize {
+    let mut scanner = Scanner::new(raw);
+    loop {
+        let stops = string_stops(scanner.word());
+        if stops == 0 {
+            scanner.advance(8);
+            scanner.long_run();
+            continue;
+        }
+        // Behind the end of the text the word is zero, which stops too.
+        let run = usize::try_from(stops.trailing_zeros() >> 3).unwrap_or(0);
+        return raw.len().wrapping_sub(scanner.rest.len()).wrapping_add(run).min(raw.len());
+    }
 }
 
 /// Four hexadecimal digits at the start of `bytes`.
@@ -132,6 +147,25 @@ const fn string_stops(word: u64) -> u64 {
     let backslash = backslash.wrapping_sub(ONES) & !backslash;
     let control = word.wrapping_sub(ONES.wrapping_mul(0x20)) & !word;
     (quote | backslash | control) & HIGHS
+}
+
+/// Where the first quote, backslash or control character of a block is.
+#[inline(always)]
+fn block_stop(block: &[u8; 32]) -> Option<usize> {
+    let mut stops = [0_u8; 32];
+    for (stop, &byte) in stops.iter_mut().zip(block) {
+        *stop = u8::from(byte == b'"') | u8::from(byte == b'\\') | u8::from(byte < b' ');
+    }
+    let (words, _) = stops.as_chunks::<8>();
+    let mut at = 0_usize;
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        if word != 0 {
+            return Some(at.wrapping_add(usize::try_from(word.trailing_zeros() >> 3).unwrap_or(0)));
+        }
+        at = at.wrapping_add(8);
+    }
+    None
 }
 
 /// The value of up to eight ASCII digits at the start of a little-endian word, and how many they are.
@@ -330,9 +364,12 @@ impl<'a> Scanner<'a> {
             match self.peek() {
                 b'"' => break,
                 b'\\' => {
-                    let before = self.rest.len();
-                    nul |= self.escape()?;
-                    shrinks = shrinks.wrapping_add(before.wrapping_sub(self.rest.len())).wrapping_sub(1);
+                    shrinks = shrinks.wrapping_add(self.short_escapes());
+                    if self.peek() == b'\\' {
+                        let before = self.rest.len();
+                        nul |= self.escape()?;
+                        shrinks = shrinks.wrapping_add(before.wrapping_sub(self.rest.len())).wrapping_sub(1);
+                    }
                 }
                 _ => return Err(Broken::Syntax),
             }
@@ -342,21 +379,32 @@ impl<'a> Scanner<'a> {
         Ok((Text { raw, shrinks, ascii: seen & HIGHS == 0, nul }, self.rest))
     }
 
-    /// Blocks of 32 bytes without a stop: long texts such as certificates. Returns 0x80 when one of them is not ASCII.
+    /// Up to the next stop, in blocks of 32 bytes as long as there are any: long texts such as certificates. Returns 0x80
+    /// when a byte of them is not ASCII.
     #[inline(always)]
     fn long_run(&mut self) -> u64 {
         let mut seen = 0_u8;
         while let Some((block, rest)) = self.rest.split_first_chunk::<32>() {
-            let stop = block.iter().fold(0_u8, |stop, &byte| {
-                stop | u8::from(byte == b'"') | u8::from(byte == b'\\') | u8::from(byte < b' ')
-            });
-            if stop != 0 {
-                break;
+            if let Some(stop) = block_stop(block) {
+                let (run, rest) = self.rest.split_at_checked(stop).unwrap_or_default();
+                self.rest = rest;
+                return u64::from(run.iter().fold(seen, |seen, &byte| seen | byte));
             }
             seen |= block.iter().fold(0_u8, |seen, &byte| seen | byte);
             self.rest = rest;
         }
         u64::from(seen)
+    }
+
+    /// Escapes of two bytes that follow one another; how many there were.
+    #[inline(always)]
+    fn short_escapes(&mut self) -> usize {
+        let mut count = 0_usize;
+        while let [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', rest @ ..] = self.rest {
+            self.rest = rest;
+            count = count.wrapping_add(1);
+        }
+        count
     }
 
     /// One escape, its backslash under the cursor; a surrogate must come as a pair. Whether it is U+0000.
@@ -453,16 +501,17 @@ impl<'a> Scanner<'a> {
 
     /// One digit or more, appended to `value` (which wraps when there are too many of them).
     fn digits(&mut self, mut value: i64) -> Result<i64, Broken> {
-        let mut digit = self.peek().wrapping_sub(b'0');
-        if digit > 9 {
-            return Err(Broken::Syntax);
+        let start = self.rest.len();
+        loop {
+            let (chunk, count) = leading_digits(self.word());
+            let scale = 10_i64.wrapping_pow(count);
+            value = value.wrapping_mul(scale).wrapping_add(i64::try_from(chunk).unwrap_or(0));
+            self.advance(usize::try_from(count).unwrap_or(0));
+            if count < 8 {
+                break;
+            }
         }
-        while digit <= 9 {
-            value = value.wrapping_mul(10).wrapping_add(i64::from(digit));
-            self.advance(1);
-            digit = self.peek().wrapping_sub(b'0');
-        }
-        Ok(value)
+        if self.rest.len() == start { Err(Broken::Syntax) } else { Ok(value) }
     }
 
     /// The literal `true`, `false` or `null`.
@@ -472,17 +521,50 @@ impl<'a> Scanner<'a> {
     }
 
     /// A value that is no container.
+    #[inline(always)]
     pub(crate) fn scalar(&mut self) -> Result<(), Broken> {
         match self.peek() {
             b'"' => self.string().map(drop),
             b't' => self.literal("true"),
             b'f' => self.literal("false"),
             b'n' => self.literal("null"),
-            _ => self.number().map(drop),
+            _ => self.any_form(),
         }
     }
 
+    /// A number whose value nobody asks for.
+    #[inline(always)]
+    fn any_form(&mut self) -> Result<(), Broken> {
+        self.take(b'-');
+        if !self.take(b'0') {
+            self.digit_run()?;
+        }
+        if self.take(b'.') {
+            self.digit_run()?;
+        }
+        if self.peek() | 0x20 == b'e' {
+            self.advance(1);
+            if !self.take(b'+') {
+                self.take(b'-');
+            }
+            self.digit_run()?;
+        }
+        Ok(())
+    }
+
+    /// One digit or more.
+    #[inline(always)]
+    fn digit_run(&mut self) -> Result<(), Broken> {
+        let [b'0'..=b'9', rest @ ..] = self.rest else { return Err(Broken::Syntax) };
+        self.rest = rest;
+        while let [b'0'..=b'9', rest @ ..] = self.rest {
+            self.rest = rest;
+        }
+        Ok(())
+    }
+
     /// A member name and its colon.
+    #[inline(always)]
     pub fn name(&mut self) -> Result<Text<'a>, Broken> {
         self.space();
         let name = self.string()?;
@@ -501,42 +583,48 @@ impl<'a> Scanner<'a> {
 
     /// Skip one value of any kind, iteratively, inside `depth` open containers.
     pub fn skip(&mut self, depth: u32) -> Result<(), Broken> {
+        let mut scanner = *self;
         let mut objects = 0_u64; // one bit per open container: is it an object?
         let mut level = 0_u32;
         loop {
-            self.space();
-            let byte = self.peek();
-            if matches!(byte, b'{' | b'[') {
-                self.advance(1);
-                if depth.saturating_add(level) >= MAX_DEPTH {
+            let byte = scanner.peek_token();
+            // '{' and '[', '}' and ']' differ in one bit.
+            if byte | 0x20 == b'{' {
+                scanner.advance(1);
+                if depth.wrapping_add(level) >= MAX_DEPTH {
                     return Err(Broken::TooDeep);
                 }
-                self.space();
-                let object = byte == b'{';
-                if !self.take(if object { b'}' } else { b']' }) {
+                if scanner.peek_token() != byte.wrapping_add(2) {
+                    let object = byte == b'{';
                     objects = (objects << 1) | u64::from(object);
                     level = level.wrapping_add(1);
                     if object {
-                        self.name()?;
+                        scanner.name()?;
                     }
                     continue;
                 }
+                scanner.advance(1);
             } else {
-                self.scalar()?;
+                scanner.scalar()?;
             }
             loop {
                 if level == 0 {
+                    *self = scanner;
                     return Ok(());
                 }
-                self.space();
+                let byte = scanner.peek_token();
                 let object = objects & 1 == 1;
-                if self.take(b',') {
+                if byte == b',' {
+                    scanner.advance(1);
                     if object {
-                        self.name()?;
+                        scanner.name()?;
                     }
                     break;
                 }
-                self.expect(if object { b'}' } else { b']' })?;
+                if byte != if object { b'}' } else { b']' } {
+                    return Err(Broken::Syntax);
+                }
+                scanner.advance(1);
                 objects >>= 1;
                 level = level.wrapping_sub(1);
             }
@@ -559,16 +647,23 @@ impl<'a> Scanner<'a> {
     }
 }
 
+/// Whether `text` stands in a JSON string as it is.
+#[inline(always)]
+#[must_use]
+pub fn is_plain(text: &str) -> bool {
+    plain_run(text.as_bytes()) == text.len()
+}
+
 /// Append `text` as a JSON string, quotes included.
 pub fn write_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
-    for character in text.chars() {
-        match character {
-            '"' => out.extend_from_slice(b"\\\""),
-            '\\' => out.extend_from_slice(b"\\\\"),
-            '\u{0}'..='\u{1f}' => out.extend_from_slice(format!("\\u{:04x}", u32::from(character)).as_bytes()),
-            _ => out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
-        }
+    let mut rest = text;
+    while let Some((plain, odd)) = rest.split_at_checked(plain_run(rest.as_bytes())) {
+        out.extend_from_slice(plain.as_bytes());
+        let mut characters = odd.chars();
+        let Some(odd) = characters.next() else { break };
+        out.extend_from_slice(format!("\\u{:04x}", u32::from(odd)).as_bytes());
+        rest = characters.as_str();
     }
     out.push(b'"');
 }

@@ -54,17 +54,22 @@ impl Number<'_> {
     }
 
     /// The number in tenths, rounded towards zero, and whether that is exact; `None` beyond 64 bits.
+    #[inline(always)]
     #[must_use]
     pub fn tenths(&self) -> Option<(i64, bool)> {
         match *self {
             Self::Integer(value) => Some((value.checked_mul(10)?, true)),
             Self::Tenths(tenths) => Some((tenths, true)),
-            Self::Other(raw) => {
-                let decimal = Decimal::of(raw);
-                Some((decimal.scaled(decimal.scale.saturating_add(1))?, decimal.scale >= -1))
-            }
+            Self::Other(raw) => odd_tenths(raw),
         }
     }
+}
+
+/// [`Number::tenths`] of a number of any form.
+#[cold]
+fn odd_tenths(raw: &[u8]) -> Option<(i64, bool)> {
+    let decimal = Decimal::of(raw);
+    Some((decimal.scaled(decimal.scale.saturating_add(1))?, decimal.scale >= -1))
 }
 
 /// A number taken apart: `digits` x 10^`scale`, without zeros at either end of the digits.

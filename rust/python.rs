@@ -7,7 +7,7 @@
 use crate::action::{ACTIONS, Action, ENUMERATIONS, Enumeration, Field, Kind, NAMES, Sender, Shape};
 use crate::check;
 use crate::frame::{self, Frame, Options, Span};
-use crate::json::{Scanner, Text};
+use crate::json::{self, Scanner, Text};
 use crate::meter;
 use crate::validate::{self, Build, Failure, Mode};
 use crate::violation;
@@ -15,6 +15,7 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple};
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Run `body`; a panic in it is a bug of ours and becomes an ordinary exception (reliability.md 6.2).
@@ -65,6 +66,7 @@ impl<'py> Objects<'py> {
 }
 
 impl<'a, 'py> Build<'a> for Objects<'py> {
+    const TRUSTED: bool = true;
     type Value = Bound<'py, PyAny>;
     type Object = Bound<'py, PyDict>;
     type List = Bound<'py, PyList>;
@@ -274,8 +276,9 @@ impl CallError {
     }
 }
 
-#[pyclass(frozen, module = "ocpphub._native")]
+#[pyclass(frozen, freelist = 16, module = "ocpphub._native")]
 struct Violation {
+    frame: Py<PyBytes>,
     violation: Box<violation::Violation>,
 }
 
@@ -304,8 +307,8 @@ impl Violation {
         self.violation.message_type
     }
     #[getter]
-    fn unique_id(&self) -> Option<&str> {
-        self.violation.unique_id.as_deref()
+    fn unique_id<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyString>> {
+        self.violation.unique_id.map(|span| text_of(py, &self.frame, span))
     }
     #[getter]
     fn action(&self) -> Option<&'static str> {
@@ -368,7 +371,7 @@ fn decode_from<'py>(
             let code = code.name();
             Ok(Bound::new(py, CallError { frame: frame(), unique_id, action, code, description, details })?.into_any())
         }
-        Err(violation) => Ok(Bound::new(py, Violation { violation })?.into_any()),
+        Err(violation) => Ok(Bound::new(py, Violation { frame: frame(), violation })?.into_any()),
     }
 }
 
@@ -392,22 +395,40 @@ fn decode_request<'py>(
     decode_from(frame, pending, strict, Sender::ChargePoint)
 }
 
-/// `head` + the payload as JSON + `]`, validated.
-fn encoded<'py>(payload: &Bound<'py, PyAny>, head: &[u8], shape: &'static Shape) -> PyResult<Bound<'py, PyBytes>> {
+/// `start` + the id + `middle` + the payload as JSON + `]`, validated; `start` and `middle` hold the quotes of the id.
+fn encoded<'py>(
+    payload: &Bound<'py, PyAny>,
+    start: &str,
+    unique_id: &str,
+    middle: [&str; 3],
+    shape: &'static Shape,
+) -> PyResult<Bound<'py, PyBytes>> {
     let py = payload.py();
     let json = orjson(py, &DUMPS, "dumps")?.call1((payload,))?.cast_into::<PyBytes>()?;
     let json = json.as_bytes();
     guarded(|| frame::check_payload(json, shape))?.map_err(PyValueError::new_err)?;
-    let size = head.len().saturating_add(json.len()).saturating_add(1);
-    PyBytes::new_with(py, size, |out| {
-        let (front, rest) = out.split_at_mut(head.len());
-        front.copy_from_slice(head);
-        if let Some((last, middle)) = rest.split_last_mut() {
-            middle.copy_from_slice(json);
-            *last = b']';
+    let unique_id = escaped(unique_id);
+    let [before, action, after] = middle;
+    let parts = [start, &unique_id, before, action, after].map(str::as_bytes);
+    let front: usize = parts.iter().map(|part| part.len()).sum();
+    PyBytes::new_with(py, front.saturating_add(json.len()).saturating_add(1), |mut out| {
+        for part in parts.into_iter().chain([json, b"]"]) {
+            let (place, rest) = out.split_at_mut(part.len());
+            place.copy_from_slice(part);
+            out = rest;
         }
         Ok(())
     })
+}
+
+/// What stands between the quotes for `text`.
+fn escaped(text: &str) -> Cow<'_, str> {
+    if json::is_plain(text) {
+        return Cow::Borrowed(text);
+    }
+    let mut quoted = Vec::new();
+    json::write_string(&mut quoted, text);
+    Cow::Owned(String::from_utf8(quoted).unwrap_or_default().trim_matches('"').to_owned())
 }
 
 /// The action of this name, when `by` may send its request.
@@ -420,13 +441,13 @@ fn sendable(action: &str, by: Sender) -> PyResult<&'static Action> {
 #[pyfunction]
 fn encode_call<'py>(unique_id: &str, action: &str, payload: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     let action = sendable(action, Sender::ChargePoint)?;
-    encoded(payload, &frame::call_head(unique_id, action.name), action.request)
+    encoded(payload, "[2,\"", unique_id, ["\",\"", action.name, "\","], action.request)
 }
 
 #[pyfunction]
 fn encode_result<'py>(unique_id: &str, action: &str, payload: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     let action = sendable(action, Sender::Csms)?;
-    encoded(payload, &frame::result_head(unique_id), action.confirmation)
+    encoded(payload, "[3,\"", unique_id, ["\",", "", ""], action.confirmation)
 }
 
 #[pyfunction]

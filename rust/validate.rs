@@ -9,10 +9,12 @@ use crate::action::{Enumeration, Field, Kind, Shape, key};
 use crate::json::{Broken, Scanner, Text};
 use crate::number::{Integral, Number};
 use crate::time;
-use crate::violation::{Reason, Step};
+use crate::violation::{Path, Reason, Step};
 
 /// Receives the values of a payload; `()` receives nothing, which is bare validation.
 pub trait Build<'a> {
+    /// Whether the payload has been validated before, so that what only refuses need not be computed again.
+    const TRUSTED: bool;
     /// A finished value.
     type Value;
     /// An object being filled.
@@ -45,6 +47,7 @@ pub trait Build<'a> {
 }
 
 impl<'a> Build<'a> for () {
+    const TRUSTED: bool = false;
     type Value = ();
     type Object = ();
     type List = ();
@@ -102,8 +105,8 @@ pub enum Refusal<'a> {
     Rule {
         /// The rule.
         reason: Reason,
-        /// The way to the value, innermost step first.
-        path: Vec<Step>,
+        /// The way to the value.
+        path: Path,
         /// What follows the value that breaks it, so that the rest of the text can be checked.
         rest: &'a [u8],
     },
@@ -120,7 +123,7 @@ impl From<Broken> for Failure<'_> {
 #[cold]
 #[inline(never)]
 fn rule(reason: Reason, scanner: Scanner<'_>) -> Failure<'_> {
-    Box::new(Refusal::Rule { reason, path: Vec::new(), rest: scanner.rest() })
+    Box::new(Refusal::Rule { reason, path: Path::default(), rest: scanner.rest() })
 }
 
 /// Leave a container at `step`: what is left of it must still be JSON.
@@ -428,7 +431,7 @@ fn string<'a, B: Build<'a>>(
                 Err(Reason::BadTimestamp)
             }
         }
-        Kind::Text { min, max } => {
+        Kind::Text { min, max } if !B::TRUSTED => {
             let characters = text.characters();
             if characters > usize::try_from(*max).unwrap_or(usize::MAX) {
                 return Err(Reason::TooLong(*max));
@@ -438,7 +441,7 @@ fn string<'a, B: Build<'a>>(
             }
             plain(text, build)
         }
-        Kind::Uri if !is_uri(&text) => Err(Reason::BadUri),
+        Kind::Uri if !B::TRUSTED && !is_uri(&text) => Err(Reason::BadUri),
         _ => plain(text, build),
     }
 }
@@ -463,7 +466,9 @@ fn list<'a, B: Build<'a>>(
             }
             match value(context, &mut scanner, item, build) {
                 Ok(value) => build.push(&mut list, value),
-                Err(failure) => return Err(abandon(failure, Step::Item(count), depth)),
+                Err(failure) => {
+                    return Err(abandon(failure, Step::Item(u32::try_from(count).unwrap_or(u32::MAX)), depth));
+                }
             }
             count = count.wrapping_add(1);
             match scanner.peek_token() {
@@ -557,11 +562,13 @@ fn is_uri(text: &Text<'_>) -> bool {
     let bytes = text.unescaped();
     let Some(colon) = bytes.iter().position(|byte| *byte == b':') else { return false };
     let (scheme, rest) = bytes.split_at_checked(colon).unwrap_or_default();
-    let blank = |bytes: &[u8]| bytes.iter().any(|byte| *byte <= b' ' || *byte == 0x7f);
     scheme.first().is_some_and(u8::is_ascii_alphabetic)
         && scheme.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
         && rest.len() > 1
-        && !blank(rest)
+        && !rest.contains(&b' ')
+        && !rest.contains(&0x7f)
+        // An unescaped text holds no control character, or it would not be JSON.
+        && (text.shrinks == 0 || !rest.iter().any(u8::is_ascii_control))
         && (text.ascii || !text.to_text().contains(char::is_whitespace))
 }
 
@@ -569,7 +576,10 @@ fn is_uri(text: &Text<'_>) -> bool {
 fn missing<'a>(shape: &'static Shape, present: u32, scanner: Scanner<'a>) -> Failure<'a> {
     let absent = (shape.required & !present).trailing_zeros();
     let field = shape.fields.get(usize::try_from(absent).unwrap_or(usize::MAX));
-    let path = field.map(|field| Step::Member(field.name)).into_iter().collect();
+    let mut path = Path::default();
+    if let Some(field) = field {
+        path.push(Step::Member(field.name));
+    }
     Box::new(Refusal::Rule { reason: Reason::Missing, path, rest: scanner.rest() })
 }
 

@@ -4,6 +4,7 @@
 //! fixed text and names of the action table only; nothing received is ever echoed.
 #![forbid(unsafe_code)]
 
+use crate::frame::Span;
 use std::fmt::Write as _;
 
 /// The error codes of OCPP-J 1.6 table 7, with the spelling that is binding on 1.6 (J errata 5.1, 5.2).
@@ -201,7 +202,25 @@ pub enum Step {
     /// A member of the action table.
     Member(&'static str),
     /// An item of an array.
-    Item(usize),
+    Item(u32),
+}
+
+/// The deepest value of any PDU is this many steps below its payload.
+const MAX_STEPS: usize = 6;
+
+/// The way from the payload to the offending value, noted from its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Path {
+    steps: [Option<Step>; MAX_STEPS],
+}
+
+impl Path {
+    /// Note the step that led to what has been noted so far.
+    pub fn push(&mut self, step: Step) {
+        if let Some(free) = self.steps.iter_mut().find(|step| step.is_none()) {
+            *free = Some(step);
+        }
+    }
 }
 
 /// How far the decoder came: the stage of the pipeline of requirements 1.6 that refused the frame.
@@ -237,21 +256,21 @@ pub struct Violation {
     pub stage: Stage,
     /// 2, 3 or 4 as far as it could be read.
     pub message_type: Option<u8>,
-    /// The id to answer or to fail, when it could be read.
-    pub unique_id: Option<String>,
+    /// Where the id to answer or to fail stands in the frame, escapes untouched, when it could be read.
+    pub unique_id: Option<Span>,
     /// The known action.
     pub action: Option<&'static str>,
     /// The rule.
     pub reason: Reason,
     /// From the payload to the offending value.
-    pub path: Vec<Step>,
+    pub path: Path,
 }
 
 impl Violation {
     /// What to do with the frame: only a CALL whose id is known is answered (J-261, J-272).
     #[must_use]
     pub const fn verdict(&self) -> Verdict {
-        match (self.reason, self.message_type, &self.unique_id) {
+        match (self.reason, self.message_type, self.unique_id) {
             (Reason::NotUtf8, _, _) => Verdict::Close,
             (_, Some(2), Some(_)) => Verdict::CallError,
             _ => Verdict::Ignore,
@@ -262,7 +281,7 @@ impl Violation {
     #[must_use]
     pub fn pointer(&self) -> String {
         let mut pointer = String::new();
-        for step in &self.path {
+        for step in self.path.steps.iter().rev().flatten() {
             // Writing to a String cannot fail.
             let _ = match step {
                 Step::Member(name) => write!(pointer, "/{name}"),
@@ -297,11 +316,12 @@ mod tests {
             Reason::BadDecimal,
         ];
         for reason in reasons {
-            let path = vec![
-                Step::Member("csChargingProfiles"),
-                Step::Member("chargingSchedulePeriod"),
-                Step::Item(usize::MAX),
-            ];
+            let mut path = Path::default();
+            for step in
+                [Step::Item(u32::MAX), Step::Member("chargingSchedulePeriod"), Step::Member("csChargingProfiles")]
+            {
+                path.push(step);
+            }
             let violation =
                 Violation { stage: Stage::Payload, message_type: Some(2), unique_id: None, action: None, reason, path };
             assert!(violation.description().is_ascii());
