@@ -266,3 +266,22 @@ def test_roles_come_from_the_kernel_and_nothing_in_a_message_changes_them(tmp_pa
         with daemon.connect() as operator:
             assert operator.call("server.info")["result"]["counters"]["denied"] == 3
             assert operator.call("stop")["result"] is True
+
+
+def test_clients_that_come_and_go_leave_nothing_behind(daemon: DaemonProcess) -> None:
+    """T09"""
+    descriptors = Path(f"/proc/{daemon.process.pid}/fd")
+
+    def come_and_go(count: int) -> None:
+        for _ in range(count):
+            with daemon.connect() as visitor:
+                visitor.call("subscribe", topics=["connector.status"], connectors=[1])
+        with daemon.connect() as last:
+            assert last.call("server.info")["result"]["clients"] == 1
+
+    come_and_go(500)
+    memory_kib, files = daemon.rss_kib(), len(list(descriptors.iterdir()))
+    come_and_go(3000)
+
+    assert daemon.rss_kib() - memory_kib <= 1024
+    assert abs(len(list(descriptors.iterdir())) - files) <= 2

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import orjson
 import pytest
 
-from ocpphub.rpc.connection import MAX_IN_TURN
+from ocpphub.rpc.connection import MAX_IN_TURN, Connection
 from ocpphub.store.memory import MemoryStore
 from tests.builders import Csms
 from tests.hub_doubles import OTHER_UID, ClientDouble, rpc_settings, running_hub, serve, turns
@@ -366,3 +367,23 @@ async def test_client_that_left_is_not_written_to() -> None:
         assert client.writes == []
         assert server.info()["clients"] == 0
         store.auto_sync = True
+
+
+async def test_client_that_left_is_freed_at_once_without_the_collector() -> None:
+    """T09"""
+    gc.collect()
+    async with running_hub() as bench:
+        server = serve(bench)
+        client = ClientDouble(server)
+        client.result("subscribe", topics=["connector.status"], connectors=[1])
+        client.connection.eof_received()
+        await turns()
+        gc.disable()
+        try:
+            del client.connection, client  # the double's own cycle
+            await turns()
+            left = [each for each in gc.get_objects() if isinstance(each, Connection)]
+        finally:
+            gc.enable()
+
+    assert left == []

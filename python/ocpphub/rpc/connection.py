@@ -70,6 +70,7 @@ class Connection(asyncio.Protocol):
         "_backlog",
         "_busy",
         "_closing",
+        "_deadline",
         "_half_closed",
         "_in_flight",
         "_lines",
@@ -96,6 +97,7 @@ class Connection(asyncio.Protocol):
         self._lines = LineBuffer(server.settings.max_line_bytes)
         self.output = Output(server.settings.max_output_bytes, server.unread)
         self._backlog: deque[bytes | tuple[Any, Slot]] = deque()
+        self._deadline: asyncio.TimerHandle | None = None
         self._in_flight = 0
         self._max_in_flight = server.settings.max_in_flight
         self._busy = self._scheduled = self._paused = self._half_closed = self._closing = False
@@ -142,6 +144,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the client; what it has under way goes on, its answers go nowhere."""
         self._forget()
+        if self._deadline is not None:
+            self._deadline.cancel()
 
     def pause_writing(self) -> None:
         """The transport is full: from now on output waits in :class:`Output`."""
@@ -161,7 +165,7 @@ class Connection(asyncio.Protocol):
         self._flush()
         self._closing = True
         self._transport.close()
-        self._loop.call_later(CLOSE_DEADLINE_S, self._transport.abort)
+        self._deadline = self._loop.call_later(CLOSE_DEADLINE_S, self._transport.abort)
 
     def cut(self, reason: str) -> None:
         """End the connection at once; nothing can be said to a client that does not read."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from difflib import get_close_matches
+from functools import lru_cache
+from operator import add
 from typing import Any, Final, Literal, Protocol
 
 from ocpphub.api import ChargePoint
@@ -21,6 +22,7 @@ from ocpphub.rpc.connectors import ConnectorSet
 Level = Literal["monitor", "controller", "energy", "operator"]
 _REQUIRED: Final = object()
 """Stands for the default of a parameter that has none."""
+_ALIKE: Final = 0.6
 _SLICE: Final = 500
 """Connector states encoded per loop turn by ``connector.list`` (performance.md P6: slices of at most 5 ms)."""
 
@@ -267,11 +269,21 @@ class Method:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """``did you mean NAME`` for a known word that resembles it, else an empty text; long words are not compared."""
-    if len(word) > 50:
+    """``did you mean NAME`` for a known word that resembles it, else an empty text; long words are not compared.
+
+    Pairs of letters in common, because a flood of wrong names must not cost more than good requests (T08): a tenth of
+    the standard library's comparison.
+    """
+    if not 1 < len(word) <= 50:
         return ""
-    found = get_close_matches(word, known, n=1)
-    return f"did you mean {found[0]}" if found else ""
+    pairs = frozenset(map(add, word, word[1:]))
+    likeness, name = max((2 * len(pairs & own) / (len(pairs) + len(own)), name) for name, own in map(_pairs, known))
+    return f"did you mean {name}" if likeness > _ALIKE else ""
+
+
+@lru_cache(maxsize=1024)
+def _pairs(name: str) -> tuple[str, frozenset[str]]:
+    return name, frozenset(map(add, name, name[1:]))
 
 
 def _get_configuration_key(charge_point: ChargePoint, keys: list[str]) -> Any:

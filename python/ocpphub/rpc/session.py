@@ -50,6 +50,8 @@ class ClientSession:
         for subscription in self._subscriptions.values():
             subscription.end()
         self._subscriptions.clear()
+        # It is a method of the connection, which holds this session: without the cycle, both go at once.
+        self._wake = _nobody
 
     def chosen(self, params: dict[str, Any]) -> ChargePoint:
         """The charge point a request is about: the one it names, or the connection's. Raises :class:`LocalError`."""
@@ -151,3 +153,7 @@ class ClientSession:
         for subscription, events in replay:
             for event in events:
                 subscription.receive(event)
+
+
+def _nobody() -> None:
+    """Nobody is left to be woken."""
