@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from ocpphub import config
+from ocpphub import config, config_read
+from ocpphub.config_table import CHILDREN, TABLES
 from tests.test_config import MINIMAL, problems, write
 
 
@@ -212,3 +218,48 @@ def test_roles_name_a_user_or_a_group(tmp_path: Path) -> None:
         "rpc.role[0].gid",
         "rpc.role[1].uid",
     ]
+
+
+SCALARS: st.SearchStrategy[Any] = st.one_of(
+    *(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=60), st.dates()),
+    st.lists(st.integers(), max_size=3),
+)
+NAMES = {key.name for keys in TABLES.values() for key in keys} | {name for row in CHILDREN.values() for name in row}
+
+
+def tables(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.dictionaries(st.sampled_from(sorted(NAMES)) | st.text(max_size=8), inner, max_size=6)
+
+
+VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | tables(inner), max_leaves=30)
+
+
+@settings(deadline=None, max_examples=300)
+@given(raw=tables(VALUES), environ=st.dictionaries(st.text(max_size=12), st.text(max_size=12), max_size=2))
+def test_file_of_any_content_is_read_or_refused_but_never_crashes(raw: dict[str, Any], environ: dict[str, str]) -> None:
+    """T38: whatever a file holds, the answer is settings or a list of problems."""
+    environ = {f"OCPPHUB_CHARGE_POINT__{name}": text for name, text in environ.items()}
+    with contextlib.suppress(config.ConfigError):
+        assert config_read.read(raw, Path("hub.toml"), environ).charge_points
+
+
+@settings(deadline=None, max_examples=200)
+@given(path=st.sampled_from(sorted(TABLES)), data=st.data())
+def test_one_bad_value_is_reported_at_its_own_key(path: str, data: st.DataObject) -> None:
+    """T38: a wrong value is reported where it stands."""
+    raw = tomllib.loads(MINIMAL)
+    key = data.draw(st.sampled_from(TABLES[path]))
+    table: Any = raw
+    above, at = "", ""
+    for name in path.split("."):
+        kind = CHILDREN[above][name]
+        above, at = (f"{above}.{name}", f"{at}.{name}") if above else (name, name)
+        table = table.setdefault(name, [{}] if kind == "tables" else {})
+        if kind == "tables":
+            table, at = table[0], f"{at}[0]"
+        elif kind == "named":
+            table, at = table.setdefault("K", {}), f"{at}.K"
+    table[key.name] = {"a": "table is never right"}
+    with pytest.raises(config.ConfigError) as caught:
+        config_read.read(raw, Path("hub.toml"), {})
+    assert f"{at}.{key.name}" in [problem.key for problem in caught.value.problems]

@@ -275,7 +275,7 @@ class _Tour:
         def delivered() -> int:
             return self.csms.count("SecurityEventNotification", techInfo=f"lid opened, {marker}")
 
-        if await self.until(self.is_back(connects), RECONNECT_S, "the link is down"):
+        if await self.until(self.is_back(connects), RECONNECT_S, "the link is down, the hub waits before it dials"):
             await self.next_value(events, "is_connected")
         await self.csms.wait_until(lambda: delivered() > 0, STEP_S)
         drained = await self.until(self.is_drained, STEP_S, "waiting for the queue")
