@@ -91,7 +91,7 @@ pub fn decode(
     bytes: &[u8],
     options: Options,
     pending: impl FnOnce(&str) -> Option<&'static Action>,
-) -> Result<Frame, Box<Violation>> {
+) -> Result<Frame, Violation> {
     if !bytes.is_ascii() && std::str::from_utf8(bytes).is_err() {
         return Err(refusal(Stage::Utf8, Reason::NotUtf8, None, None));
     }
@@ -105,8 +105,8 @@ pub fn decode(
 }
 
 #[cold]
-fn refusal(stage: Stage, reason: Reason, message_type: Option<u8>, unique_id: Option<Span>) -> Box<Violation> {
-    Box::new(Violation { stage, message_type, unique_id, action: None, reason, path: Path::default() })
+fn refusal(stage: Stage, reason: Reason, message_type: Option<u8>, unique_id: Option<Span>) -> Violation {
+    Violation { stage, message_type, unique_id, action: None, reason, path: Path::default() }
 }
 
 /// The start of a frame: `[`, type, `,`, id.
@@ -125,7 +125,7 @@ struct Head<'a> {
 impl Head<'_> {
     /// The text is broken behind the head: the prefix rule decides whether the id counts (J-272, J-273).
     #[cold]
-    fn broken(&self, broken: Broken) -> Box<Violation> {
+    fn broken(&self, broken: Broken) -> Violation {
         let reason = if broken == Broken::TooDeep { Reason::TooDeep } else { Reason::BadJson };
         let known = self.salvaged && self.plain_type && self.id_reason.is_none();
         refusal(Stage::Syntax, reason, Some(self.message_type), known.then_some(self.id_span))
@@ -139,7 +139,7 @@ impl Head<'_> {
 
     /// The envelope breaks a rule.
     #[cold]
-    fn refused(&self, stage: Stage, reason: Reason) -> Box<Violation> {
+    fn refused(&self, stage: Stage, reason: Reason) -> Violation {
         refusal(stage, reason, Some(self.message_type), Some(self.id_span))
     }
 }
@@ -160,7 +160,7 @@ impl<'a> Reader<'a> {
 
     /// Read `[`, the type and the id; everything wrong up to here is ignored by the receiver (J-271, J-272).
     #[inline(always)]
-    fn head(&mut self, strict: bool) -> Result<Head<'a>, Box<Violation>> {
+    fn head(&mut self, strict: bool) -> Result<Head<'a>, Violation> {
         let (message_type, plain_type) = match self.scanner.rest() {
             [b'[', digit @ b'2'..=b'4', b',', ..] => {
                 self.scanner.advance(3);
@@ -190,7 +190,7 @@ impl<'a> Reader<'a> {
 
     /// `[`, the type and a comma in any legal writing.
     #[cold]
-    fn message_type(&mut self, strict: bool) -> Result<(u8, bool), Box<Violation>> {
+    fn message_type(&mut self, strict: bool) -> Result<(u8, bool), Violation> {
         let scanner = &mut self.scanner;
         scanner.space();
         if !scanner.take(b'[') {
@@ -213,7 +213,7 @@ impl<'a> Reader<'a> {
 
     /// An id that is a number is echoed as its text.
     #[cold]
-    fn number_id(&mut self) -> Result<Text<'a>, Box<Violation>> {
+    fn number_id(&mut self) -> Result<Text<'a>, Violation> {
         let start = self.scanner.rest();
         self.scanner.number().map_err(|_| ignored(Reason::IdNotString))?;
         Ok(Text { ascii: true, ..Text::plain(self.scanner.since(start)) })
@@ -245,7 +245,7 @@ impl<'a> Reader<'a> {
 
     /// Nothing but the end of the text can still matter: the envelope breaks a rule.
     #[cold]
-    fn refuse(mut self, head: &Head<'a>, reason: Reason) -> Box<Violation> {
+    fn refuse(mut self, head: &Head<'a>, reason: Reason) -> Violation {
         match self.rest() {
             Ok(_) => head.refused(Stage::Envelope, reason),
             Err(broken) => head.broken(broken),
@@ -253,7 +253,7 @@ impl<'a> Reader<'a> {
     }
 
     #[inline(always)]
-    fn call(mut self, head: &Head<'a>, options: Options) -> Result<Frame, Box<Violation>> {
+    fn call(mut self, head: &Head<'a>, options: Options) -> Result<Frame, Violation> {
         if let Some(reason) = head.wrong() {
             return Err(self.refuse(head, reason));
         }
@@ -288,7 +288,7 @@ impl<'a> Reader<'a> {
 
     /// A CALL whose action is no string: with four elements that is it, otherwise their number.
     #[cold]
-    fn action_not_string(mut self, head: &Head<'a>) -> Box<Violation> {
+    fn action_not_string(mut self, head: &Head<'a>) -> Violation {
         match self.scanner.skip(1).and_then(|()| self.rest()) {
             Ok(1) => head.refused(Stage::Envelope, Reason::ActionNotString),
             Ok(_) => head.refused(Stage::Envelope, Reason::WrongArity),
@@ -303,7 +303,7 @@ impl<'a> Reader<'a> {
         head: &Head<'a>,
         action: Option<&'static Action>,
         outcome: Result<(), Failure<'a>>,
-    ) -> Box<Violation> {
+    ) -> Violation {
         let (reason, path) = match outcome.map_err(|failure| *failure) {
             Err(Refusal::Broken(broken)) => return head.broken(broken),
             Err(Refusal::Rule { reason, path, .. }) => (reason, path),
@@ -331,7 +331,7 @@ impl<'a> Reader<'a> {
         head: &Head<'a>,
         options: Options,
         pending: impl FnOnce(&str) -> Option<&'static Action>,
-    ) -> Result<Frame, Box<Violation>> {
+    ) -> Result<Frame, Violation> {
         if let Some(reason) = head.wrong() {
             return Err(self.refuse(head, reason));
         }
@@ -363,7 +363,7 @@ impl<'a> Reader<'a> {
         head: &Head<'a>,
         frame: &'a [u8],
         pending: impl FnOnce(&str) -> Option<&'static Action>,
-    ) -> Result<Frame, Box<Violation>> {
+    ) -> Result<Frame, Violation> {
         if let Some(reason) = head.id_reason {
             return Err(self.refuse(head, reason));
         }
@@ -401,7 +401,7 @@ impl<'a> Reader<'a> {
 }
 
 #[cold]
-fn ignored(reason: Reason) -> Box<Violation> {
+fn ignored(reason: Reason) -> Violation {
     refusal(Stage::Envelope, reason, None, None)
 }
 

@@ -82,7 +82,8 @@ fn unescape(raw: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(raw.len());
     let mut rest = raw;
     loop {
-        let (plain, escape) = rest.split_at_checked(plain_run(rest)).unwrap_or_default();
+        let run = memchr::memchr(b'\\', rest).unwrap_or(rest.len());
+        let (plain, escape) = rest.split_at_checked(run).unwrap_or_default();
         text.extend_from_slice(plain);
         let Some(kind) = escape.get(1).copied() else { return text };
         let mut length = 2;
@@ -109,23 +110,6 @@ fn unescape(raw: &[u8]) -> Vec<u8> {
     }
 }
 
-/// How many bytes come before the next quote, backslash or control character.
-#[inline(always)]
-fn plain_run(raw: &[u8]) -> usize {
-    let mut scanner = Scanner::new(raw);
-    loop {
-        let stops = string_stops(scanner.word());
-        if stops == 0 {
-            scanner.advance(8);
-            scanner.long_run();
-            continue;
-        }
-        // Behind the end of the text the word is zero, which stops too.
-        let run = usize::try_from(stops.trailing_zeros() >> 3).unwrap_or(0);
-        return raw.len().wrapping_sub(scanner.rest.len()).wrapping_add(run).min(raw.len());
-    }
-}
-
 /// Four hexadecimal digits at the start of `bytes`.
 fn hex4(bytes: &[u8]) -> Option<u32> {
     let mut value = 0_u32;
@@ -147,25 +131,6 @@ const fn string_stops(word: u64) -> u64 {
     let backslash = backslash.wrapping_sub(ONES) & !backslash;
     let control = word.wrapping_sub(ONES.wrapping_mul(0x20)) & !word;
     (quote | backslash | control) & HIGHS
-}
-
-/// Where the first quote, backslash or control character of a block is.
-#[inline(always)]
-fn block_stop(block: &[u8; 32]) -> Option<usize> {
-    let mut stops = [0_u8; 32];
-    for (stop, &byte) in stops.iter_mut().zip(block) {
-        *stop = u8::from(byte == b'"') | u8::from(byte == b'\\') | u8::from(byte < b' ');
-    }
-    let (words, _) = stops.as_chunks::<8>();
-    let mut at = 0_usize;
-    for word in words {
-        let word = u64::from_le_bytes(*word);
-        if word != 0 {
-            return Some(at.wrapping_add(usize::try_from(word.trailing_zeros() >> 3).unwrap_or(0)));
-        }
-        at = at.wrapping_add(8);
-    }
-    None
 }
 
 /// The value of up to eight ASCII digits at the start of a little-endian word, and how many they are.
@@ -339,61 +304,37 @@ impl<'a> Scanner<'a> {
             }
             break;
         }
-        let (text, rest) = self.long_string(start, seen)?;
+        let (text, rest) = self.long_string(start)?;
         self.rest = rest;
         Ok(text)
     }
 
     /// The rest of a string that is long, escaped, or broken.
     #[inline(never)]
-    fn long_string(mut self, start: &'a [u8], mut seen: u64) -> Result<(Text<'a>, &'a [u8]), Broken> {
+    fn long_string(mut self, start: &'a [u8]) -> Result<(Text<'a>, &'a [u8]), Broken> {
         let mut shrinks = 0_usize;
         let mut nul = false;
         loop {
-            let word = self.word();
-            let stops = string_stops(word);
-            if stops == 0 {
-                seen |= word;
-                self.advance(8);
-                seen |= self.long_run();
-                continue;
+            let run = memchr::memchr2(b'"', b'\\', self.rest).ok_or(Broken::Syntax)?;
+            self.advance(run);
+            if self.peek() == b'"' {
+                break;
             }
-            let below = stops.trailing_zeros() & 0x38;
-            seen |= word & (1_u64.wrapping_shl(below)).wrapping_sub(1);
-            self.advance(usize::try_from(below >> 3).unwrap_or(0));
-            match self.peek() {
-                b'"' => break,
-                b'\\' => {
-                    shrinks = shrinks.wrapping_add(self.short_escapes());
-                    if self.peek() == b'\\' {
-                        let before = self.rest.len();
-                        nul |= self.escape()?;
-                        shrinks = shrinks.wrapping_add(before.wrapping_sub(self.rest.len())).wrapping_sub(1);
-                    }
-                }
-                _ => return Err(Broken::Syntax),
+            shrinks = shrinks.wrapping_add(self.short_escapes());
+            if self.peek() == b'\\' {
+                let before = self.rest.len();
+                nul |= self.escape()?;
+                shrinks = shrinks.wrapping_add(before.wrapping_sub(self.rest.len())).wrapping_sub(1);
             }
         }
         let raw = self.since(start);
         self.advance(1);
-        Ok((Text { raw, shrinks, ascii: seen & HIGHS == 0, nul }, self.rest))
-    }
-
-    /// Up to the next stop, in blocks of 32 bytes as long as there are any: long texts such as certificates. Returns 0x80
-    /// when a byte of them is not ASCII.
-    #[inline(always)]
-    fn long_run(&mut self) -> u64 {
-        let mut seen = 0_u8;
-        while let Some((block, rest)) = self.rest.split_first_chunk::<32>() {
-            if let Some(stop) = block_stop(block) {
-                let (run, rest) = self.rest.split_at_checked(stop).unwrap_or_default();
-                self.rest = rest;
-                return u64::from(run.iter().fold(seen, |seen, &byte| seen | byte));
-            }
-            seen |= block.iter().fold(0_u8, |seen, &byte| seen | byte);
-            self.rest = rest;
+        // Two loops without a branch: the compiler makes vectors of them.
+        if raw.iter().fold(u8::MAX, |least, byte| least.min(*byte)) < b' ' {
+            return Err(Broken::Syntax);
         }
-        u64::from(seen)
+        let ascii = raw.iter().fold(0, |seen, byte| seen | byte) < 0x80;
+        Ok((Text { raw, shrinks, ascii, nul }, self.rest))
     }
 
     /// Escapes of two bytes that follow one another; how many there were.
@@ -587,6 +528,16 @@ impl<'a> Scanner<'a> {
         let mut objects = 0_u64; // one bit per open container: is it an object?
         let mut level = 0_u32;
         loop {
+            while let [b'[', rest @ ..] = scanner.rest
+                && rest.first() == Some(&b'[')
+            {
+                scanner.rest = rest;
+                objects <<= 1;
+                level = level.wrapping_add(1);
+                if depth.wrapping_add(level) > MAX_DEPTH {
+                    return Err(Broken::TooDeep);
+                }
+            }
             let byte = scanner.peek_token();
             // '{' and '[', '}' and ']' differ in one bit.
             if byte | 0x20 == b'{' {
@@ -651,19 +602,20 @@ impl<'a> Scanner<'a> {
 #[inline(always)]
 #[must_use]
 pub fn is_plain(text: &str) -> bool {
-    plain_run(text.as_bytes()) == text.len()
+    let odd = |byte: &u8| u8::from(*byte < b' ' || *byte == b'"' || *byte == b'\\');
+    text.as_bytes().iter().fold(0, |any, byte| any | odd(byte)) == 0
 }
 
 /// Append `text` as a JSON string, quotes included.
 pub fn write_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
-    let mut rest = text;
-    while let Some((plain, odd)) = rest.split_at_checked(plain_run(rest.as_bytes())) {
-        out.extend_from_slice(plain.as_bytes());
-        let mut characters = odd.chars();
-        let Some(odd) = characters.next() else { break };
-        out.extend_from_slice(format!("\\u{:04x}", u32::from(odd)).as_bytes());
-        rest = characters.as_str();
+    for character in text.chars() {
+        match character {
+            '"' | '\\' | '\u{0}'..='\u{1f}' => {
+                out.extend_from_slice(format!("\\u{:04x}", u32::from(character)).as_bytes());
+            }
+            _ => out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
     }
     out.push(b'"');
 }

@@ -133,17 +133,18 @@ impl MeterLayout {
 }
 
 /// A number as decimal text without exponent. What has up to three decimals, as meters have, takes the integer way.
+#[allow(clippy::float_cmp, clippy::as_conversions)] // exact on purpose; the rounded number is below 1e15, so it fits both
 fn write_number(out: &mut Vec<u8>, value: f64) -> Result<(), String> {
     if !value.is_finite() {
         return Err("a number is infinite".into());
     }
     if value.abs() < 1e12 {
         let thousandths = value * 1000.0;
-        let rounded = thousandths.round();
+        // Half away from zero, without a call into the maths library.
+        let rounded = (thousandths + 0.5_f64.copysign(thousandths)) as i64;
         // The text must read back as the same number, so the short form is only taken when it does.
-        #[allow(clippy::float_cmp, clippy::as_conversions)] // exact on purpose; |rounded| < 1e15 fits
-        if rounded / 1000.0 == value {
-            write_thousandths(out, rounded as i64);
+        if rounded as f64 / 1000.0 == value {
+            write_thousandths(out, rounded);
             return Ok(());
         }
     }

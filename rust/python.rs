@@ -279,7 +279,7 @@ impl CallError {
 #[pyclass(frozen, freelist = 16, module = "ocpphub._native")]
 struct Violation {
     frame: Py<PyBytes>,
-    violation: Box<violation::Violation>,
+    violation: violation::Violation,
 }
 
 #[pymethods]
@@ -506,11 +506,17 @@ impl MeterLayout {
         for reading in readings.try_iter()? {
             let reading = reading?.cast_into::<PyTuple>()?;
             let start = numbers.len();
-            for value in reading.get_item(1)?.try_iter()? {
-                let value = value?;
-                numbers.push(if value.is_none() { f64::NAN } else { value.extract()? });
+            let values = reading.get_borrowed_item(1)?;
+            if let Ok(values) = values.cast::<PyTuple>() {
+                for value in values.iter_borrowed() {
+                    numbers.push(number_or_nan(&value)?);
+                }
+            } else {
+                for value in values.try_iter()? {
+                    numbers.push(number_or_nan(&value?)?);
+                }
             }
-            marks.push((reading.get_item(0)?.extract::<i64>()?, start..numbers.len()));
+            marks.push((reading.get_borrowed_item(0)?.extract::<i64>()?, start..numbers.len()));
         }
         let readings: Vec<_> = marks
             .into_iter()
@@ -519,6 +525,12 @@ impl MeterLayout {
         let frame = guarded(|| self.layout.encode(unique_id, connector_id, transaction_id, &readings))?;
         Ok(PyBytes::new(py, &frame.map_err(PyValueError::new_err)?))
     }
+}
+
+/// A sample, or NaN for the `None` that leaves it out.
+#[inline(always)]
+fn number_or_nan(value: &Bound<'_, PyAny>) -> PyResult<f64> {
+    if value.is_none() { Ok(f64::NAN) } else { value.extract() }
 }
 
 /// A kind as data for [`actions`].

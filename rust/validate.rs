@@ -133,7 +133,7 @@ fn abandon(mut failure: Failure<'_>, step: Step, depth: u32) -> Failure<'_> {
     if let Refusal::Rule { path, rest, .. } = failure.as_mut() {
         path.push(step);
         let mut scanner = Scanner::new(rest);
-        if let Err(broken) = scanner.skip_rest(matches!(step, Step::Member(_)), depth) {
+        if let Err(broken) = scanner.skip_rest(step.is_member(), depth) {
             return broken.into();
         }
         *rest = scanner.rest();
@@ -292,14 +292,14 @@ fn object<'a, B: Build<'a>>(
         loop {
             if let Some((field, after)) = member(&mut scanner, shape, upcoming, seen)? {
                 if seen & field.bit != 0 {
-                    return Err(abandon(unread(Reason::Duplicate, scanner, depth), Step::Member(field.name), depth));
+                    return Err(abandon(unread(Reason::Duplicate, scanner, depth), Step::member(field.name_id), depth));
                 }
                 seen |= field.bit;
                 upcoming = after;
                 match member_value(context, &mut scanner, field, build) {
                     Ok(Some(value)) => build.put(&mut object, field, value),
                     Ok(None) => absent |= field.bit,
-                    Err(failure) => return Err(abandon(failure, Step::Member(field.name), depth)),
+                    Err(failure) => return Err(abandon(failure, Step::member(field.name_id), depth)),
                 }
             } else {
                 unknown = true;
@@ -467,7 +467,7 @@ fn list<'a, B: Build<'a>>(
             match value(context, &mut scanner, item, build) {
                 Ok(value) => build.push(&mut list, value),
                 Err(failure) => {
-                    return Err(abandon(failure, Step::Item(u32::try_from(count).unwrap_or(u32::MAX)), depth));
+                    return Err(abandon(failure, Step::item(count), depth));
                 }
             }
             count = count.wrapping_add(1);
@@ -578,7 +578,7 @@ fn missing<'a>(shape: &'static Shape, present: u32, scanner: Scanner<'a>) -> Fai
     let field = shape.fields.get(usize::try_from(absent).unwrap_or(usize::MAX));
     let mut path = Path::default();
     if let Some(field) = field {
-        path.push(Step::Member(field.name));
+        path.push(Step::member(field.name_id));
     }
     Box::new(Refusal::Rule { reason: Reason::Missing, path, rest: scanner.rest() })
 }

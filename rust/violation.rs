@@ -4,6 +4,7 @@
 //! fixed text and names of the action table only; nothing received is ever echoed.
 #![forbid(unsafe_code)]
 
+use crate::action::NAMES;
 use crate::frame::Span;
 use std::fmt::Write as _;
 
@@ -196,13 +197,31 @@ impl Reason {
     }
 }
 
-/// One step of the way from the payload to the offending value.
+/// One step of the way from the payload to the offending value: a member of the action table, or an item of an array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// A member of the action table.
-    Member(&'static str),
-    /// An item of an array.
-    Item(u32),
+pub struct Step(u32);
+
+/// Marks a [`Step`] that is the index of an item.
+const ITEM: u32 = 1 << 31;
+
+impl Step {
+    /// To a member, by its place in [`NAMES`].
+    #[must_use]
+    pub fn member(name_id: usize) -> Self {
+        Self(u32::try_from(name_id).unwrap_or(0) & !ITEM)
+    }
+
+    /// To an item.
+    #[must_use]
+    pub fn item(index: usize) -> Self {
+        Self(u32::try_from(index).unwrap_or(u32::MAX) | ITEM)
+    }
+
+    /// Whether it leads to a member of an object.
+    #[must_use]
+    pub const fn is_member(self) -> bool {
+        self.0 & ITEM == 0
+    }
 }
 
 /// The deepest value of any PDU is this many steps below its payload.
@@ -282,10 +301,11 @@ impl Violation {
     pub fn pointer(&self) -> String {
         let mut pointer = String::new();
         for step in self.path.steps.iter().rev().flatten() {
+            let place = usize::try_from(step.0 & !ITEM).unwrap_or(0);
             // Writing to a String cannot fail.
-            let _ = match step {
-                Step::Member(name) => write!(pointer, "/{name}"),
-                Step::Item(index) => write!(pointer, "/{index}"),
+            let _ = match NAMES.get(place) {
+                Some(name) if step.is_member() => write!(pointer, "/{name}"),
+                _ => write!(pointer, "/{place}"),
             };
         }
         pointer
@@ -317,9 +337,13 @@ mod tests {
         ];
         for reason in reasons {
             let mut path = Path::default();
-            for step in
-                [Step::Item(u32::MAX), Step::Member("chargingSchedulePeriod"), Step::Member("csChargingProfiles")]
-            {
+            for step in [
+                Step::item(usize::MAX),
+                Step::member(NAMES.len() - 1),
+                Step::member(0),
+                Step::member(1),
+                Step::member(2),
+            ] {
                 path.push(step);
             }
             let violation =
