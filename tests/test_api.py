@@ -146,6 +146,28 @@ async def test_command_whose_caller_was_cancelled_goes_on() -> None:
         assert await second == {"status": "Accepted", "data": "second"}
 
 
+async def test_command_that_waits_while_the_hub_stops_is_told() -> None:
+    store = MemoryStore(auto_sync=False)
+    bench = HubBench(hub_settings(), None, store)
+    await bench.hub.start()
+    waiting = asyncio.ensure_future(bench.point.security_event("t", "i"))
+    await turns()
+    store.fail(OSError("no space"))
+    with pytest.raises(UnavailableError):
+        await bench.hub.stop()
+
+    with pytest.raises(UnavailableError, match="stopped"):
+        await asyncio.wait_for(waiting, 1)
+
+
+async def test_data_transfer_that_waits_while_the_hub_stops_is_offline() -> None:
+    async with running_hub(csms=Csms(silent={"DataTransfer"})) as bench:
+        waiting = asyncio.ensure_future(bench.point.data_transfer("v"))
+        await turns()
+
+    assert await asyncio.wait_for(waiting, 1) == {"status": "Offline"}
+
+
 async def test_command_of_a_hub_that_is_down_is_refused() -> None:
     bench = HubBench(hub_settings(), None, None)
 

@@ -179,7 +179,7 @@ def test_interest_is_told_with_the_first_and_the_last_listener(publications: Pub
     assert told == [("ocpp.message", True), ("ocpp.message", False)]
 
 
-def test_schedules_are_narrowed_once_for_equal_filters(
+def test_schedules_are_taken_apart_once_for_all_filters(
     publications: Publications, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publications.publish("charging_schedules", b'{"0":{},"1":{},"2":{}}')
@@ -194,9 +194,9 @@ def test_schedules_are_narrowed_once_for_equal_filters(
 
     monkeypatch.setattr(orjson, "loads", watched)
 
-    texts = [event.narrowed(ConnectorSet.parse("1-2")) for _ in range(3)]
+    texts = [event.narrowed(ConnectorSet.parse(text)) for text in ("1-2", "0", "2-99", "7")]
 
-    assert texts == [b'{"1":{},"2":{}}'] * 3
+    assert texts == [b'{"1":{},"2":{}}', b'{"0":{}}', b'{"2":{}}', b"{}"]
     assert len(parses) == 1
 
 

@@ -89,6 +89,7 @@ class ChargePoint:
         self._driver: Driver | None = None
         self.core: Core = _DOWN
         """The state machine, for reads only; while the hub is down every read raises ``LocalError``."""
+        self._waiting: set[asyncio.Future[Any]] = set()
         self._is_tracing = False
         self.publications.on_interest = self._trace
         # False before the first connection (rpc.md), hence published before anybody can ask.
@@ -170,6 +171,9 @@ class ChargePoint:
             )
             for variable in variables:
                 variable.end()
+            for future in tuple(self._waiting):
+                if not future.done():
+                    future.set_exception(UnavailableError("not_connected", "the hub has stopped"))
         elif self._is_tracing:
             self._trace("ocpp.message", True)
 
@@ -199,7 +203,11 @@ class ChargePoint:
                 future.set_exception(error)
 
         self.command(name, args, reply)
-        return await future
+        self._waiting.add(future)
+        try:
+            return await future
+        finally:
+            self._waiting.discard(future)
 
 
 class Hub:

@@ -324,6 +324,8 @@ class Connection(asyncio.Protocol):
         self._slice(method.call(charge_point, *args), [], request_id, slot)
 
     def _slice(self, texts: Iterator[bytes], done: list[bytes], request_id: RequestId | None, slot: Slot) -> None:
+        if self._closing:
+            return
         try:
             done.append(next(texts))
         except StopIteration:
