@@ -41,12 +41,15 @@ class ScriptedLink:
         self.csms = csms
         self.sent: list[list[Any]] = []
         self.closed = False
+        self.orders: list[str] = []
 
     def connect(self, headers: dict[str, str]) -> None:
+        self.orders.append("connect")
         if self.csms is not None:
             asyncio.get_running_loop().call_soon(self.driver.connected, self.identity)
 
     def disconnect(self, code: int, reason: str, stay_closed: bool) -> None:
+        self.orders.append("disconnect")
         if self.csms is not None:
             asyncio.get_running_loop().call_soon(self.driver.disconnected, self.identity)
 

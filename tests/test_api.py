@@ -86,6 +86,39 @@ async def test_hub_whose_commit_fails_tells_once_and_refuses_commands() -> None:
         await bench.hub.stop()
 
 
+async def test_hub_that_stops_before_its_first_commit_leaves_no_link_open() -> None:
+    """F47"""
+    store = MemoryStore(auto_sync=False)
+    bench = HubBench(hub_settings(), None, store)
+    await bench.hub.start()
+    stopping = asyncio.ensure_future(bench.hub.stop())
+    await turns()
+
+    store.auto_sync = True
+    while store.unsynced:
+        store.sync()
+        await turns()
+    await stopping
+
+    assert bench.links["CP1"].orders == ["connect", "disconnect"]
+
+
+async def test_hub_whose_link_does_not_close_stops_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("ocpphub.api.LINK_CLOSE_S", 0.01)
+    bench = HubBench(hub_settings(), None, None)
+    await bench.hub.start()
+
+    async def stuck() -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(bench.links["CP1"], "wait_closed", stuck)
+    await bench.hub.stop()
+
+    assert "did not close" in caplog.text
+
+
 async def test_hub_that_stops_commits_what_is_under_way() -> None:
     """F47"""
     store = MemoryStore(auto_sync=False)

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ocpphub.daemon")
 
+LINK_CLOSE_S: Final = 4.0
+"""How long the links may take to close: the process ends within 5 s of SIGTERM (F47)."""
+
 
 class KeyValue(TypedDict):
     """One configuration key; a secret or unset one has no ``value``."""
@@ -301,9 +304,11 @@ class Hub:
         if driver is None or self._store is None:
             return
         try:
-            for link in self._links:
-                link.disconnect(1001, "", True)
-            await asyncio.gather(*(link.wait_closed() for link in self._links))
+            # An order to connect may still wait for the disk: it must not come after the order to close.
+            try:
+                await driver.drained()
+            finally:
+                await self._close_links()
             await driver.drained()
         finally:
             for point in self._points.values():
@@ -324,6 +329,15 @@ class Hub:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.stop()
+
+    async def _close_links(self) -> None:
+        for link in self._links:
+            link.disconnect(1001, "", True)
+        try:
+            async with asyncio.timeout(LINK_CLOSE_S):
+                await asyncio.gather(*(link.wait_closed() for link in self._links))
+        except TimeoutError:
+            log.error("a link did not close within %g s", LINK_CLOSE_S)
 
     def _websocket_link(self, settings: ChargePointSettings, driver: Driver) -> Link:
         from ocpphub.csms import CsmsLink
