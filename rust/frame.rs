@@ -1,37 +1,15 @@
-//! CALL, CALLRESULT and CALLERROR: decode and encode (OCPP-J 1.6 chapter 4).
+//! CALL, CALLRESULT and CALLERROR, decoded (OCPP-J 1.6 chapter 4).
 //!
 //! The order of checks is the pipeline of requirements 1.6: syntax of the whole text first, then array and type, id, arity,
 //! action, payload. One pass does it: a broken rule is kept until the rest of the text has proved to be JSON.
 #![forbid(unsafe_code)]
 
 use crate::action::{Action, Sender, Shape};
-use crate::json::{Broken, Scanner, Text, write_string};
+use crate::json::{Broken, Scanner};
 use crate::number::Integral;
+use crate::text::{Span, Text};
 use crate::validate::{Failure, Mode, Refusal, payload};
 use crate::violation::{Code, Path, Reason, Stage, Violation};
-
-/// Where something stands in the frame, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
-    /// First byte.
-    pub start: usize,
-    /// First byte behind it.
-    pub end: usize,
-}
-
-impl Span {
-    /// The bytes of the span.
-    #[must_use]
-    pub fn of_bytes<'a>(&self, frame: &'a [u8]) -> &'a [u8] {
-        frame.get(self.start..self.end).unwrap_or_default()
-    }
-
-    /// The text of the span.
-    #[must_use]
-    pub fn of<'a>(&self, frame: &'a [u8]) -> &'a str {
-        std::str::from_utf8(self.of_bytes(frame)).unwrap_or_default()
-    }
-}
 
 /// A frame that may be acted on.
 #[derive(Debug)]
@@ -81,7 +59,7 @@ pub struct Options {
 /// Longest id that is taken, and longest that is echoed in a refusal (J-231, J-253).
 const ID_CHARACTERS: usize = 36;
 const ECHOED_ID_CHARACTERS: usize = 255;
-const DESCRIPTION_CHARACTERS: usize = 255;
+pub(crate) const DESCRIPTION_CHARACTERS: usize = 255;
 
 /// Decode and fully validate one frame. `pending` finds the action of an own call by its id.
 ///
@@ -415,7 +393,7 @@ fn unread<'a>(scanner: &mut Scanner<'a>, reason: Reason) -> Result<(), Failure<'
 /// The payload element: an object, or null for the empty object (J-207); in a confirmation without members also an empty
 /// array (J-276). The cursor is left behind it, also when it breaks a rule.
 #[inline(always)]
-fn element<'a>(scanner: &mut Scanner<'a>, shape: &'static Shape, mode: Mode) -> Result<(), Failure<'a>> {
+pub(crate) fn element<'a>(scanner: &mut Scanner<'a>, shape: &'static Shape, mode: Mode) -> Result<(), Failure<'a>> {
     if scanner.peek() != b'{' {
         return odd_element(scanner, shape, mode);
     }
@@ -450,55 +428,4 @@ fn odd_element<'a>(scanner: &mut Scanner<'a>, shape: &'static Shape, mode: Mode)
         return Ok(());
     }
     refused(Reason::PayloadNotObject, Path::default())
-}
-
-/// Check a payload that is about to be sent, strictly.
-///
-/// # Errors
-/// Pointer and text of the first violation.
-pub fn check_payload(bytes: &[u8], shape: &'static Shape) -> Result<(), String> {
-    let violation = |reason, path| Violation {
-        stage: Stage::Payload,
-        message_type: None,
-        unique_id: None,
-        action: None,
-        reason,
-        path,
-    };
-    let mut scanner = Scanner::new(bytes);
-    let outcome = element(&mut scanner, shape, Mode { strict: true, confirmation: false });
-    outcome.map_err(|failure| match *failure {
-        Refusal::Rule { reason, path, .. } => violation(reason, path).description(),
-        Refusal::Broken(_) => violation(Reason::BadJson, Path::default()).description(),
-    })
-}
-
-/// `[2,"id","action",` : what stands before the payload of a CALL.
-#[must_use]
-pub fn call_head(unique_id: &str, action: &str) -> Vec<u8> {
-    let mut out = Vec::with_capacity(unique_id.len().saturating_add(action.len()).saturating_add(10));
-    out.extend_from_slice(b"[2,");
-    write_string(&mut out, unique_id);
-    out.push(b',');
-    write_string(&mut out, action);
-    out.push(b',');
-    out
-}
-
-/// A whole CALLERROR; the description is cut to 255 characters and made ASCII (J-262), `details` is JSON text.
-#[must_use]
-pub fn encode_error(unique_id: &str, code: Code, description: &str, details: &str) -> Vec<u8> {
-    let ascii = |character: char| if character.is_ascii() && !character.is_control() { character } else { '?' };
-    let description: String = description.chars().take(DESCRIPTION_CHARACTERS).map(ascii).collect();
-    let mut out = Vec::with_capacity(description.len().saturating_add(details.len()).saturating_add(96));
-    out.extend_from_slice(b"[4,");
-    write_string(&mut out, unique_id);
-    out.push(b',');
-    write_string(&mut out, code.name());
-    out.push(b',');
-    write_string(&mut out, &description);
-    out.push(b',');
-    out.extend_from_slice(details.as_bytes());
-    out.push(b']');
-    out
 }

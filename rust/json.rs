@@ -4,8 +4,7 @@
 //! somebody asks; numbers stay exact. `docs/design/0006` records why it is ours.
 #![forbid(unsafe_code)]
 
-use crate::number::Number;
-use std::borrow::Cow;
+use crate::text::{Text, hex4};
 
 /// How many containers may be open at once (D-03; the deepest legal PDU has six).
 pub const MAX_DEPTH: u32 = 32;
@@ -19,108 +18,8 @@ pub enum Broken {
     TooDeep,
 }
 
-/// A string as it stands between its quotes.
-#[derive(Clone, Copy, Debug)]
-pub struct Text<'a> {
-    /// The bytes between the quotes, escapes untouched.
-    pub raw: &'a [u8],
-    /// How many characters shorter it is without its escapes; 0 where there are none.
-    pub shrinks: usize,
-    /// Whether every raw byte is ASCII.
-    pub ascii: bool,
-    /// Whether U+0000 is in it; a raw one is a syntax error, so only an escape can bring it.
-    pub nul: bool,
-}
-
-impl<'a> Text<'a> {
-    /// A text that has no escapes to undo.
-    #[must_use]
-    pub const fn plain(raw: &'a [u8]) -> Self {
-        Self { raw, shrinks: 0, ascii: false, nul: false }
-    }
-
-    /// Number of characters after unescaping.
-    #[inline(always)]
-    #[must_use]
-    pub fn characters(&self) -> usize {
-        let raw = if self.ascii { self.raw.len() } else { characters(self.raw) };
-        raw.wrapping_sub(self.shrinks)
-    }
-
-    /// The text itself, in bytes.
-    #[inline(always)]
-    #[must_use]
-    pub fn unescaped(&self) -> Cow<'a, [u8]> {
-        if self.shrinks == 0 { Cow::Borrowed(self.raw) } else { Cow::Owned(unescape(self.raw)) }
-    }
-
-    /// The text itself.
-    #[must_use]
-    pub fn to_text(&self) -> Cow<'a, str> {
-        match self.unescaped() {
-            Cow::Borrowed(bytes) => Cow::Borrowed(std::str::from_utf8(bytes).unwrap_or_default()),
-            Cow::Owned(bytes) => Cow::Owned(String::from_utf8(bytes).unwrap_or_default()),
-        }
-    }
-
-    /// Whether the text is `other`.
-    #[inline(always)]
-    #[must_use]
-    pub fn is(&self, other: &str) -> bool {
-        if self.shrinks == 0 { self.raw == other.as_bytes() } else { *self.unescaped() == *other.as_bytes() }
-    }
-}
-
-/// Characters in UTF-8: every byte but the continuing ones.
-#[cold]
-fn characters(bytes: &[u8]) -> usize {
-    bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
-}
-
-/// Undo the escapes of a string that the scanner has accepted.
-fn unescape(raw: &[u8]) -> Vec<u8> {
-    let mut text = Vec::with_capacity(raw.len());
-    let mut rest = raw;
-    loop {
-        let run = memchr::memchr(b'\\', rest).unwrap_or(rest.len());
-        let (plain, escape) = rest.split_at_checked(run).unwrap_or_default();
-        text.extend_from_slice(plain);
-        let Some(kind) = escape.get(1).copied() else { return text };
-        let mut length = 2;
-        match kind {
-            b'b' => text.push(8),
-            b'f' => text.push(12),
-            b'n' => text.push(b'\n'),
-            b'r' => text.push(b'\r'),
-            b't' => text.push(b'\t'),
-            b'u' => {
-                let unit = |at: usize| escape.get(at..).and_then(hex4).unwrap_or_default();
-                let mut code = unit(2);
-                length = 6;
-                if (0xd800..0xdc00).contains(&code) {
-                    code = 0x10000_u32.wrapping_add((code & 0x3ff) << 10).wrapping_add(unit(8) & 0x3ff);
-                    length = 12;
-                }
-                let character = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
-                text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-            }
-            same => text.push(same),
-        }
-        rest = escape.get(length..).unwrap_or_default();
-    }
-}
-
-/// Four hexadecimal digits at the start of `bytes`.
-fn hex4(bytes: &[u8]) -> Option<u32> {
-    let mut value = 0_u32;
-    for byte in bytes.first_chunk::<4>()? {
-        value = (value << 4) | char::from(*byte).to_digit(16)?;
-    }
-    Some(value)
-}
-
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGHS: u64 = 0x8080_8080_8080_8080;
+pub(crate) const ONES: u64 = 0x0101_0101_0101_0101;
+pub(crate) const HIGHS: u64 = 0x8080_8080_8080_8080;
 
 /// The high bit of the first byte of `word` that is a quote, a backslash or a control character is the lowest bit set.
 #[inline(always)]
@@ -131,23 +30,6 @@ const fn string_stops(word: u64) -> u64 {
     let backslash = backslash.wrapping_sub(ONES) & !backslash;
     let control = word.wrapping_sub(ONES.wrapping_mul(0x20)) & !word;
     (quote | backslash | control) & HIGHS
-}
-
-/// The value of up to eight ASCII digits at the start of a little-endian word, and how many they are.
-#[inline(always)]
-fn leading_digits(word: u64) -> (u64, u32) {
-    let digits = word ^ ONES.wrapping_mul(0x30);
-    let others = (digits.wrapping_add(ONES.wrapping_mul(0x76)) | digits) & HIGHS;
-    let count = if others == 0 { 8 } else { others.trailing_zeros() >> 3 };
-    if count == 0 {
-        return (0, 0);
-    }
-    // The digits move to the high bytes, so that zeros lead; then pairs, fours and eights are joined.
-    let digits = digits.wrapping_shl(64_u32.wrapping_sub(count.wrapping_mul(8)));
-    let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8);
-    let low = (pairs & 0x0000_00ff_0000_00ff).wrapping_mul(0x000f_4240_0000_0064);
-    let high = ((pairs >> 16) & 0x0000_00ff_0000_00ff).wrapping_mul(0x0000_2710_0000_0001);
-    (low.wrapping_add(high) >> 32, count)
 }
 
 #[inline(always)]
@@ -175,7 +57,7 @@ fn behind_space(mut rest: &[u8]) -> &[u8] {
 /// A cursor: what is left of the text. Two words, copied freely; the hot paths keep theirs in registers.
 #[derive(Clone, Copy, Debug)]
 pub struct Scanner<'a> {
-    rest: &'a [u8],
+    pub(crate) rest: &'a [u8],
 }
 
 impl<'a> Scanner<'a> {
@@ -381,80 +263,6 @@ impl<'a> Scanner<'a> {
         Ok(unit)
     }
 
-    /// A number, its first character under the cursor. Short integers and tenths are read in place.
-    #[inline(always)]
-    pub fn number(&mut self) -> Result<Number<'a>, Broken> {
-        let word = self.word();
-        let (value, count) = leading_digits(word);
-        // No leading zero, and the word shows what follows the digits, and the digit after a point and what follows.
-        if matches!(count, 1..=5) && (count == 1 || word & 0xff != u64::from(b'0')) {
-            let value = i64::try_from(value).unwrap_or(0);
-            let length = usize::try_from(count).unwrap_or(0);
-            let [after, digit, end, ..] = word.wrapping_shr(count.wrapping_mul(8)).to_le_bytes();
-            if after != b'.' && after | 0x20 != b'e' {
-                self.advance(length);
-                return Ok(Number::Integer(value));
-            }
-            if after == b'.' && digit.is_ascii_digit() && !end.is_ascii_digit() && end | 0x20 != b'e' {
-                self.advance(length.wrapping_add(2));
-                let tenths = value.wrapping_mul(10).wrapping_add(i64::from(digit.wrapping_sub(b'0')));
-                return Ok(Number::Tenths(tenths));
-            }
-        }
-        let (number, rest) = self.any_number()?;
-        self.rest = rest;
-        Ok(number)
-    }
-
-    /// A number of any form.
-    #[inline(never)]
-    fn any_number(mut self) -> Result<(Number<'a>, &'a [u8]), Broken> {
-        let start = self.rest;
-        let negative = self.take(b'-');
-        let first = self.rest;
-        let mut value = self.digits(0)?;
-        let count = self.since(first).len();
-        if count > 1 && first.first() == Some(&b'0') {
-            return Err(Broken::Syntax);
-        }
-        let signed = |value: i64| if negative { value.wrapping_neg() } else { value };
-        let next = self.peek();
-        if next != b'.' && next | 0x20 != b'e' && count <= 18 {
-            return Ok((Number::Integer(signed(value)), self.rest));
-        }
-        let mut exact = false;
-        if self.take(b'.') {
-            let point = self.rest;
-            value = self.digits(value)?;
-            exact = count <= 17 && self.since(point).len() == 1;
-        }
-        if self.peek() | 0x20 == b'e' {
-            exact = false;
-            self.advance(1);
-            if !self.take(b'+') {
-                self.take(b'-');
-            }
-            self.digits(0)?;
-        }
-        let number = if exact { Number::Tenths(signed(value)) } else { Number::Other(self.since(start)) };
-        Ok((number, self.rest))
-    }
-
-    /// One digit or more, appended to `value` (which wraps when there are too many of them).
-    fn digits(&mut self, mut value: i64) -> Result<i64, Broken> {
-        let start = self.rest.len();
-        loop {
-            let (chunk, count) = leading_digits(self.word());
-            let scale = 10_i64.wrapping_pow(count);
-            value = value.wrapping_mul(scale).wrapping_add(i64::try_from(chunk).unwrap_or(0));
-            self.advance(usize::try_from(count).unwrap_or(0));
-            if count < 8 {
-                break;
-            }
-        }
-        if self.rest.len() == start { Err(Broken::Syntax) } else { Ok(value) }
-    }
-
     /// The literal `true`, `false` or `null`.
     pub fn literal(&mut self, literal: &str) -> Result<(), Broken> {
         self.rest = self.rest.strip_prefix(literal.as_bytes()).ok_or(Broken::Syntax)?;
@@ -471,37 +279,6 @@ impl<'a> Scanner<'a> {
             b'n' => self.literal("null"),
             _ => self.any_form(),
         }
-    }
-
-    /// A number whose value nobody asks for.
-    #[inline(always)]
-    fn any_form(&mut self) -> Result<(), Broken> {
-        self.take(b'-');
-        if !self.take(b'0') {
-            self.digit_run()?;
-        }
-        if self.take(b'.') {
-            self.digit_run()?;
-        }
-        if self.peek() | 0x20 == b'e' {
-            self.advance(1);
-            if !self.take(b'+') {
-                self.take(b'-');
-            }
-            self.digit_run()?;
-        }
-        Ok(())
-    }
-
-    /// One digit or more.
-    #[inline(always)]
-    fn digit_run(&mut self) -> Result<(), Broken> {
-        let [b'0'..=b'9', rest @ ..] = self.rest else { return Err(Broken::Syntax) };
-        self.rest = rest;
-        while let [b'0'..=b'9', rest @ ..] = self.rest {
-            self.rest = rest;
-        }
-        Ok(())
     }
 
     /// A member name and its colon.
@@ -596,28 +373,6 @@ impl<'a> Scanner<'a> {
             self.skip(depth)?;
         }
     }
-}
-
-/// Whether `text` stands in a JSON string as it is.
-#[inline(always)]
-#[must_use]
-pub fn is_plain(text: &str) -> bool {
-    let odd = |byte: &u8| u8::from(*byte < b' ' || *byte == b'"' || *byte == b'\\');
-    text.as_bytes().iter().fold(0, |any, byte| any | odd(byte)) == 0
-}
-
-/// Append `text` as a JSON string, quotes included.
-pub fn write_string(out: &mut Vec<u8>, text: &str) {
-    out.push(b'"');
-    for character in text.chars() {
-        match character {
-            '"' | '\\' | '\u{0}'..='\u{1f}' => {
-                out.extend_from_slice(format!("\\u{:04x}", u32::from(character)).as_bytes());
-            }
-            _ => out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
-        }
-    }
-    out.push(b'"');
 }
 
 #[cfg(test)]

@@ -6,11 +6,16 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::panic))]
 
 pub mod action;
+pub mod build;
 pub mod check;
+pub mod encode;
 pub mod frame;
 pub mod json;
 pub mod meter;
 pub mod number;
+pub mod scalar;
+pub mod table;
+pub mod text;
 pub mod time;
 pub mod validate;
 pub mod violation;

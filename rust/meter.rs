@@ -5,17 +5,20 @@
 #![forbid(unsafe_code)]
 
 use crate::action::METER_VALUES_REQ;
-use crate::frame::{call_head, check_payload};
-use crate::json::write_string;
+use crate::encode::{call_head, check_payload};
+use crate::text::write_string;
 use crate::time;
 
 /// The members of a sampled value besides `value`, in the order of the standard.
 pub const MEMBERS: [&str; 6] = ["context", "format", "measurand", "phase", "location", "unit"];
 
+/// What stands before the number of each sample.
+const FRONT: &[u8] = b"{\"value\":\"";
+
 /// Sampled values with everything but their numbers.
 #[derive(Debug)]
 pub struct MeterLayout {
-    /// What follows the number of each sample, from its closing quote on: `","measurand":"..."}`.
+    /// What follows the number of each sample: `","measurand":"..."},` and the front of the next one.
     tails: Vec<Vec<u8>>,
 }
 
@@ -56,6 +59,8 @@ impl MeterLayout {
                 b"]}]}",
             ];
             check_payload(&probe.concat(), &METER_VALUES_REQ).map_err(|why| format!("sample {index}: {why}"))?;
+            tail.push(b',');
+            tail.extend_from_slice(FRONT);
             tails.push(tail);
         }
         Ok(Self { tails })
@@ -89,10 +94,10 @@ impl MeterLayout {
         let mut out = call_head(unique_id, "MeterValues");
         out.reserve(fixed.saturating_add(64).saturating_mul(readings.len()).saturating_add(64));
         out.extend_from_slice(b"{\"connectorId\":");
-        write_integer(&mut out, connector_id);
+        out.extend_from_slice(itoa::Buffer::new().format(connector_id).as_bytes());
         if let Some(transaction_id) = transaction_id {
             out.extend_from_slice(b",\"transactionId\":");
-            write_integer(&mut out, transaction_id);
+            out.extend_from_slice(itoa::Buffer::new().format(transaction_id).as_bytes());
         }
         out.extend_from_slice(b",\"meterValue\":[");
         for (index, reading) in readings.iter().enumerate() {
@@ -113,20 +118,19 @@ impl MeterLayout {
         if !time::write(out, reading.utc_ms) {
             return Err("the time is outside the years 0 to 9999".into());
         }
-        out.extend_from_slice(b"\",\"sampledValue\":[");
-        let mut first = true;
+        out.extend_from_slice(b"\",\"sampledValue\":[{\"value\":\"");
+        let start = out.len();
         for (value, tail) in reading.values.iter().zip(&self.tails) {
-            if value.is_nan() {
-                continue;
+            if !value.is_nan() {
+                write_number(out, *value)?;
+                out.extend_from_slice(tail);
             }
-            out.extend_from_slice(if first { b"{\"value\":\"" } else { b",{\"value\":\"" });
-            first = false;
-            write_number(out, *value)?;
-            out.extend_from_slice(tail);
         }
-        if first {
+        if out.len() == start {
             return Err("no number at all".into());
         }
+        // The last tail announces one more sample.
+        out.truncate(out.len().saturating_sub(FRONT.len().saturating_add(1)));
         out.extend_from_slice(b"]}");
         Ok(())
     }
@@ -153,40 +157,20 @@ fn write_number(out: &mut Vec<u8>, value: f64) -> Result<(), String> {
 }
 
 fn write_thousandths(out: &mut Vec<u8>, thousandths: i64) {
+    let size = thousandths.unsigned_abs();
+    let (whole, fraction) = (size.wrapping_div(1000), size.wrapping_rem(1000));
     if thousandths < 0 {
         out.push(b'-');
     }
-    let size = thousandths.unsigned_abs();
-    write_integer(out, i64::try_from(size.wrapping_div(1000)).unwrap_or(i64::MAX));
-    let fraction = size.wrapping_rem(1000);
+    out.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes());
     if fraction == 0 {
         return;
     }
-    let digit = |divisor: u64| {
-        b'0'.wrapping_add(u8::try_from(fraction.checked_div(divisor).unwrap_or(0).wrapping_rem(10)).unwrap_or(0))
-    };
-    let digits = [digit(100), digit(10), digit(1)];
-    let zeros = digits.iter().rev().take_while(|digit| **digit == b'0').count();
+    // 1007 shows the three digits of 7, behind a one that becomes the point.
+    let mut buffer = itoa::Buffer::new();
+    let digits = buffer.format(fraction.wrapping_add(1000)).trim_end_matches('0').as_bytes();
     out.push(b'.');
-    out.extend_from_slice(digits.get(..3_usize.wrapping_sub(zeros)).unwrap_or(&digits));
-}
-
-fn write_integer(out: &mut Vec<u8>, value: i64) {
-    let mut digits = [0_u8; 20];
-    let mut rest = value.unsigned_abs();
-    let mut count = 0_usize;
-    for place in digits.iter_mut().rev() {
-        *place = b'0'.wrapping_add(u8::try_from(rest.wrapping_rem(10)).unwrap_or(0));
-        rest = rest.wrapping_div(10);
-        count = count.wrapping_add(1);
-        if rest == 0 {
-            break;
-        }
-    }
-    if value < 0 {
-        out.push(b'-');
-    }
-    out.extend_from_slice(digits.get(20_usize.wrapping_sub(count)..).unwrap_or_default());
+    out.extend_from_slice(digits.get(1..).unwrap_or_default());
 }
 
 #[cfg(test)]

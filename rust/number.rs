@@ -3,6 +3,8 @@
 //! Nothing is rounded through a binary fraction, and an exponent costs neither time nor memory.
 #![forbid(unsafe_code)]
 
+use crate::json::{Broken, HIGHS, ONES, Scanner};
+
 /// A number, exact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Number<'a> {
@@ -130,10 +132,133 @@ impl<'a> Decimal<'a> {
     }
 }
 
+/// The value of up to eight ASCII digits at the start of a little-endian word, and how many they are.
+#[inline(always)]
+fn leading_digits(word: u64) -> (u64, u32) {
+    let digits = word ^ ONES.wrapping_mul(0x30);
+    let others = (digits.wrapping_add(ONES.wrapping_mul(0x76)) | digits) & HIGHS;
+    let count = if others == 0 { 8 } else { others.trailing_zeros() >> 3 };
+    if count == 0 {
+        return (0, 0);
+    }
+    // The digits move to the high bytes, so that zeros lead; then pairs, fours and eights are joined.
+    let digits = digits.wrapping_shl(64_u32.wrapping_sub(count.wrapping_mul(8)));
+    let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8);
+    let low = (pairs & 0x0000_00ff_0000_00ff).wrapping_mul(0x000f_4240_0000_0064);
+    let high = ((pairs >> 16) & 0x0000_00ff_0000_00ff).wrapping_mul(0x0000_2710_0000_0001);
+    (low.wrapping_add(high) >> 32, count)
+}
+
+impl<'a> Scanner<'a> {
+    /// A number, its first character under the cursor. Short integers and tenths are read in place.
+    #[inline(always)]
+    pub fn number(&mut self) -> Result<Number<'a>, Broken> {
+        let word = self.word();
+        let (value, count) = leading_digits(word);
+        // No leading zero, and the word shows what follows the digits, and the digit after a point and what follows.
+        if matches!(count, 1..=5) && (count == 1 || word & 0xff != u64::from(b'0')) {
+            let value = i64::try_from(value).unwrap_or(0);
+            let length = usize::try_from(count).unwrap_or(0);
+            let [after, digit, end, ..] = word.wrapping_shr(count.wrapping_mul(8)).to_le_bytes();
+            if after != b'.' && after | 0x20 != b'e' {
+                self.advance(length);
+                return Ok(Number::Integer(value));
+            }
+            if after == b'.' && digit.is_ascii_digit() && !end.is_ascii_digit() && end | 0x20 != b'e' {
+                self.advance(length.wrapping_add(2));
+                let tenths = value.wrapping_mul(10).wrapping_add(i64::from(digit.wrapping_sub(b'0')));
+                return Ok(Number::Tenths(tenths));
+            }
+        }
+        let (number, rest) = self.any_number()?;
+        self.rest = rest;
+        Ok(number)
+    }
+
+    /// A number of any form.
+    #[inline(never)]
+    fn any_number(mut self) -> Result<(Number<'a>, &'a [u8]), Broken> {
+        let start = self.rest;
+        let negative = self.take(b'-');
+        let first = self.rest;
+        let mut value = self.digits(0)?;
+        let count = self.since(first).len();
+        if count > 1 && first.first() == Some(&b'0') {
+            return Err(Broken::Syntax);
+        }
+        let signed = |value: i64| if negative { value.wrapping_neg() } else { value };
+        let next = self.peek();
+        if next != b'.' && next | 0x20 != b'e' && count <= 18 {
+            return Ok((Number::Integer(signed(value)), self.rest));
+        }
+        let mut exact = false;
+        if self.take(b'.') {
+            let point = self.rest;
+            value = self.digits(value)?;
+            exact = count <= 17 && self.since(point).len() == 1;
+        }
+        if self.peek() | 0x20 == b'e' {
+            exact = false;
+            self.advance(1);
+            if !self.take(b'+') {
+                self.take(b'-');
+            }
+            self.digits(0)?;
+        }
+        let number = if exact { Number::Tenths(signed(value)) } else { Number::Other(self.since(start)) };
+        Ok((number, self.rest))
+    }
+
+    /// One digit or more, appended to `value` (which wraps when there are too many of them).
+    fn digits(&mut self, mut value: i64) -> Result<i64, Broken> {
+        let start = self.rest.len();
+        loop {
+            let (chunk, count) = leading_digits(self.word());
+            let scale = 10_i64.wrapping_pow(count);
+            value = value.wrapping_mul(scale).wrapping_add(i64::try_from(chunk).unwrap_or(0));
+            self.advance(usize::try_from(count).unwrap_or(0));
+            if count < 8 {
+                break;
+            }
+        }
+        if self.rest.len() == start { Err(Broken::Syntax) } else { Ok(value) }
+    }
+
+    /// A number whose value nobody asks for.
+    #[inline(always)]
+    pub(crate) fn any_form(&mut self) -> Result<(), Broken> {
+        self.take(b'-');
+        if !self.take(b'0') {
+            self.digit_run()?;
+        }
+        if self.take(b'.') {
+            self.digit_run()?;
+        }
+        if self.peek() | 0x20 == b'e' {
+            self.advance(1);
+            if !self.take(b'+') {
+                self.take(b'-');
+            }
+            self.digit_run()?;
+        }
+        Ok(())
+    }
+
+    /// One digit or more.
+    #[inline(always)]
+    fn digit_run(&mut self) -> Result<(), Broken> {
+        let [b'0'..=b'9', rest @ ..] = self.rest else { return Err(Broken::Syntax) };
+        self.rest = rest;
+        while let [b'0'..=b'9', rest @ ..] = self.rest {
+            self.rest = rest;
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::json::Scanner;
 
     fn number(text: &str) -> Number<'_> {
         Scanner::new(text.as_bytes()).number().unwrap_or(Number::Other(b"broken"))

@@ -1,20 +1,27 @@
-//! The seam: the only file that names PyO3. `_native.pyi` is its documentation; `mypy.stubtest` holds the two together.
+//! The seam: this file and its folder alone name PyO3. `_native.pyi` is its documentation; `mypy.stubtest` holds the two together.
 //!
 //! Nothing panics across it: bodies that read input run under `catch_unwind` and a panic becomes a RuntimeError.
 #![deny(unsafe_code)]
 #![allow(missing_docs)] // documented in _native.pyi
 
-use crate::action::{ACTIONS, Action, ENUMERATIONS, Enumeration, Field, Kind, NAMES, Sender, Shape};
+mod objects;
+
+use self::objects::{Objects, action_name, text_of};
+
+use crate::action::{Action, Sender, Shape};
 use crate::check;
-use crate::frame::{self, Frame, Options, Span};
-use crate::json::{self, Scanner, Text};
+use crate::encode;
+use crate::frame::{self, Frame, Options};
+use crate::json::Scanner;
 use crate::meter;
-use crate::validate::{self, Build, Failure, Mode};
+use crate::table;
+use crate::text::{self, Span};
+use crate::validate::{self, Failure, Mode};
 use crate::violation;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyMapping, PyString, PyTuple};
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -24,105 +31,11 @@ fn guarded<T>(body: impl FnOnce() -> T) -> PyResult<T> {
         .map_err(|_| PyRuntimeError::new_err("ocpphub._native failed; please report this"))
 }
 
-/// Strings that are made once: member names and enumeration values.
-struct Interned {
-    names: Vec<Py<PyString>>,
-    values: Vec<Vec<Py<PyString>>>,
-    actions: Vec<Py<PyString>>,
-}
-
-static INTERNED: PyOnceLock<Interned> = PyOnceLock::new();
 static DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
-fn interned(py: Python<'_>) -> &'static Interned {
-    INTERNED.get_or_init(py, || {
-        let string = |text: &&str| PyString::intern(py, text).unbind();
-        Interned {
-            names: NAMES.iter().map(string).collect(),
-            values: ENUMERATIONS.iter().map(|enumeration| enumeration.values.iter().map(string).collect()).collect(),
-            actions: ACTIONS.iter().map(|action| string(&action.name)).collect(),
-        }
-    })
-}
-
 fn orjson<'py>(py: Python<'py>, cell: &'static PyOnceLock<Py<PyAny>>, name: &str) -> PyResult<&'py Bound<'py, PyAny>> {
     cell.get_or_try_init(py, || Ok::<_, PyErr>(py.import("orjson")?.getattr(name)?.unbind())).map(|f| f.bind(py))
-}
-
-/// Builds Python objects from a payload that has been validated; the first Python error is kept.
-struct Objects<'py> {
-    py: Python<'py>,
-    interned: &'static Interned,
-    error: Option<PyErr>,
-}
-
-impl<'py> Objects<'py> {
-    fn note(&mut self, outcome: PyResult<()>) {
-        if let Err(error) = outcome {
-            self.error.get_or_insert(error);
-        }
-    }
-}
-
-impl<'a, 'py> Build<'a> for Objects<'py> {
-    const TRUSTED: bool = true;
-    type Value = Bound<'py, PyAny>;
-    type Object = Bound<'py, PyDict>;
-    type List = Bound<'py, PyList>;
-
-    #[inline(always)]
-    fn object(&mut self) -> Self::Object {
-        PyDict::new(self.py)
-    }
-    #[inline(always)]
-    fn put(&mut self, object: &mut Self::Object, field: &'static Field, value: Self::Value) {
-        if let Some(name) = self.interned.names.get(field.name_id) {
-            let outcome = object.set_item(name.bind(self.py), value);
-            self.note(outcome);
-        }
-    }
-    #[inline(always)]
-    fn close_object(&mut self, object: Self::Object) -> Self::Value {
-        object.into_any()
-    }
-    #[inline(always)]
-    fn list(&mut self) -> Self::List {
-        PyList::empty(self.py)
-    }
-    #[inline(always)]
-    fn push(&mut self, list: &mut Self::List, value: Self::Value) {
-        let outcome = list.append(value);
-        self.note(outcome);
-    }
-    #[inline(always)]
-    fn close_list(&mut self, list: Self::List) -> Self::Value {
-        list.into_any()
-    }
-    #[inline(always)]
-    fn text(&mut self, text: Text<'a>) -> Self::Value {
-        PyString::new(self.py, &text.to_text()).into_any()
-    }
-    #[inline(always)]
-    fn choice(&mut self, enumeration: &'static Enumeration, index: usize) -> Self::Value {
-        match self.interned.values.get(enumeration.id).and_then(|values| values.get(index)) {
-            Some(value) => value.bind(self.py).clone().into_any(),
-            None => PyString::new(self.py, "").into_any(),
-        }
-    }
-    #[inline(always)]
-    fn integer(&mut self, value: i64) -> Self::Value {
-        PyInt::new(self.py, value).into_any()
-    }
-    #[inline(always)]
-    fn tenths(&mut self, value: i64) -> Self::Value {
-        #[allow(clippy::as_conversions)] // below 2^53, so exact
-        PyFloat::new(self.py, value as f64 / 10.0).into_any()
-    }
-    #[inline(always)]
-    fn boolean(&mut self, value: bool) -> Self::Value {
-        PyBool::new(self.py, value).to_owned().into_any()
-    }
 }
 
 /// What [`Call`] and [`CallResult`] share: a frame and where its parts stand.
@@ -132,16 +45,6 @@ struct Message {
     payload: Span,
     shape: Option<&'static Shape>,
     mode: Mode,
-}
-
-fn text_of<'py>(py: Python<'py>, frame: &Py<PyBytes>, span: Span) -> Bound<'py, PyString> {
-    let raw = span.of(frame.as_bytes(py));
-    if !raw.contains('\\') {
-        return PyString::new(py, raw);
-    }
-    let quoted = format!("\"{raw}\"");
-    let text = Scanner::new(quoted.as_bytes()).string().map(|text| text.to_text().into_owned()).unwrap_or_default();
-    PyString::new(py, &text)
 }
 
 impl Message {
@@ -157,12 +60,12 @@ impl Message {
     ) -> PyResult<T> {
         let raw = self.payload.of_bytes(self.frame.as_bytes(py));
         let raw = if raw.first() == Some(&b'{') { raw } else { b"{}" };
-        let mut objects = Objects { py, interned: interned(py), error: None };
+        let mut objects = Objects::new(py);
         let built = guarded(|| {
             read(Scanner::new(raw), &mut objects)
                 .map_err(|_| PyRuntimeError::new_err("a validated payload cannot be read"))
         })?;
-        objects.error.map_or(built, Err)
+        objects.into_error().map_or(built, Err)
     }
 
     fn objects<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -181,7 +84,7 @@ impl Message {
     }
 }
 
-#[pyclass(frozen, freelist = 64, module = "ocpphub._native")]
+#[pyclass(frozen, module = "ocpphub._native")]
 struct Call {
     message: Message,
     action: &'static Action,
@@ -208,14 +111,7 @@ impl Call {
     }
 }
 
-fn action_name<'py>(py: Python<'py>, action: &'static Action) -> Bound<'py, PyString> {
-    match interned(py).actions.get(action.id) {
-        Some(name) => name.bind(py).clone(),
-        None => PyString::new(py, action.name),
-    }
-}
-
-#[pyclass(frozen, freelist = 64, module = "ocpphub._native")]
+#[pyclass(frozen, module = "ocpphub._native")]
 struct CallResult {
     message: Message,
     action: Option<&'static Action>,
@@ -271,12 +167,9 @@ impl CallError {
             None => Ok(PyDict::new(py).into_any()),
         }
     }
-    fn __repr__(&self, py: Python<'_>) -> String {
-        format!("<CallError {} {}>", self.code, self.unique_id(py))
-    }
 }
 
-#[pyclass(frozen, freelist = 16, module = "ocpphub._native")]
+#[pyclass(frozen, module = "ocpphub._native")]
 struct Violation {
     frame: Py<PyBytes>,
     violation: violation::Violation,
@@ -406,7 +299,7 @@ fn encoded<'py>(
     let py = payload.py();
     let json = orjson(py, &DUMPS, "dumps")?.call1((payload,))?.cast_into::<PyBytes>()?;
     let json = json.as_bytes();
-    guarded(|| frame::check_payload(json, shape))?.map_err(PyValueError::new_err)?;
+    guarded(|| encode::check_payload(json, shape))?.map_err(PyValueError::new_err)?;
     let unique_id = escaped(unique_id);
     let [before, action, after] = middle;
     let parts = [start, &unique_id, before, action, after].map(str::as_bytes);
@@ -423,11 +316,11 @@ fn encoded<'py>(
 
 /// What stands between the quotes for `text`.
 fn escaped(text: &str) -> Cow<'_, str> {
-    if json::is_plain(text) {
+    if text::is_plain(text) {
         return Cow::Borrowed(text);
     }
     let mut quoted = Vec::new();
-    json::write_string(&mut quoted, text);
+    text::write_string(&mut quoted, text);
     Cow::Owned(String::from_utf8(quoted).unwrap_or_default().trim_matches('"').to_owned())
 }
 
@@ -466,7 +359,7 @@ fn encode_error<'py>(
         None => PyBytes::new(py, b"{}"),
     };
     let details = std::str::from_utf8(details.as_bytes()).unwrap_or("{}");
-    Ok(PyBytes::new(py, &frame::encode_error(unique_id, code, description, details)))
+    Ok(PyBytes::new(py, &encode::encode_error(unique_id, code, description, details)))
 }
 
 #[pyfunction]
@@ -533,86 +426,14 @@ fn number_or_nan(value: &Bound<'_, PyAny>) -> PyResult<f64> {
     if value.is_none() { Ok(f64::NAN) } else { value.extract() }
 }
 
-/// A kind as data for [`actions`].
-fn kind_data<'py>(py: Python<'py>, kind: &Kind) -> PyResult<Bound<'py, PyDict>> {
-    let data = PyDict::new(py);
-    match kind {
-        Kind::Text { min, max } => {
-            data.set_item("kind", "text")?;
-            data.set_item("min_length", min)?;
-            data.set_item("max_length", (*max != u32::MAX).then_some(*max))?;
-        }
-        Kind::AnyText => data.set_item("kind", "any_text")?,
-        Kind::Uri => data.set_item("kind", "uri")?,
-        Kind::Timestamp => data.set_item("kind", "timestamp")?,
-        Kind::LooseTimestamp => data.set_item("kind", "loose_timestamp")?,
-        Kind::Integer { min, max, strict, .. } => {
-            data.set_item("kind", "integer")?;
-            data.set_item("min", min)?;
-            data.set_item("max", max)?;
-            data.set_item("strict_min", strict.0)?;
-            data.set_item("strict_max", strict.1)?;
-        }
-        Kind::Decimal => data.set_item("kind", "decimal")?,
-        Kind::Boolean => data.set_item("kind", "boolean")?,
-        Kind::Choice(enumeration, _) | Kind::OpenChoice(enumeration) => {
-            data.set_item("kind", if matches!(kind, Kind::Choice(..)) { "choice" } else { "open_choice" })?;
-            data.set_item("enumeration", enumeration.name)?;
-        }
-        Kind::Object(shape) => {
-            data.set_item("kind", "object")?;
-            data.set_item("class", shape.name)?;
-            data.set_item("fields", fields_data(py, shape)?)?;
-        }
-        Kind::List { item, min, max } => {
-            data.set_item("kind", "list")?;
-            data.set_item("min_items", min)?;
-            data.set_item("max_items", (*max != u32::MAX).then_some(*max))?;
-            data.set_item("item", kind_data(py, item)?)?;
-        }
-    }
-    Ok(data)
-}
-
-fn fields_data<'py>(py: Python<'py>, shape: &Shape) -> PyResult<Bound<'py, PyList>> {
-    let fields = PyList::empty(py);
-    for field in shape.fields {
-        let data = kind_data(py, &field.kind)?;
-        data.set_item("name", field.name)?;
-        data.set_item("required", field.required)?;
-        fields.append(data)?;
-    }
-    Ok(fields)
+#[pyfunction]
+fn actions(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    orjson(py, &LOADS, "loads")?.call1((table::actions(),))
 }
 
 #[pyfunction]
-fn actions(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
-    let table = PyDict::new(py);
-    for action in ACTIONS {
-        let data = PyDict::new(py);
-        data.set_item("profile", action.profile)?;
-        data.set_item(
-            "sender",
-            match action.sender {
-                Sender::ChargePoint => "charge_point",
-                Sender::Csms => "csms",
-                Sender::Both => "both",
-            },
-        )?;
-        data.set_item("request", fields_data(py, action.request)?)?;
-        data.set_item("confirmation", fields_data(py, action.confirmation)?)?;
-        table.set_item(action.name, data)?;
-    }
-    Ok(table)
-}
-
-#[pyfunction]
-fn enums(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
-    let table = PyDict::new(py);
-    for enumeration in ENUMERATIONS {
-        table.set_item(enumeration.name, enumeration.values.to_vec())?;
-    }
-    Ok(table)
+fn enums(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    orjson(py, &LOADS, "loads")?.call1((table::enums(),))
 }
 
 #[pymodule]

@@ -105,40 +105,27 @@ pub fn write(out: &mut Vec<u8>, utc_ms: i64) -> bool {
     if at.year() < 0 {
         return false;
     }
-    let digit = |value: i16, divisor: i16| {
-        b'0'.wrapping_add(u8::try_from(value.checked_div(divisor).unwrap_or(0).wrapping_rem(10)).unwrap_or(0))
-    };
-    let two = |value: i8| [digit(i16::from(value), 10), digit(i16::from(value), 1)];
-    let (year, ms) = (at.year(), at.millisecond());
-    let ([m1, m2], [d1, d2], [h1, h2]) = (two(at.month()), two(at.day()), two(at.hour()));
-    let ([n1, n2], [s1, s2]) = (two(at.minute()), two(at.second()));
-    let (y1, y2, y3, y4) = (digit(year, 1000), digit(year, 100), digit(year, 10), digit(year, 1));
-    out.extend_from_slice(&[
-        y1,
-        y2,
-        y3,
-        y4,
-        b'-',
-        m1,
-        m2,
-        b'-',
-        d1,
-        d2,
-        b'T',
-        h1,
-        h2,
-        b':',
-        n1,
-        n2,
-        b':',
-        s1,
-        s2,
-        b'.',
-        digit(ms, 100),
-        digit(ms, 10),
-        digit(ms, 1),
-        b'Z',
-    ]);
+    let mut text = *b"0000-00-00T00:00:00.000Z";
+    let fields = [
+        (4, i32::from(at.year())),
+        (7, i32::from(at.month())),
+        (10, i32::from(at.day())),
+        (13, i32::from(at.hour())),
+        (16, i32::from(at.minute())),
+        (19, i32::from(at.second())),
+        (23, i32::from(at.millisecond())),
+    ];
+    for (end, value) in fields {
+        let mut rest = value;
+        for place in text.iter_mut().take(end).rev() {
+            if rest == 0 {
+                break;
+            }
+            *place = b'0'.wrapping_add(u8::try_from(rest.wrapping_rem(10)).unwrap_or(0));
+            rest = rest.wrapping_div(10);
+        }
+    }
+    out.extend_from_slice(&text);
     true
 }
 

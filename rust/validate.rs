@@ -5,76 +5,12 @@
 //! at most five deep, never the input.
 #![forbid(unsafe_code)]
 
-use crate::action::{Enumeration, Field, Kind, Shape, key};
-use crate::json::{Broken, Scanner, Text};
-use crate::number::{Integral, Number};
-use crate::time;
+use crate::action::{Field, Kind, Shape};
+use crate::build::Build;
+use crate::json::{Broken, Scanner};
+use crate::scalar::{integer, quoted_integer, string};
+use crate::text::Text;
 use crate::violation::{Path, Reason, Step};
-
-/// Receives the values of a payload; `()` receives nothing, which is bare validation.
-pub trait Build<'a> {
-    /// Whether the payload has been validated before, so that what only refuses need not be computed again.
-    const TRUSTED: bool;
-    /// A finished value.
-    type Value;
-    /// An object being filled.
-    type Object;
-    /// An array being filled.
-    type List;
-
-    /// A new object.
-    fn object(&mut self) -> Self::Object;
-    /// Add a member.
-    fn put(&mut self, object: &mut Self::Object, field: &'static Field, value: Self::Value);
-    /// The object is complete.
-    fn close_object(&mut self, object: Self::Object) -> Self::Value;
-    /// A new array.
-    fn list(&mut self) -> Self::List;
-    /// Add an item.
-    fn push(&mut self, list: &mut Self::List, value: Self::Value);
-    /// The array is complete.
-    fn close_list(&mut self, list: Self::List) -> Self::Value;
-    /// A text.
-    fn text(&mut self, text: Text<'a>) -> Self::Value;
-    /// A value of an enumeration.
-    fn choice(&mut self, enumeration: &'static Enumeration, index: usize) -> Self::Value;
-    /// An integer.
-    fn integer(&mut self, value: i64) -> Self::Value;
-    /// A decimal in tenths.
-    fn tenths(&mut self, value: i64) -> Self::Value;
-    /// A boolean.
-    fn boolean(&mut self, value: bool) -> Self::Value;
-}
-
-impl<'a> Build<'a> for () {
-    const TRUSTED: bool = false;
-    type Value = ();
-    type Object = ();
-    type List = ();
-
-    #[inline(always)]
-    fn object(&mut self) {}
-    #[inline(always)]
-    fn put(&mut self, (): &mut (), _: &'static Field, (): ()) {}
-    #[inline(always)]
-    fn close_object(&mut self, (): ()) {}
-    #[inline(always)]
-    fn list(&mut self) {}
-    #[inline(always)]
-    fn push(&mut self, (): &mut (), (): ()) {}
-    #[inline(always)]
-    fn close_list(&mut self, (): ()) {}
-    #[inline(always)]
-    fn text(&mut self, _: Text<'a>) {}
-    #[inline(always)]
-    fn choice(&mut self, _: &'static Enumeration, _: usize) {}
-    #[inline(always)]
-    fn integer(&mut self, _: i64) {}
-    #[inline(always)]
-    fn tenths(&mut self, _: i64) {}
-    #[inline(always)]
-    fn boolean(&mut self, _: bool) {}
-}
 
 /// How strictly a payload is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,7 +58,7 @@ impl From<Broken> for Failure<'_> {
 /// `reason` is broken by a value before the cursor.
 #[cold]
 #[inline(never)]
-fn rule(reason: Reason, scanner: Scanner<'_>) -> Failure<'_> {
+pub(crate) fn rule(reason: Reason, scanner: Scanner<'_>) -> Failure<'_> {
     Box::new(Refusal::Rule { reason, path: Path::default(), rest: scanner.rest() })
 }
 
@@ -313,14 +249,26 @@ fn object<'a, B: Build<'a>>(
         }
         scanner.advance(1);
     }
-    let present = seen & !absent;
+    complete(mode, shape, seen & !absent, unknown, scanner)?;
+    Ok((build.close_object(object), scanner.rest()))
+}
+
+/// What is judged at the end of an object: missing members, then, in strict mode, unknown ones.
+#[inline(always)]
+fn complete<'a>(
+    mode: Mode,
+    shape: &'static Shape,
+    present: u32,
+    unknown: bool,
+    scanner: Scanner<'a>,
+) -> Result<(), Failure<'a>> {
     if present & shape.required != shape.required {
         return Err(missing(shape, present, scanner));
     }
     if unknown && mode.is_strict() {
         return Err(rule(Reason::UnknownMember, scanner));
     }
-    Ok((build.close_object(object), scanner.rest()))
+    Ok(())
 }
 
 /// The value of a member; `None` when it counts as absent.
@@ -409,43 +357,6 @@ fn value<'a, B: Build<'a>>(
     }
 }
 
-/// A string value.
-#[inline(always)]
-fn string<'a, B: Build<'a>>(
-    mode: Mode,
-    kind: &'static Kind,
-    text: Text<'a>,
-    build: &mut B,
-) -> Result<B::Value, Reason> {
-    match kind {
-        Kind::Choice(enumeration, fallback) => {
-            match chosen(enumeration, &text).or(fallback.filter(|_| mode.confirmation)) {
-                Some(index) => Ok(build.choice(enumeration, index)),
-                None => Err(Reason::NotInEnumeration),
-            }
-        }
-        Kind::Timestamp => {
-            if time::is_valid(&text.unescaped(), mode.strict) {
-                Ok(build.text(text))
-            } else {
-                Err(Reason::BadTimestamp)
-            }
-        }
-        Kind::Text { min, max } if !B::TRUSTED => {
-            let characters = text.characters();
-            if characters > usize::try_from(*max).unwrap_or(usize::MAX) {
-                return Err(Reason::TooLong(*max));
-            }
-            if characters < usize::try_from(*min).unwrap_or(0) {
-                return Err(Reason::Empty);
-            }
-            plain(text, build)
-        }
-        Kind::Uri if !B::TRUSTED && !is_uri(&text) => Err(Reason::BadUri),
-        _ => plain(text, build),
-    }
-}
-
 /// An array, its bracket under the cursor; `depth` containers are open once it is. Returns what follows it too.
 fn list<'a, B: Build<'a>>(
     context: Context,
@@ -494,82 +405,12 @@ fn too_many(mut scanner: Scanner<'_>, max: u32, depth: u32) -> Failure<'_> {
     }
 }
 
-/// An integer; `None` beyond 64 bits.
-#[inline(always)]
-fn integer<'a>(mode: Mode, scanner: &mut Scanner<'a>) -> Result<Option<i64>, Failure<'a>> {
-    let number = scanner.number()?;
-    match number {
-        Number::Integer(value) => Ok(Some(value)),
-        Number::Tenths(_) | Number::Other(_) => odd_integer(mode, number, *scanner),
-    }
-}
-
-/// A number that is not written as a short integer.
-#[cold]
-fn odd_integer<'a>(mode: Mode, number: Number<'_>, scanner: Scanner<'a>) -> Result<Option<i64>, Failure<'a>> {
-    match number.integral() {
-        Integral::Value(value) if number.is_plain() || !mode.strict => Ok(Some(value)),
-        Integral::TooBig => Ok(None),
-        Integral::Value(_) | Integral::Fraction => Err(rule(Reason::WrongType("an integer"), scanner)),
-    }
-}
-
-/// Digits in quotes where a confirmation carries an id (J-276).
-#[cold]
-fn quoted_integer<'a>(scanner: &mut Scanner<'a>) -> Result<Option<i64>, Failure<'a>> {
-    let text = scanner.string()?.to_text();
-    let digits = text.strip_prefix('-').unwrap_or(&text);
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(rule(Reason::WrongType("an integer"), *scanner));
-    }
-    Ok(text.parse().ok())
-}
-
 /// 10^14 in tenths: far above any limit, far below what 64 bits hold after conversions.
 const MAX_TENTHS: i64 = 1_000_000_000_000_000;
 
 #[inline(always)]
 const fn is_number(byte: u8) -> bool {
     byte == b'-' || byte.is_ascii_digit()
-}
-
-/// A text as it is, but not U+0000.
-#[inline(always)]
-fn plain<'a, B: Build<'a>>(text: Text<'a>, build: &mut B) -> Result<B::Value, Reason> {
-    if text.nul { Err(Reason::NulCharacter) } else { Ok(build.text(text)) }
-}
-
-/// The place of `text` in the enumeration.
-#[inline(always)]
-fn chosen(enumeration: &'static Enumeration, text: &Text<'_>) -> Option<usize> {
-    if text.shrinks != 0 {
-        let unescaped = text.unescaped();
-        return enumeration.values.iter().position(|value| *value.as_bytes() == *unescaped);
-    }
-    let key = key(text.raw);
-    let mut index = 0_usize;
-    for candidate in enumeration.keys {
-        if *candidate == key && enumeration.values.get(index).is_some_and(|value| value.as_bytes() == text.raw) {
-            return Some(index);
-        }
-        index = index.wrapping_add(1);
-    }
-    None
-}
-
-/// An absolute URI as far as a message can tell: a scheme, a colon, something after it, no blanks (RFC 3986 section 3).
-fn is_uri(text: &Text<'_>) -> bool {
-    let bytes = text.unescaped();
-    let Some(colon) = bytes.iter().position(|byte| *byte == b':') else { return false };
-    let (scheme, rest) = bytes.split_at_checked(colon).unwrap_or_default();
-    scheme.first().is_some_and(u8::is_ascii_alphabetic)
-        && scheme.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
-        && rest.len() > 1
-        && !rest.contains(&b' ')
-        && !rest.contains(&0x7f)
-        // An unescaped text holds no control character, or it would not be JSON.
-        && (text.shrinks == 0 || !rest.iter().any(u8::is_ascii_control))
-        && (text.ascii || !text.to_text().contains(char::is_whitespace))
 }
 
 #[cold]

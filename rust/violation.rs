@@ -5,7 +5,7 @@
 #![forbid(unsafe_code)]
 
 use crate::action::NAMES;
-use crate::frame::Span;
+use crate::text::Span;
 use std::fmt::Write as _;
 
 /// The error codes of OCPP-J 1.6 table 7, with the spelling that is binding on 1.6 (J errata 5.1, 5.2).

@@ -3,6 +3,24 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, final
 
+__all__ = [
+    "BUILD",
+    "SOURCE_HASH",
+    "Call",
+    "CallError",
+    "CallResult",
+    "MeterLayout",
+    "Violation",
+    "actions",
+    "check_json",
+    "decode",
+    "decode_request",
+    "encode_call",
+    "encode_error",
+    "encode_result",
+    "enums",
+]
+
 BUILD: Final[str]
 """``"release"`` or ``"debug"``: how this extension was compiled; ``ocpphub`` warns about a debug build."""
 SOURCE_HASH: Final[str]
@@ -85,7 +103,9 @@ def decode(
     Raises nothing for any bytes.
     """
 
-def decode_request(frame: bytes, *, strict: bool = False) -> Call | CallResult | CallError | Violation:
+def decode_request(
+    frame: bytes, pending: Mapping[str, str] | None = None, *, strict: bool = False
+) -> Call | CallResult | CallError | Violation:
     """As :func:`decode`, for the frames a charge point sends: what a CSMS, a test or a benchmark needs."""
 
 def encode_call(unique_id: str, action: str, payload: Mapping[str, Any]) -> bytes:
@@ -103,7 +123,7 @@ def check_json(line: bytes) -> str | None:
 
 @final
 class MeterLayout:
-    """The fixed part of sampled values (measurand, phase, unit, ...), prepared once; encodes MeterValues from numbers."""
+    """Sampled values with everything but their numbers, prepared once; encodes MeterValues from native numbers."""
 
     def __new__(cls, samples: Sequence[Mapping[str, str]]) -> MeterLayout:
         """One mapping per sampled value with any of context, format, measurand, phase, location, unit."""
