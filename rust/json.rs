@@ -164,36 +164,41 @@ impl<'a> Scanner<'a> {
     /// A string whose opening quote is under the cursor. Short ones without escapes are read in place.
     #[inline(always)]
     pub fn string(&mut self) -> Result<Text<'a>, Broken> {
-        self.expect(b'"')?;
-        let start = self.rest;
+        let [b'"', start @ ..] = self.rest else { return Err(Broken::Syntax) };
         let mut seen = 0_u64;
+        let mut length = 0_usize;
+        let mut ahead = start;
         for _ in 0..5 {
-            let word = self.word();
+            let (word, after) = match ahead.split_first_chunk::<8>() {
+                Some((chunk, after)) => (u64::from_le_bytes(*chunk), after),
+                None => (short_word(ahead), ahead), // ends in zeros, which stop
+            };
             let stops = string_stops(word);
             if stops == 0 {
                 seen |= word;
-                self.advance(8);
+                length = length.wrapping_add(8);
+                ahead = after;
                 continue;
             }
             // The lowest stop bit is bit 7 of its byte: everything below that byte belongs to the string.
             let below = stops.trailing_zeros() & 0x38;
             seen |= word & (1_u64.wrapping_shl(below)).wrapping_sub(1);
-            self.advance(usize::try_from(below >> 3).unwrap_or(0));
-            if word.wrapping_shr(below) & 0xff == u64::from(b'"') {
-                let raw = self.since(start);
-                self.advance(1);
+            length = length.wrapping_add(usize::try_from(below >> 3).unwrap_or(0));
+            if let Some((raw, [b'"', rest @ ..])) = start.split_at_checked(length) {
+                self.rest = rest;
                 return Ok(Text { raw, shrinks: 0, ascii: seen & HIGHS == 0, nul: false });
             }
             break;
         }
-        let (text, rest) = self.long_string(start)?;
+        let (text, rest) = Scanner::new(start).long_string()?;
         self.rest = rest;
         Ok(text)
     }
 
-    /// The rest of a string that is long, escaped, or broken.
+    /// A string that is long, escaped, at the end of the text, or broken; its opening quote is behind the cursor.
     #[inline(never)]
-    fn long_string(mut self, start: &'a [u8]) -> Result<(Text<'a>, &'a [u8]), Broken> {
+    fn long_string(mut self) -> Result<(Text<'a>, &'a [u8]), Broken> {
+        let start = self.rest;
         let mut shrinks = 0_usize;
         let mut nul = false;
         loop {

@@ -3,7 +3,7 @@
 //! Implements the right-hand columns of chapters 6 and 7 of OCPP 1.6: type first, then length, then value (J-255, J-256).
 #![forbid(unsafe_code)]
 
-use crate::action::{Enumeration, Kind, key};
+use crate::action::{Enumeration, Kind, ends};
 use crate::build::Build;
 use crate::json::Scanner;
 use crate::number::{Integral, Number};
@@ -93,10 +93,14 @@ fn chosen(enumeration: &'static Enumeration, text: &Text<'_>) -> Option<usize> {
         let unescaped = text.unescaped();
         return enumeration.values.iter().position(|value| *value.as_bytes() == *unescaped);
     }
-    let key = key(text.raw);
+    let key = ends(text.raw);
     let mut index = 0_usize;
     for candidate in enumeration.keys {
-        if *candidate == key && enumeration.values.get(index).is_some_and(|value| value.as_bytes() == text.raw) {
+        if *candidate == key
+            && let Some(value) = enumeration.values.get(index)
+            && value.len() == text.raw.len()
+            && (value.len() <= 16 || value.as_bytes() == text.raw)
+        {
             return Some(index);
         }
         index = index.wrapping_add(1);

@@ -26,24 +26,63 @@ pub fn is_valid(text: &[u8], strict: bool) -> bool {
     read(text, strict).is_some()
 }
 
+/// Two digits at each even place of a little-endian word of digits, joined: byte n is digit n times ten plus digit n + 1.
+#[inline(always)]
+const fn pairs(digits: u64) -> [u8; 8] {
+    digits.wrapping_mul(10).wrapping_add(digits >> 8).to_le_bytes()
+}
+
+/// `word` less `pattern`, when it has digits where the pattern has `0`, and is the same elsewhere but for `?`.
+#[inline(always)]
+const fn digits(word: u64, pattern: [u8; 8]) -> Option<u64> {
+    let [mut blank, mut six, mut exact] = [0_u64; 3];
+    let mut rest = pattern.as_slice();
+    let mut shift = 0_u32;
+    while let [mark, after @ ..] = rest {
+        let (taken, add, bits) = match *mark {
+            b'0' => (b'0', 6, 0xf0),
+            b'?' => (0, 0, 0),
+            other => (other, 0, 0xff),
+        };
+        blank |= widen(taken) << shift;
+        six |= widen(add) << shift;
+        exact |= widen(bits) << shift;
+        shift = shift.wrapping_add(8);
+        rest = after;
+    }
+    let value = word ^ blank;
+    if (value | value.wrapping_add(six)) & exact == 0 { Some(value) } else { None }
+}
+
+#[allow(clippy::as_conversions)] // widening, in a const fn
+const fn widen(byte: u8) -> u64 {
+    byte as u64
+}
+
 /// A local date, milliseconds since its midnight, and the offset in seconds east of UTC.
 #[inline]
 fn read(text: &[u8], strict: bool) -> Option<(civil::Date, i64, i64)> {
-    let (date_time, rest) = text.split_first_chunk::<19>()?;
-    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, separator, h1, h2, b':', n1, n2, b':', s1, s2] = *date_time else {
-        return None;
+    let (date, rest) = text.split_first_chunk::<8>()?;
+    let (clock, rest) = rest.split_first_chunk::<8>()?;
+    let ([colon, tens, units], rest) = rest.split_first_chunk::<3>()?;
+    let [century, _, year, _, _, month, ..] = pairs(digits(u64::from_le_bytes(*date), *b"0000-00-")?);
+    let [day, _, separator, hour, _, _, minute, _] = {
+        let clock = digits(u64::from_le_bytes(*clock), *b"00?00:00")?;
+        let [day, skip, _, hour, _, skip_too, minute, last] = pairs(clock & !0x00ff_0000);
+        let [_, _, separator, ..] = clock.to_le_bytes();
+        [day, skip, separator, hour, 0, skip_too, minute, last]
     };
     if !(matches!(separator, b'T' | b't') || (separator == b' ' && !strict)) {
         return None;
     }
-    let year = i16::from(two(y1, y2)?).wrapping_mul(100).wrapping_add(i16::from(two(y3, y4)?));
-    let date = civil::Date::new(year, two(m1, m2)?, two(d1, d2)?).ok()?;
-    let (hour, minute, second) = (two(h1, h2)?, two(n1, n2)?, two(s1, s2)?);
-    if hour > 23 || minute > 59 || second > 60 {
+    let (tens, units) = (tens.wrapping_sub(b'0'), units.wrapping_sub(b'0'));
+    let second = tens.wrapping_mul(10).wrapping_add(units);
+    if *colon != b':' || tens > 9 || units > 9 || hour > 23 || minute > 59 || second > 60 {
         return None;
     }
-    let (millisecond, rest) = fraction(rest)?;
-    let offset_s = offset(rest, strict)?;
+    let year = i16::from(century).wrapping_mul(100).wrapping_add(i16::from(year));
+    let date = civil::Date::new(year, month.cast_signed(), day.cast_signed()).ok()?;
+    let (millisecond, offset_s) = if *rest == *b"Z" { (0, 0) } else { suffix(rest, strict)? };
     let minutes = i64::from(hour).wrapping_mul(60).wrapping_add(i64::from(minute));
     // A leap second counts as the last millisecond of its minute.
     let (second, millisecond) = if second == 60 { (59, 999) } else { (second, millisecond) };
@@ -51,14 +90,17 @@ fn read(text: &[u8], strict: bool) -> Option<(civil::Date, i64, i64)> {
     Some((date, seconds.wrapping_mul(1000).wrapping_add(i64::from(millisecond)), offset_s))
 }
 
+/// What follows the seconds: a fraction in milliseconds, and the offset.
+fn suffix(rest: &[u8], strict: bool) -> Option<(i16, i64)> {
+    let (millisecond, rest) = fraction(rest)?;
+    Some((millisecond, offset(rest, strict)?))
+}
+
 /// Two ASCII digits.
 #[inline(always)]
-fn two(tens: u8, units: u8) -> Option<i8> {
+fn two(tens: u8, units: u8) -> Option<i64> {
     let (tens, units) = (tens.wrapping_sub(b'0'), units.wrapping_sub(b'0'));
-    if tens > 9 || units > 9 {
-        return None;
-    }
-    i8::try_from(tens.wrapping_mul(10).wrapping_add(units)).ok()
+    if tens > 9 || units > 9 { None } else { Some(i64::from(tens.wrapping_mul(10).wrapping_add(units))) }
 }
 
 /// A fraction of a second, when there is one: milliseconds, and what follows.
@@ -88,7 +130,7 @@ fn offset(rest: &[u8], strict: bool) -> Option<i64> {
     if hours > 23 || minutes > 59 {
         return None;
     }
-    let seconds = i64::from(hours).wrapping_mul(3600).wrapping_add(i64::from(minutes).wrapping_mul(60));
+    let seconds = hours.wrapping_mul(3600).wrapping_add(minutes.wrapping_mul(60));
     Some(if sign == b'-' { seconds.wrapping_neg() } else { seconds })
 }
 
