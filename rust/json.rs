@@ -345,21 +345,24 @@ impl<'a> Scanner<'a> {
                     *self = scanner;
                     return Ok(());
                 }
-                let byte = scanner.peek_token();
-                let object = objects & 1 == 1;
-                if byte == b',' {
-                    scanner.advance(1);
-                    if object {
-                        scanner.name()?;
+                // ']' and '}' differ in the bit 0x20.
+                let close = b']' | if objects & 1 == 1 { 0x20 } else { 0 };
+                match scanner.rest {
+                    [byte, rest @ ..] if *byte == close => {
+                        scanner.rest = rest;
+                        objects >>= 1;
+                        level = level.wrapping_sub(1);
                     }
-                    break;
+                    [b',', rest @ ..] => {
+                        scanner.rest = rest;
+                        if objects & 1 == 1 {
+                            scanner.name()?;
+                        }
+                        break;
+                    }
+                    [b' ' | b'\n' | b'\r' | b'\t', ..] => scanner.space(),
+                    _ => return Err(Broken::Syntax),
                 }
-                if byte != if object { b'}' } else { b']' } {
-                    return Err(Broken::Syntax);
-                }
-                scanner.advance(1);
-                objects >>= 1;
-                level = level.wrapping_sub(1);
             }
         }
     }

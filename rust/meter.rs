@@ -20,6 +20,8 @@ const FRONT: &[u8] = b"{\"value\":\"";
 pub struct MeterLayout {
     /// What follows the number of each sample: `","measurand":"..."},` and the front of the next one.
     tails: Vec<Vec<u8>>,
+    /// What one reading takes in bytes, about.
+    room: usize,
 }
 
 /// One reading: when, and one number per sample.
@@ -63,7 +65,9 @@ impl MeterLayout {
             tail.extend_from_slice(FRONT);
             tails.push(tail);
         }
-        Ok(Self { tails })
+        let fixed: usize = tails.iter().map(Vec::len).sum();
+        let room = fixed.saturating_add(tails.len().saturating_mul(12)).saturating_add(160);
+        Ok(Self { tails, room })
     }
 
     /// How many samples there are.
@@ -76,7 +80,7 @@ impl MeterLayout {
     ///
     /// # Errors
     /// When a reading has no number at all or another count of numbers than samples, a time outside the years 0 to 9999, or
-    /// a number that is infinite; when the connector is negative.
+    /// a number that is infinite; when the connector is negative or there is no reading.
     pub fn encode(
         &self,
         unique_id: &str,
@@ -84,15 +88,23 @@ impl MeterLayout {
         transaction_id: Option<i64>,
         readings: &[Reading<'_>],
     ) -> Result<Vec<u8>, String> {
+        let mut out = self.begin(unique_id, connector_id, transaction_id)?;
+        for reading in readings {
+            self.add(&mut out, reading)?;
+        }
+        Self::finish(out)
+    }
+
+    /// The frame up to its readings, each of which [`add`](Self::add) appends.
+    ///
+    /// # Errors
+    /// When the connector is negative.
+    pub fn begin(&self, unique_id: &str, connector_id: i64, transaction_id: Option<i64>) -> Result<Vec<u8>, String> {
         if !(0..=2_147_483_647).contains(&connector_id) {
             return Err("/connectorId: must be between 0 and 2147483647".into());
         }
-        if readings.is_empty() {
-            return Err("/meterValue: at least 1 item(s) required".into());
-        }
-        let fixed: usize = self.tails.iter().map(|tail| tail.len().saturating_add(32)).sum();
         let mut out = call_head(unique_id, "MeterValues");
-        out.reserve(fixed.saturating_add(64).saturating_mul(readings.len()).saturating_add(64));
+        out.reserve(self.room);
         out.extend_from_slice(b"{\"connectorId\":");
         out.extend_from_slice(itoa::Buffer::new().format(connector_id).as_bytes());
         if let Some(transaction_id) = transaction_id {
@@ -100,23 +112,32 @@ impl MeterLayout {
             out.extend_from_slice(itoa::Buffer::new().format(transaction_id).as_bytes());
         }
         out.extend_from_slice(b",\"meterValue\":[");
-        for (index, reading) in readings.iter().enumerate() {
-            if index > 0 {
-                out.push(b',');
-            }
-            self.reading(&mut out, reading).map_err(|why| format!("/meterValue/{index}: {why}"))?;
+        Ok(out)
+    }
+
+    /// The frame, complete.
+    ///
+    /// # Errors
+    /// When no reading has been added.
+    pub fn finish(mut out: Vec<u8>) -> Result<Vec<u8>, String> {
+        if out.pop() != Some(b',') {
+            return Err("/meterValue: at least 1 item(s) required".into());
         }
         out.extend_from_slice(b"]}]");
         Ok(out)
     }
 
-    fn reading(&self, out: &mut Vec<u8>, reading: &Reading<'_>) -> Result<(), String> {
+    /// Append a reading.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn add(&self, out: &mut Vec<u8>, reading: &Reading<'_>) -> Result<(), String> {
         if reading.values.len() != self.tails.len() {
-            return Err(format!("{} numbers for {} samples", reading.values.len(), self.tails.len()));
+            return Err(format!("/meterValue: {} numbers for {} samples", reading.values.len(), self.tails.len()));
         }
         out.extend_from_slice(b"{\"timestamp\":\"");
         if !time::write(out, reading.utc_ms) {
-            return Err("the time is outside the years 0 to 9999".into());
+            return Err("/meterValue: the time is outside the years 0 to 9999".into());
         }
         out.extend_from_slice(b"\",\"sampledValue\":[{\"value\":\"");
         let start = out.len();
@@ -127,11 +148,11 @@ impl MeterLayout {
             }
         }
         if out.len() == start {
-            return Err("no number at all".into());
+            return Err("/meterValue: no number at all".into());
         }
         // The last tail announces one more sample.
         out.truncate(out.len().saturating_sub(FRONT.len().saturating_add(1)));
-        out.extend_from_slice(b"]}");
+        out.extend_from_slice(b"]},");
         Ok(())
     }
 }
@@ -140,7 +161,7 @@ impl MeterLayout {
 #[allow(clippy::float_cmp, clippy::as_conversions)] // exact on purpose; the rounded number is below 1e15, so it fits both
 fn write_number(out: &mut Vec<u8>, value: f64) -> Result<(), String> {
     if !value.is_finite() {
-        return Err("a number is infinite".into());
+        return Err("/meterValue: a number is infinite".into());
     }
     if value.abs() < 1e12 {
         let thousandths = value * 1000.0;
@@ -157,20 +178,43 @@ fn write_number(out: &mut Vec<u8>, value: f64) -> Result<(), String> {
 }
 
 fn write_thousandths(out: &mut Vec<u8>, thousandths: i64) {
-    let size = thousandths.unsigned_abs();
-    let (whole, fraction) = (size.wrapping_div(1000), size.wrapping_rem(1000));
+    let mut text = [0_u8; 24];
+    let mut places = text.iter_mut().rev();
+    let mut length = 0_usize;
+    let mut write = |byte: u8| {
+        if let Some(place) = places.next() {
+            *place = byte;
+            length = length.wrapping_add(1);
+        }
+    };
+    let mut rest = thousandths.unsigned_abs();
+    let mut digit = || {
+        let digit = b'0'.wrapping_add(u8::try_from(rest.wrapping_rem(10)).unwrap_or(0));
+        rest = rest.wrapping_div(10);
+        (digit, rest == 0)
+    };
+    let mut decimals = false;
+    for _ in 0..3 {
+        let (digit, _) = digit();
+        decimals |= digit != b'0';
+        if decimals {
+            write(digit);
+        }
+    }
+    if decimals {
+        write(b'.');
+    }
+    loop {
+        let (digit, last) = digit();
+        write(digit);
+        if last {
+            break;
+        }
+    }
     if thousandths < 0 {
-        out.push(b'-');
+        write(b'-');
     }
-    out.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes());
-    if fraction == 0 {
-        return;
-    }
-    // 1007 shows the three digits of 7, behind a one that becomes the point.
-    let mut buffer = itoa::Buffer::new();
-    let digits = buffer.format(fraction.wrapping_add(1000)).trim_end_matches('0').as_bytes();
-    out.push(b'.');
-    out.extend_from_slice(digits.get(1..).unwrap_or_default());
+    out.extend_from_slice(text.get(24_usize.wrapping_sub(length)..).unwrap_or_default());
 }
 
 #[cfg(test)]

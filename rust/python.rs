@@ -395,11 +395,13 @@ impl MeterLayout {
         readings: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let mut numbers = Vec::with_capacity(self.layout.samples());
-        let mut marks = Vec::with_capacity(1);
+        let refused = |why: String| PyValueError::new_err(why);
+        let mut out = self.layout.begin(unique_id, connector_id, transaction_id).map_err(refused)?;
         for reading in readings.try_iter()? {
             let reading = reading?.cast_into::<PyTuple>()?;
-            let start = numbers.len();
+            let utc_ms = reading.get_borrowed_item(0)?.extract()?;
             let values = reading.get_borrowed_item(1)?;
+            numbers.clear();
             if let Ok(values) = values.cast::<PyTuple>() {
                 for value in values.iter_borrowed() {
                     numbers.push(number_or_nan(&value)?);
@@ -409,14 +411,10 @@ impl MeterLayout {
                     numbers.push(number_or_nan(&value?)?);
                 }
             }
-            marks.push((reading.get_borrowed_item(0)?.extract::<i64>()?, start..numbers.len()));
+            let reading = meter::Reading { utc_ms, values: &numbers };
+            guarded(|| self.layout.add(&mut out, &reading))?.map_err(refused)?;
         }
-        let readings: Vec<_> = marks
-            .into_iter()
-            .map(|(utc_ms, range)| meter::Reading { utc_ms, values: numbers.get(range).unwrap_or_default() })
-            .collect();
-        let frame = guarded(|| self.layout.encode(unique_id, connector_id, transaction_id, &readings))?;
-        Ok(PyBytes::new(py, &frame.map_err(PyValueError::new_err)?))
+        Ok(PyBytes::new(py, &meter::MeterLayout::finish(out).map_err(refused)?))
     }
 }
 

@@ -116,9 +116,6 @@ fn is_uri(text: &Text<'_>) -> bool {
     scheme.first().is_some_and(u8::is_ascii_alphabetic)
         && scheme.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
         && rest.len() > 1
-        && !rest.contains(&b' ')
-        && !rest.contains(&0x7f)
-        // An unescaped text holds no control character, or it would not be JSON.
-        && (text.shrinks == 0 || !rest.iter().any(u8::is_ascii_control))
+        && rest.iter().fold(true, |good, byte| good & (*byte > b' ') & (*byte != 0x7f))
         && (text.ascii || !text.to_text().contains(char::is_whitespace))
 }

@@ -1,6 +1,7 @@
 //! Texts of a JSON document: still escaped until somebody asks, and written back.
 #![forbid(unsafe_code)]
 
+use crate::json::{HIGHS, ONES};
 use std::borrow::Cow;
 
 /// A string as it stands between its quotes.
@@ -63,35 +64,80 @@ fn characters(bytes: &[u8]) -> usize {
 
 /// Undo the escapes of a string that the scanner has accepted.
 fn unescape(raw: &[u8]) -> Vec<u8> {
-    let mut text = Vec::with_capacity(raw.len());
+    // Eight bytes are copied at a time, of which those before the next escape count; hence the room behind.
+    let mut text = vec![0_u8; raw.len().wrapping_add(8)];
+    let mut end = 0_usize;
     let mut rest = raw;
-    loop {
-        let run = memchr::memchr(b'\\', rest).unwrap_or(rest.len());
-        let (plain, escape) = rest.split_at_checked(run).unwrap_or_default();
-        text.extend_from_slice(plain);
-        let Some(kind) = escape.get(1).copied() else { return text };
-        let mut length = 2;
-        match kind {
-            b'b' => text.push(8),
-            b'f' => text.push(12),
-            b'n' => text.push(b'\n'),
-            b'r' => text.push(b'\r'),
-            b't' => text.push(b'\t'),
-            b'u' => {
-                let unit = |at: usize| escape.get(at..).and_then(hex4).unwrap_or_default();
-                let mut code = unit(2);
-                length = 6;
-                if (0xd800..0xdc00).contains(&code) {
-                    code = 0x10000_u32.wrapping_add((code & 0x3ff) << 10).wrapping_add(unit(8) & 0x3ff);
-                    length = 12;
-                }
-                let character = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
-                text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-            }
-            same => text.push(same),
+    while let Some(chunk) = rest.first_chunk::<8>() {
+        let run = backslash(u64::from_le_bytes(*chunk));
+        if let Some(place) = text.get_mut(end..).and_then(<[u8]>::first_chunk_mut::<8>) {
+            *place = *chunk;
         }
-        rest = escape.get(length..).unwrap_or_default();
+        end = end.wrapping_add(run);
+        rest = rest.get(run..).unwrap_or_default();
+        if run == 8 {
+            let long = memchr::memchr(b'\\', rest).unwrap_or(rest.len());
+            copy(&mut text, &mut end, rest.get(..long).unwrap_or_default());
+            rest = rest.get(long..).unwrap_or_default();
+        }
+        if rest.first() == Some(&b'\\') {
+            rest = undo(&mut text, &mut end, rest);
+        }
     }
+    while let [byte, after @ ..] = rest {
+        rest = if *byte == b'\\' {
+            undo(&mut text, &mut end, rest)
+        } else {
+            copy(&mut text, &mut end, &[*byte]);
+            after
+        };
+    }
+    text.truncate(end);
+    text
+}
+
+/// How many bytes of a word come before its first backslash.
+#[inline(always)]
+fn backslash(word: u64) -> usize {
+    let found = word ^ ONES.wrapping_mul(0x5c);
+    let found = found.wrapping_sub(ONES) & !found & HIGHS;
+    usize::try_from(found.trailing_zeros() >> 3).unwrap_or(8)
+}
+
+#[inline(always)]
+fn copy(text: &mut [u8], end: &mut usize, bytes: &[u8]) {
+    let after = end.wrapping_add(bytes.len());
+    if let Some(place) = text.get_mut(*end..after) {
+        place.copy_from_slice(bytes);
+        *end = after;
+    }
+}
+
+/// Undo one escape, at the start of `rest`; what follows it.
+#[inline(always)]
+fn undo<'a>(text: &mut [u8], end: &mut usize, rest: &'a [u8]) -> &'a [u8] {
+    let kind = rest.get(1).copied().unwrap_or_default();
+    let mut length = 2;
+    match kind {
+        b'b' => copy(text, end, &[8]),
+        b'f' => copy(text, end, &[12]),
+        b'n' => copy(text, end, b"\n"),
+        b'r' => copy(text, end, b"\r"),
+        b't' => copy(text, end, b"\t"),
+        b'u' => {
+            let unit = |at: usize| rest.get(at..).and_then(hex4).unwrap_or_default();
+            let mut code = unit(2);
+            length = 6;
+            if (0xd800..0xdc00).contains(&code) {
+                code = 0x10000_u32.wrapping_add((code & 0x3ff) << 10).wrapping_add(unit(8) & 0x3ff);
+                length = 12;
+            }
+            let character = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
+            copy(text, end, character.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+        same => copy(text, end, &[same]),
+    }
+    rest.get(length..).unwrap_or_default()
 }
 
 /// Four hexadecimal digits at the start of `bytes`.

@@ -98,7 +98,14 @@ impl<'a, 'py> Build<'a> for Objects<'py> {
     }
     #[inline(always)]
     fn text(&mut self, text: Text<'a>) -> Self::Value {
-        PyString::new(self.py, &text.to_text()).into_any()
+        // The frame is valid UTF-8 and Python checks it once more; a failure is kept like any other error.
+        match PyString::from_bytes(self.py, &text.unescaped()) {
+            Ok(text) => text.into_any(),
+            Err(error) => {
+                self.note(Err(error));
+                self.py.None().into_bound(self.py)
+            }
+        }
     }
     #[inline(always)]
     fn choice(&mut self, enumeration: &'static Enumeration, index: usize) -> Self::Value {
