@@ -340,31 +340,37 @@ impl<'a> Scanner<'a> {
             } else {
                 scanner.scalar()?;
             }
-            loop {
-                if level == 0 {
-                    *self = scanner;
-                    return Ok(());
-                }
-                // ']' and '}' differ in the bit 0x20.
-                let close = b']' | if objects & 1 == 1 { 0x20 } else { 0 };
-                match scanner.rest {
-                    [byte, rest @ ..] if *byte == close => {
-                        scanner.rest = rest;
-                        objects >>= 1;
-                        level = level.wrapping_sub(1);
-                    }
-                    [b',', rest @ ..] => {
-                        scanner.rest = rest;
-                        if objects & 1 == 1 {
-                            scanner.name()?;
-                        }
-                        break;
-                    }
-                    [b' ' | b'\n' | b'\r' | b'\t', ..] => scanner.space(),
-                    _ => return Err(Broken::Syntax),
-                }
+            if scanner.close(&mut objects, &mut level)? {
+                *self = scanner;
+                return Ok(());
             }
         }
+    }
+
+    /// Behind a value: close containers until one goes on with a comma (and, in an object, a name). Whether all are closed.
+    #[inline(always)]
+    fn close(&mut self, objects: &mut u64, level: &mut u32) -> Result<bool, Broken> {
+        while *level > 0 {
+            // ']' and '}' differ in the bit 0x20.
+            let close = b']' | if *objects & 1 == 1 { 0x20 } else { 0 };
+            match self.rest {
+                [byte, rest @ ..] if *byte == close => {
+                    self.rest = rest;
+                    *objects >>= 1;
+                    *level = level.wrapping_sub(1);
+                }
+                [b',', rest @ ..] => {
+                    self.rest = rest;
+                    if *objects & 1 == 1 {
+                        self.name()?;
+                    }
+                    return Ok(false);
+                }
+                [b' ' | b'\n' | b'\r' | b'\t', ..] => self.space(),
+                _ => return Err(Broken::Syntax),
+            }
+        }
+        Ok(true)
     }
 
     /// Skip to behind the end of the object (or array) that is open, after one of its values.

@@ -216,6 +216,16 @@ async def test_keys_given_as_one_string_are_refused() -> None:
             await bench.point.get_configuration_key("HeartbeatInterval")
 
 
+@pytest.mark.parametrize("keys", [[1], [None], [b"HeartbeatInterval"]])
+async def test_keys_that_are_no_texts_are_refused(keys: Any) -> None:
+    """J-278: the caller is told, nothing else happens."""
+    async with running_hub() as bench:
+        with pytest.raises(LocalError, match="list of strings"):
+            await bench.point.get_configuration_key(keys)
+        with pytest.raises(LocalError, match="list of strings"):
+            await bench.point.monitor_configuration_keys(keys)
+
+
 async def test_variable_before_the_first_connection_is_false_and_follows_the_link() -> None:
     bench = HubBench(hub_settings(), Csms(), None)
     before = bench.point.is_connected.value

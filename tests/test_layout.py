@@ -27,7 +27,7 @@ ARROWS: dict[str, set[str]] = {
     "cli": {"", "daemon", "rpc.client", "sim", "config", "config_text", "log", "errors", "checkout"},
     "daemon": {"", "api", "rpc", "csms", "store.sqlite", "metrics", "config", "log", "errors"},
     "api": {"driver", "core", "csms", "endpoint", "publications", "store.sqlite", "config", "errors"},
-    "driver": {"core", "store", "errors"},
+    "driver": {"core", "store", "errors", "log"},
     "core": {"core", "errors", "_native"},
     "store": {"store", "errors"},
     "csms": {"connection", "endpoint", "log", "errors"},

@@ -44,6 +44,15 @@ def test_record_carries_the_charge_point_of_its_context() -> None:
     assert third.endswith("INFO ocpphub.daemon [-] started")
 
 
+def test_record_made_inside_a_context_carries_its_charge_point() -> None:
+    out = lines("text")
+    log.context("HUB-7").run(logging.getLogger("ocpphub.core").warning, "hello")
+    logging.getLogger("ocpphub.core").warning("again")
+    first, second = out.getvalue().splitlines()
+    assert "[HUB-7]" in first
+    assert "[HUB-7]" not in second
+
+
 def test_json_record_is_one_object_per_line_with_the_traceback_inside() -> None:
     """T30: the traceback is masked like the message."""
     stream = lines("json")

@@ -379,7 +379,10 @@ _DOWN: Final = cast("Core", _Down())
 def _names(keys: Iterable[str]) -> list[str]:
     if isinstance(keys, str):
         raise LocalError("invalid_params", "keys is one string", path="/params/keys", hint="a list of strings")
-    return list(keys)
+    names = list(keys)
+    if not all(isinstance(name, str) for name in names):
+        raise LocalError("invalid_params", "keys is not a list of strings", path="/params/keys")
+    return names
 
 
 def _sqlite(settings: Settings) -> Store:

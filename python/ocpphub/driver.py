@@ -18,6 +18,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from ocpphub import log
 from ocpphub.core.effects import Ask, Connect, Discard, Disconnect, Effect, Ping, Publish, Reply, Send, Store
 from ocpphub.core.instant import Instant
 from ocpphub.errors import LocalError, UnavailableError
@@ -69,11 +70,15 @@ class Link(Protocol):
 class _Lane:
     """One charge point: core, link, what waits to leave, and its timer."""
 
-    __slots__ = ("asks", "barrier", "core", "due_s", "fifo", "link", "paused", "releasing", "session", "timer", "up")
+    __slots__ = (
+        *("asks", "barrier", "context", "core", "due_s", "fifo", "link", "paused", "releasing", "session", "timer"),
+        "up",
+    )
 
     def __init__(self, core: ChargePoint, link: Link) -> None:
         self.core = core
         self.link = link
+        self.context = log.context(core.identity)  # what the core logs carries its charge point
         self.fifo: deque[tuple[int, int, Effect]] = deque()  # (commit that must be durable, connection, effect)
         self.barrier = 0
         self.session = 0  # counts connections, so that a frame never leaves on a later one
@@ -140,7 +145,7 @@ class Driver:
             raise UnavailableError("internal", "the store failed")
         now = self._clock()
         try:
-            mutate(lane.core, now)
+            lane.context.run(mutate, lane.core, now)
         finally:
             self._settle(lane, now)
 
@@ -165,7 +170,7 @@ class Driver:
             return
         now = self._clock()
         try:
-            lane.core.receive_frame(frame, now, binary)
+            lane.context.run(lane.core.receive_frame, frame, now, binary)
         except Exception:
             logger.exception("%s: a frame raised in the core", identity)
         self._settle(lane, now)
@@ -355,7 +360,7 @@ class Driver:
             self._arm(lane, due_s, due_s - now.monotonic_s)
             return
         try:
-            lane.core.handle_timer(now)
+            lane.context.run(lane.core.handle_timer, now)
         except Exception:
             logger.exception("%s: a timer raised in the core", lane.core.identity)
             self._arm(lane, due_s, TIMER_RETRY_S)  # keeps _settle from arming it at once

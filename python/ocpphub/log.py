@@ -15,7 +15,7 @@ import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from datetime import UTC, datetime
 from hashlib import blake2s
 from typing import Final, TextIO
@@ -78,6 +78,13 @@ def charge_point(identity: str) -> Iterator[None]:
         yield
     finally:
         _charge_point.reset(token)
+
+
+def context(identity: str) -> Context:
+    """A context whose records carry ``identity``; its ``run`` costs less than :func:`charge_point`."""
+    inside = copy_context()
+    inside.run(_charge_point.set, identity)
+    return inside
 
 
 def for_charge_point(name: str, identity: str) -> logging.LoggerAdapter[logging.Logger]:

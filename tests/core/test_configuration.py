@@ -103,13 +103,6 @@ def test_get_configuration_key_over_rpc_keeps_names_and_order() -> None:
     }
 
 
-@pytest.mark.parametrize("keys", ["HeartbeatInterval", [1], [None], {"a": 1}])
-def test_get_configuration_key_with_bad_argument_is_refused(keys: Any) -> None:
-    """J-278: the caller is told, nothing else happens."""
-    with pytest.raises(LocalError):
-        quiet_world().core.get_configuration_key(keys)
-
-
 def test_change_accepted_is_stored_before_it_is_answered() -> None:
     """CORE-CC-01, CORE-CC-08."""
     world = quiet_world()

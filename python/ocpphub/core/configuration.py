@@ -127,6 +127,8 @@ class Configuration:
 
     def get(self, keys: Sequence[str]) -> dict[str, Any]:
         """``{"configuration_keys": [...], "unknown_keys": [...]}`` (rpc.md); no keys means all."""
+        if len(keys) == 1 and (slot := self._index.get(keys[0].lower())) is not None:
+            return {"configuration_keys": [slot.rpc], "unknown_keys": []}
         known, unknown = self._find(keys)
         return {"configuration_keys": [slot.rpc for slot in known], "unknown_keys": unknown}
 
