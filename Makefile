@@ -23,6 +23,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 CONNECTORS ?= 200
 DURATION ?=
 N ?= 2000
+# How long the fuzz targets are fed: a glance here, half a minute where CI is set.
+FUZZ_SECONDS ?= $(if $(CI),30,3)
 
 .PHONY: help setup build lock demo test check bench bench-quick icount oracle docs clean
 
@@ -55,6 +57,7 @@ demo: build ## the narrated tour: embedded CSMS, a hub of 200 connectors, all se
 
 test: build ## every test: unit, core, rpc, scenarios, end to end, oracle, and the Rust ones
 	$(CARGO) test --locked --quiet
+	OCPPHUB_FUZZ_SECONDS=$(FUZZ_SECONDS) $(CARGO) test --locked --quiet --test fuzz_smoke
 	$(PY) -m pytest -q
 
 check: build ## format, lint, types, stub, clippy, cargo test, licences, layout, requirement matrix; changes nothing

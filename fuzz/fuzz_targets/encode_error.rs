@@ -1,0 +1,7 @@
+//! libFuzzer over `encode_error` of tests/fuzz.
+#![no_main]
+
+#[path = "../../tests/fuzz/mod.rs"]
+mod fuzz;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz::encode::encode_error(bytes));
