@@ -95,7 +95,7 @@ fn unread(reason: Reason, mut scanner: Scanner<'_>, depth: u32) -> Failure<'_> {
 }
 
 /// Containers that are open when a payload starts: the frame and the payload itself.
-const PAYLOAD_DEPTH: u8 = 2;
+const PAYLOAD_DEPTH: u32 = 2;
 
 /// Validate the object under the cursor against `shape`, building its value. Returns it and what follows it.
 ///
@@ -108,7 +108,13 @@ pub fn payload<'a, B: Build<'a>>(
     mode: Mode,
     build: &mut B,
 ) -> Result<(B::Value, &'a [u8]), Failure<'a>> {
-    object(Context { mode, depth: PAYLOAD_DEPTH }, scanner, shape, build)
+    // Each way of reading is compiled on its own: what it does not ask costs it nothing.
+    match (mode.strict, mode.confirmation) {
+        (false, false) => object(Context::<false, false>::payload(), scanner, shape, build),
+        (false, true) => object(Context::<false, true>::payload(), scanner, shape, build),
+        (true, false) => object(Context::<true, false>::payload(), scanner, shape, build),
+        (true, true) => object(Context::<true, true>::payload(), scanner, shape, build),
+    }
 }
 
 /// One member of a payload that has been validated, built alone; `None` when it is absent.
@@ -122,7 +128,6 @@ pub fn pick<'a, B: Build<'a>>(
     wanted: &'static Field,
     build: &mut B,
 ) -> Result<Option<B::Value>, Failure<'a>> {
-    let context = Context { mode, depth: PAYLOAD_DEPTH };
     let mut found = None;
     while scanner.take(b'{') || scanner.take(b',') {
         if scanner.peek_token() == b'}' {
@@ -130,9 +135,13 @@ pub fn pick<'a, B: Build<'a>>(
         }
         match member(&mut scanner, shape, shape.fields, 0)? {
             Some((field, _)) if std::ptr::eq(field, wanted) => {
-                found = member_value(context, &mut scanner, field, build)?
+                found = if mode.confirmation {
+                    member_value(Context::<false, true>::payload(), &mut scanner, field, build)?
+                } else {
+                    member_value(Context::<false, false>::payload(), &mut scanner, field, build)?
+                };
             }
-            _ => scanner.skip(u32::from(PAYLOAD_DEPTH))?,
+            _ => scanner.skip(PAYLOAD_DEPTH)?,
         }
         scanner.space();
     }
@@ -141,17 +150,27 @@ pub fn pick<'a, B: Build<'a>>(
 
 /// What a value needs to know of its surroundings; one machine word.
 #[derive(Clone, Copy)]
-struct Context {
-    mode: Mode,
+struct Context<const STRICT: bool, const CONFIRMATION: bool> {
     /// Containers that are open, up to [`MAX_DEPTH`](crate::json::MAX_DEPTH).
-    depth: u8,
+    depth: u32,
 }
 
-impl Context {
+impl<const STRICT: bool, const CONFIRMATION: bool> Context<STRICT, CONFIRMATION> {
+    /// Of a payload.
+    const fn payload() -> Self {
+        Self { depth: PAYLOAD_DEPTH }
+    }
+
     /// Inside one more container.
     #[inline(always)]
     const fn inner(self) -> Self {
-        Self { mode: self.mode, depth: self.depth.wrapping_add(1) }
+        Self { depth: self.depth.wrapping_add(1) }
+    }
+
+    /// How strictly it is read.
+    #[inline(always)]
+    const fn mode(self) -> Mode {
+        Mode { strict: STRICT, confirmation: CONFIRMATION }
     }
 }
 
@@ -210,13 +229,13 @@ fn odd_member<'a>(mut scanner: Scanner<'a>, shape: &'static Shape, seen: u32) ->
 }
 
 /// An object, its brace under the cursor; `depth` containers are open once it is. Returns what follows it too.
-fn object<'a, B: Build<'a>>(
-    context: Context,
+fn object<'a, const STRICT: bool, const CONFIRMATION: bool, B: Build<'a>>(
+    context: Context<STRICT, CONFIRMATION>,
     mut scanner: Scanner<'a>,
     shape: &'static Shape,
     build: &mut B,
 ) -> Result<(B::Value, &'a [u8]), Failure<'a>> {
-    let (mode, depth) = (context.mode, u32::from(context.depth));
+    let (mode, depth) = (context.mode(), context.depth);
     scanner.advance(1);
     let mut object = build.object();
     let mut seen = 0_u32;
@@ -273,13 +292,13 @@ fn complete<'a>(
 
 /// The value of a member; `None` when it counts as absent.
 #[inline(always)]
-fn member_value<'a, B: Build<'a>>(
-    context: Context,
+fn member_value<'a, const STRICT: bool, const CONFIRMATION: bool, B: Build<'a>>(
+    context: Context<STRICT, CONFIRMATION>,
     scanner: &mut Scanner<'a>,
     field: &'static Field,
     build: &mut B,
 ) -> Result<Option<B::Value>, Failure<'a>> {
-    let mode = context.mode;
+    let mode = context.mode();
     let first = scanner.peek_token();
     if first == b'n' {
         scanner.literal("null")?;
@@ -303,13 +322,13 @@ fn is_empty_text(scanner: &Scanner<'_>, kind: &Kind) -> bool {
 
 /// A value of the given kind, inside `depth` open containers.
 #[inline(always)]
-fn value<'a, B: Build<'a>>(
-    context: Context,
+fn value<'a, const STRICT: bool, const CONFIRMATION: bool, B: Build<'a>>(
+    context: Context<STRICT, CONFIRMATION>,
     scanner: &mut Scanner<'a>,
     kind: &'static Kind,
     build: &mut B,
 ) -> Result<B::Value, Failure<'a>> {
-    let (mode, depth) = (context.mode, u32::from(context.depth));
+    let (mode, depth) = (context.mode(), context.depth);
     let first = scanner.peek_token();
     match kind {
         Kind::Integer { min, max, strict, text }
@@ -358,14 +377,14 @@ fn value<'a, B: Build<'a>>(
 }
 
 /// An array, its bracket under the cursor; `depth` containers are open once it is. Returns what follows it too.
-fn list<'a, B: Build<'a>>(
-    context: Context,
+fn list<'a, const STRICT: bool, const CONFIRMATION: bool, B: Build<'a>>(
+    context: Context<STRICT, CONFIRMATION>,
     mut scanner: Scanner<'a>,
     item: &'static Kind,
     (min, max): (u32, u32),
     build: &mut B,
 ) -> Result<(B::Value, &'a [u8]), Failure<'a>> {
-    let depth = u32::from(context.depth);
+    let depth = context.depth;
     scanner.advance(1);
     let mut list = build.list();
     let mut count = 0_usize;
