@@ -50,6 +50,10 @@ class Csms:
             elif frame[1] in self.answers:
                 self.answers.pop(frame[1]).set_result(frame)
 
+    async def best(self, unique_id: str) -> float:
+        """The best of three good CALLs: a busy machine can delay one, a daemon that blocks delays all."""
+        return min([await self.good(f"{unique_id}-{attempt}") for attempt in range(3)])
+
     async def good(self, unique_id: str) -> float:
         """Send a good CALL; seconds until its good answer."""
         websocket = await self.connection
@@ -77,13 +81,13 @@ async def storm(csms: Csms, daemon: DaemonProcess) -> None:
     """Hostile frames with good ones before, between and after."""
     dice = random.Random(20261121)  # noqa: S311  # not for secrets
     websocket = await csms.connection
-    late = [await csms.good("before")]
+    late = [await csms.best("before")]
     warm_kib = 0
     for sent in range(EVERY, FRAMES + 1, EVERY):
         for _ in range(EVERY):
             await websocket.send(mutated(dice))
         await csms.good(f"all-read-{sent}")
-        late.append(await csms.good(f"good-{sent}"))
+        late.append(await csms.best(f"good-{sent}"))
         if sent == WARM:
             warm_kib = daemon.rss_kib()
     assert max(late) <= ANSWER_S, late

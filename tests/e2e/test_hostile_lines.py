@@ -83,10 +83,14 @@ def hostile(dice: random.Random) -> bytes:
 
 
 def answered_in_time(daemon: DaemonProcess) -> None:
-    with daemon.connect() as client:
-        started_s = time.perf_counter()
-        assert client.call("rpc.ping")["result"] == "pong"
-        assert time.perf_counter() - started_s <= ANSWER_S
+    """The best of three: a busy machine can delay one answer, a daemon that blocks delays all."""
+    waits_s = []
+    for _ in range(3):
+        with daemon.connect() as client:
+            started_s = time.perf_counter()
+            assert client.call("rpc.ping")["result"] == "pong"
+            waits_s.append(time.perf_counter() - started_s)
+    assert min(waits_s) <= ANSWER_S
 
 
 def send_hostile(client: RawClient, dice: random.Random, count: int) -> None:
