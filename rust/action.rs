@@ -93,6 +93,22 @@ pub enum Kind {
     },
 }
 
+impl Kind {
+    /// How it is called in a description.
+    #[must_use]
+    pub const fn type_name(&self) -> &'static str {
+        match self {
+            Self::Text { .. } | Self::AnyText | Self::Uri | Self::Timestamp | Self::LooseTimestamp => "a string",
+            Self::Choice(..) | Self::OpenChoice(_) => "a string",
+            Self::Integer { .. } => "an integer",
+            Self::Decimal => "a number",
+            Self::Boolean => "a boolean",
+            Self::Object(_) => "an object",
+            Self::List { .. } => "an array",
+        }
+    }
+}
+
 /// A member of an object.
 #[derive(Debug)]
 pub struct Field {

@@ -303,7 +303,7 @@ fn member_value<'a, const STRICT: bool, const CONFIRMATION: bool, B: Build<'a>>(
     if first == b'n' {
         scanner.literal("null")?;
         // null: absent, but in strict mode of the wrong type (X-30).
-        let wrong = Reason::WrongType(type_name(&field.kind));
+        let wrong = Reason::WrongType(field.kind.type_name());
         return if mode.is_strict() { Err(rule(wrong, *scanner)) } else { Ok(None) };
     }
     if mode.confirmation && !field.required && first == b'"' && is_empty_text(scanner, &field.kind) {
@@ -366,9 +366,9 @@ fn value<'a, const STRICT: bool, const CONFIRMATION: bool, B: Build<'a>>(
             Ok(build.text(Text::plain(scanner.since(start))))
         }
         Kind::Integer { .. } | Kind::Decimal | Kind::Object(_) | Kind::List { .. } | Kind::Boolean => {
-            Err(unread(Reason::WrongType(type_name(kind)), *scanner, depth))
+            Err(unread(Reason::WrongType(kind.type_name()), *scanner, depth))
         }
-        _ if first != b'"' => Err(unread(Reason::WrongType(type_name(kind)), *scanner, depth)),
+        _ if first != b'"' => Err(unread(Reason::WrongType(kind.type_name()), *scanner, depth)),
         _ => {
             let text = scanner.string()?;
             string(mode, kind, text, build).map_err(|reason| rule(reason, *scanner))
@@ -441,17 +441,4 @@ fn missing<'a>(shape: &'static Shape, present: u32, scanner: Scanner<'a>) -> Fai
         path.push(Step::member(field.name_id));
     }
     Box::new(Refusal::Rule { reason: Reason::Missing, path, rest: scanner.rest() })
-}
-
-/// How a kind is called in a description.
-const fn type_name(kind: &Kind) -> &'static str {
-    match kind {
-        Kind::Text { .. } | Kind::AnyText | Kind::Uri | Kind::Timestamp | Kind::LooseTimestamp => "a string",
-        Kind::Choice(..) | Kind::OpenChoice(_) => "a string",
-        Kind::Integer { .. } => "an integer",
-        Kind::Decimal => "a number",
-        Kind::Boolean => "a boolean",
-        Kind::Object(_) => "an object",
-        Kind::List { .. } => "an array",
-    }
 }
