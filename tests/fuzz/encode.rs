@@ -99,7 +99,8 @@ pub fn meter_layout(bytes: &[u8]) {
     let samples: Vec<_> = (0..source.byte() % 4).map(|_| sample(&mut source)).collect();
     let layout = MeterLayout::new(&samples).expect("values of the standard");
     let connector_id = (source.word() as i64) >> (source.byte() & 63);
-    let transaction_id = (source.byte() % 2 == 1).then(|| source.word() as i64);
+    // The least of the 64-bit integers is a listed difference of the target `numbers`.
+    let transaction_id = (source.byte() % 2 == 1).then(|| (source.word() as i64).max(-i64::MAX));
     let count = samples.len() - usize::from(source.byte() == 255 && !samples.is_empty());
     let mut readings = Vec::new();
     for _ in 0..source.byte() % 4 {

@@ -1,6 +1,6 @@
 //! Writes the seeds of every target to `fuzz/corpus/<target>/`, which is where `cargo fuzz` looks for them.
 
-#[path = "../tests/fuzz/mod.rs"]
+#[path = "../../tests/fuzz/mod.rs"]
 mod fuzz;
 
 use std::fs;
