@@ -71,7 +71,29 @@ const TIMES: &[&str] = &[
 fn all_frames() -> Vec<Vec<u8>> {
     let mut seeds: Vec<_> = rows().iter().map(|row| row.bytes()).collect();
     seeds.extend(frames(&mut Random::new(1)));
+    seeds.extend(bounds());
     seeds
+}
+
+/// Texts at the bounds of the scanner: around 32 containers of every kind, and members that repeat among few and many.
+fn bounds() -> Vec<Vec<u8>> {
+    let mut seeds = Vec::new();
+    for depth in 28..=34 {
+        for (open, close) in [("[", "]"), ("{\"a\":", "}"), ("[{\"a\":", "}]")] {
+            let levels = depth / open.matches(['[', '{']).count();
+            let nested = format!("{}1{}", open.repeat(levels), close.repeat(levels));
+            seeds.push(format!("[2,\"d\",\"Reset\",{{\"type\":\"Soft\",\"x\":{nested}}}]"));
+            seeds.push(nested.replace('1', if open == "[" { "" } else { "[]" }));
+            seeds.push(nested);
+        }
+    }
+    for members in [2, 11, 12, 13, 14, 40] {
+        for repeated in [0, members / 2, members] {
+            let name = |index: usize| format!("\"m{}\":{index}", if index == members { repeated } else { index });
+            seeds.push(format!("{{{}}}", (0..=members).map(name).collect::<Vec<_>>().join(",")));
+        }
+    }
+    seeds.into_iter().map(String::into_bytes).collect()
 }
 
 /// The seeds of a target.

@@ -40,7 +40,9 @@ impl<'a, const TRUSTED: bool> Build<'a> for Tree<TRUSTED> {
         Value::Array(list)
     }
     fn text(&mut self, text: Text<'a>) -> Value {
-        Value::String(text.to_text().into_owned())
+        let text = text.to_text().into_owned();
+        assert!(!text.contains('\0'), "U+0000 in a text (J-256)");
+        Value::String(text)
     }
     fn choice(&mut self, enumeration: &'static Enumeration, index: usize) -> Value {
         Value::String(enumeration.values[index].to_owned())
@@ -100,7 +102,7 @@ fn accepted(bytes: &[u8], frame: &Frame, options: Options) {
             assert!(id.chars().count() <= 36);
             let raw = payload.of_bytes(bytes);
             materialised(raw, action.request, Mode { strict, confirmation: false });
-            let mut again = encode::call_head(&id, action.name);
+            let mut again = encode::call_head(&id, action.name, 0);
             again.extend_from_slice(raw);
             again.push(b']');
             let again = decode_frame(&again, options, |_| None);

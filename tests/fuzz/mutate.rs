@@ -81,7 +81,7 @@ const VALUES: [&str; 46] = [
 ];
 
 /// What is inserted anywhere.
-const PIECES: [&str; 20] = [
+const PIECES: [&str; 23] = [
     "[",
     "]",
     "{",
@@ -93,6 +93,9 @@ const PIECES: [&str; 20] = [
     " ",
     "\n",
     "\0",
+    "\u{b}",
+    "\u{c}",
+    "\u{a0}",
     "\u{7f}",
     "é",
     "\u{feff}",
@@ -117,7 +120,7 @@ pub fn mutated(random: &mut Random, seed: &[u8], other: &[u8], longest: usize) -
 fn change(random: &mut Random, bytes: &mut Vec<u8>, other: &[u8]) {
     let at = random.below(bytes.len() + 1);
     let end = at + random.below((bytes.len() - at).min(12) + 1);
-    match random.below(12) {
+    match random.below(13) {
         0 if at < bytes.len() => bytes[at] ^= 1 << random.below(8),
         1 if at < bytes.len() => bytes[at] = u8::try_from(random.below(256)).unwrap(),
         2 => bytes.truncate(at),
@@ -135,6 +138,7 @@ fn change(random: &mut Random, bytes: &mut Vec<u8>, other: &[u8]) {
             let stop = start + random.below((other.len() - start).min(40) + 1);
             bytes.splice(at..at, other[start..stop].iter().copied());
         }
+        12 => repeat_member(bytes, at),
         7 => replace(bytes, at, random.pick(&PIECES).as_bytes(), 0),
         8 | 9 => swap_token(random, bytes, at, |random| (*random.pick(&VALUES)).into()),
         10 => swap_token(random, bytes, at, |random| format!("\"{}\"", random.pick(NAMES))),
@@ -144,6 +148,15 @@ fn change(random: &mut Random, bytes: &mut Vec<u8>, other: &[u8]) {
             format!("\"{name}\"")
         }),
     }
+}
+
+/// Give an object the member after `at` twice.
+fn repeat_member(bytes: &mut Vec<u8>, at: usize) {
+    let next = |from: usize| bytes[from..].windows(2).position(|pair| pair == b",\"").map(|offset| from + offset);
+    let Some(start) = next(at) else { return };
+    let Some(end) = next(start + 1) else { return };
+    let member = bytes[start..end].to_vec();
+    bytes.splice(end..end, member);
 }
 
 fn replace(bytes: &mut Vec<u8>, at: usize, piece: &[u8], size: usize) {

@@ -240,6 +240,23 @@ def test_violation_of_several_rules_is_the_first_of_the_pipeline(frame: bytes, s
     assert len(violation.description) <= 255
 
 
+@pytest.mark.parametrize(
+    ("start", "unique_id"),
+    [
+        (' \r\n[2,"s",', "s"), ('[2,"s" ,', "s"), ('[2,"\\u0073\\n",', "s\n"), (f'[2,"{"é" * 36}",', "é" * 36),
+        (f'[2,"{"é" * 37}",', None), ('[2,"s"', None), ('[2,"s" "', None), ('[2e0,"s",', None), ('[2.0,"s",', None),
+        ('[2,7,', None), ('[2,null,', None), ('["2","s",', None), ('[5,"s",', None), ('[2,"\\ud800",', None),
+        ('{"a":2,"s":', None), ("", None), ('[[2,"s",', None), ('x[2,"s",', None),
+    ],
+)  # fmt: skip
+def test_violation_of_broken_json_is_answered_only_behind_the_prefix(start: str, unique_id: str | None) -> None:
+    """J-253 J-272 D-06: whitespace, ``[``, ``2``, an id of at most 36 characters, a comma; else silence."""
+    violation = refused(f'{start}"Reset",{{"type":"So'.encode())
+    assert violation.unique_id == unique_id
+    assert violation.verdict == ("ignore" if unique_id is None else "callerror")
+    assert violation.code == "FormationViolation"
+
+
 def test_violation_has_every_field_of_the_stub() -> None:
     """J-256 J-262: what an answer and a log line need."""
     violation = refused(b'[2,"v","Reset",{"type":"CANARY"}]')
