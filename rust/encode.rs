@@ -32,10 +32,11 @@ pub fn check_payload(bytes: &[u8], shape: &'static Shape) -> Result<(), String> 
     })
 }
 
-/// `[2,"id","action",` : what stands before the payload of a CALL.
+/// `[2,"id","action",` : what stands before the payload of a CALL, in a vector with `room` behind it.
 #[must_use]
-pub fn call_head(unique_id: &str, action: &str) -> Vec<u8> {
-    let mut out = Vec::with_capacity(unique_id.len().saturating_add(action.len()).saturating_add(10));
+pub fn call_head(unique_id: &str, action: &str, room: usize) -> Vec<u8> {
+    let mut out =
+        Vec::with_capacity(unique_id.len().saturating_add(action.len()).saturating_add(room).saturating_add(10));
     out.extend_from_slice(b"[2,");
     write_string(&mut out, unique_id);
     out.push(b',');

@@ -103,8 +103,7 @@ impl MeterLayout {
         if !(0..=2_147_483_647).contains(&connector_id) {
             return Err("/connectorId: must be between 0 and 2147483647".into());
         }
-        let mut out = call_head(unique_id, "MeterValues");
-        out.reserve(self.room);
+        let mut out = call_head(unique_id, "MeterValues", self.room);
         out.extend_from_slice(b"{\"connectorId\":");
         out.extend_from_slice(itoa::Buffer::new().format(connector_id).as_bytes());
         if let Some(transaction_id) = transaction_id {

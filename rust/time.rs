@@ -1,6 +1,7 @@
 //! Date-times of RFC 3339 to and from UTC milliseconds, over `jiff` (OCPP 1.6 section 3.14).
 #![forbid(unsafe_code)]
 
+use jiff::tz::Offset;
 use jiff::{SignedDuration, civil};
 
 /// 1970-01-01T00:00:00. Civil times reach to the end of 9999, which `jiff::Timestamp` does not, and `validTo` does.
@@ -91,7 +92,13 @@ fn read(text: &[u8], strict: bool) -> Option<(civil::Date, i64, i64)> {
 }
 
 /// What follows the seconds: a fraction in milliseconds, and the offset.
+#[inline(never)]
 fn suffix(rest: &[u8], strict: bool) -> Option<(i16, i64)> {
+    if let [b'.', h, t, u, b'Z'] = *rest {
+        let (hundreds, tens) = (i16::from(h.wrapping_sub(b'0')), two(t, u)?);
+        let tens = i16::try_from(tens).ok()?;
+        return if hundreds > 9 { None } else { Some((hundreds.wrapping_mul(100).wrapping_add(tens), 0)) };
+    }
     let (millisecond, rest) = fraction(rest)?;
     Some((millisecond, offset(rest, strict)?))
 }
@@ -143,7 +150,14 @@ pub fn format(utc_ms: i64) -> Option<String> {
 
 /// Append [`format`]'s text; false, and nothing appended, outside the years 0 to 9999.
 pub fn write(out: &mut Vec<u8>, utc_ms: i64) -> bool {
-    let Ok(at) = EPOCH.checked_add(SignedDuration::from_millis(utc_ms)) else { return false };
+    let at = match jiff::Timestamp::from_millisecond(utc_ms) {
+        Ok(timestamp) => Offset::UTC.to_datetime(timestamp),
+        // The last day of 9999 lies behind the last timestamp.
+        Err(_) => match EPOCH.checked_add(SignedDuration::from_millis(utc_ms)) {
+            Ok(at) => at,
+            Err(_) => return false,
+        },
+    };
     if at.year() < 0 {
         return false;
     }

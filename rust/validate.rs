@@ -214,6 +214,7 @@ fn member<'a>(
 type Found<'a> = (Option<(&'static Field, &'static [Field])>, &'a [u8]);
 
 /// A member name that is not one of the next fields: out of order, escaped, spaced, unknown.
+#[cold]
 #[inline(never)]
 fn odd_member<'a>(mut scanner: Scanner<'a>, shape: &'static Shape, seen: u32) -> Result<Found<'a>, Broken> {
     let name = scanner.name()?;
@@ -394,7 +395,17 @@ fn list<'a, const STRICT: bool, const CONFIRMATION: bool, B: Build<'a>>(
             if count == usize::try_from(max).unwrap_or(usize::MAX) {
                 return Err(too_many(scanner, max, depth));
             }
-            match value(context, &mut scanner, item, build) {
+            // Most arrays are of objects: their way is short.
+            let read = match item {
+                Kind::Object(shape) if scanner.peek() == b'{' => {
+                    object(context.inner(), scanner, shape, build).map(|(value, rest)| {
+                        scanner = Scanner::new(rest);
+                        value
+                    })
+                }
+                _ => value(context, &mut scanner, item, build),
+            };
+            match read {
                 Ok(value) => build.push(&mut list, value),
                 Err(failure) => {
                     return Err(abandon(failure, Step::item(count), depth));
