@@ -137,8 +137,8 @@ pub struct Shape {
     pub fields: &'static [Field],
     /// One bit per required member.
     pub required: u32,
-    /// Another name that a peer uses for one of the members, and the place of that member (J-213).
-    pub alias: Option<(&'static str, usize)>,
+    /// The places of a member that some peers write instead of another, and of that other one (J-213).
+    pub alias: Option<(usize, usize)>,
 }
 
 /// Who sends the request of an action.
@@ -273,9 +273,24 @@ impl Shape {
         Self { name, fields, required, alias: None }
     }
 
-    const fn with_alias(mut self, name: &'static str, member: usize) -> Self {
-        self.alias = Some((name, member));
+    const fn with_alias(mut self, alias: usize, member: usize) -> Self {
+        self.alias = Some((alias, member));
         self
+    }
+
+    /// The alias and the member that it stands for.
+    #[must_use]
+    pub fn alias(&self) -> Option<(&'static Field, &'static Field)> {
+        let (alias, member) = self.alias?;
+        Some((self.fields.get(alias)?, self.fields.get(member)?))
+    }
+
+    /// Whether the only required member that is not present is replaced by its alias.
+    #[cold]
+    #[must_use]
+    pub fn is_excused(&self, present: u32) -> bool {
+        let missing = self.required & !present;
+        self.alias().is_some_and(|(alias, member)| missing == member.bit && present & alias.bit != 0)
     }
 }
 
@@ -434,6 +449,7 @@ pub static NAMES: &[&str] = &[
     "firmwareVersion",
     "format",
     "hashAlgorithm",
+    "heartbeatInterval",
     "iccid",
     "id",
     "idTag",
@@ -570,8 +586,8 @@ shapes! {
     ];
     BOOT_NOTIFICATION_CONF "BootNotification.conf" [
         req("currentTime", Kind::LooseTimestamp), req("interval", integer(i64::MIN, i64::MAX)),
-        req("status", choice(&REGISTRATION_STATUS)),
-    ], "heartbeatInterval" for 1;
+        req("status", choice(&REGISTRATION_STATUS)), opt("heartbeatInterval", integer(i64::MIN, i64::MAX)),
+    ], 3 for 1;
     CHANGE_AVAILABILITY_REQ "ChangeAvailability.req" [
         req("connectorId", CONNECTOR), req("type", choice(&AVAILABILITY_TYPE)),
     ];

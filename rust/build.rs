@@ -1,8 +1,9 @@
-//! How the values of a payload become something: the trait that a reader of payloads feeds.
+//! How a payload is read and what its values become: the mode, and the trait that a reader of payloads feeds.
 #![forbid(unsafe_code)]
 
 use crate::action::{Enumeration, Field};
 use crate::text::Text;
+use std::borrow::Cow;
 
 /// Receives the values of a payload; `()` receives nothing, which is bare validation.
 pub trait Build<'a> {
@@ -29,6 +30,8 @@ pub trait Build<'a> {
     fn close_list(&mut self, list: Self::List) -> Self::Value;
     /// A text.
     fn text(&mut self, text: Text<'a>) -> Self::Value;
+    /// The content of a text, where it has been validated before.
+    fn content(&mut self, content: Cow<'a, [u8]>) -> Self::Value;
     /// A value of an enumeration.
     fn choice(&mut self, enumeration: &'static Enumeration, index: usize) -> Self::Value;
     /// An integer.
@@ -60,6 +63,8 @@ impl<'a> Build<'a> for () {
     #[inline(always)]
     fn text(&mut self, _: Text<'a>) {}
     #[inline(always)]
+    fn content(&mut self, _: Cow<'a, [u8]>) {}
+    #[inline(always)]
     fn choice(&mut self, _: &'static Enumeration, _: usize) {}
     #[inline(always)]
     fn integer(&mut self, _: i64) {}
@@ -67,4 +72,21 @@ impl<'a> Build<'a> for () {
     fn tenths(&mut self, _: i64) {}
     #[inline(always)]
     fn boolean(&mut self, _: bool) {}
+}
+
+/// How strictly a payload is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mode {
+    /// The tolerances of D-07 are off.
+    pub strict: bool,
+    /// The payload is a confirmation that was received, which is read leniently whatever the switch says (J-276).
+    pub confirmation: bool,
+}
+
+impl Mode {
+    /// Whether members that are null or unknown are refused.
+    #[inline(always)]
+    pub(crate) const fn is_strict(self) -> bool {
+        self.strict && !self.confirmation
+    }
 }

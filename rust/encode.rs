@@ -24,6 +24,9 @@ pub fn check_payload(bytes: &[u8], shape: &'static Shape) -> Result<(), String> 
         reason,
         path,
     };
+    if bytes.first() != Some(&b'{') {
+        return Err(violation(Reason::PayloadNotObject, Path::default()).description());
+    }
     let mut scanner = Scanner::new(bytes);
     let outcome = element(&mut scanner, shape, Mode { strict: true, confirmation: false });
     outcome.map_err(|failure| match *failure {

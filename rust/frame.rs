@@ -56,8 +56,9 @@ pub struct Options {
     pub from: Sender,
 }
 
-/// Longest id that is taken, and longest that is echoed in a refusal (J-231, J-253).
-const ID_CHARACTERS: usize = 36;
+/// Longest id that is taken (J-231).
+pub const ID_CHARACTERS: usize = 36;
+/// Longest id that is echoed in a refusal (J-253).
 const ECHOED_ID_CHARACTERS: usize = 255;
 pub(crate) const DESCRIPTION_CHARACTERS: usize = 255;
 

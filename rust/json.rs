@@ -4,7 +4,8 @@
 //! somebody asks; numbers stay exact. `docs/design/0006` records why it is ours.
 #![forbid(unsafe_code)]
 
-use crate::text::{Text, hex4};
+use crate::text::{Text, content, hex4};
+use std::borrow::Cow;
 
 /// How many containers may be open at once (D-03; the deepest legal PDU has six).
 pub const MAX_DEPTH: u32 = 32;
@@ -23,7 +24,7 @@ pub(crate) const HIGHS: u64 = 0x8080_8080_8080_8080;
 
 /// The high bit of the first byte of `word` that is a quote, a backslash or a control character is the lowest bit set.
 #[inline(always)]
-const fn string_stops(word: u64) -> u64 {
+pub(crate) const fn string_stops(word: u64) -> u64 {
     let quote = word ^ (ONES.wrapping_mul(0x22));
     let backslash = word ^ (ONES.wrapping_mul(0x5c));
     let quote = quote.wrapping_sub(ONES) & !quote;
@@ -161,9 +162,27 @@ impl<'a> Scanner<'a> {
         if self.rest.is_empty() { Ok(()) } else { Err(Broken::Syntax) }
     }
 
-    /// A string whose opening quote is under the cursor. Short ones without escapes are read in place.
+    /// A string whose opening quote is under the cursor.
     #[inline(always)]
     pub fn string(&mut self) -> Result<Text<'a>, Broken> {
+        let short = |raw, seen| Text { raw, shrinks: 0, ascii: seen & HIGHS == 0, nul: false };
+        self.quoted(short, |start| Scanner::new(start).long_string())
+    }
+
+    /// The content of a string that has been accepted before, its opening quote under the cursor.
+    #[inline(always)]
+    pub fn content(&mut self) -> Result<Cow<'a, [u8]>, Broken> {
+        self.quoted(|raw, _| Cow::Borrowed(raw), |start| Ok(content(start)))
+    }
+
+    /// A string: short ones without escapes are read in place, with all their bits or-ed together; any other by `long`,
+    /// from behind its opening quote.
+    #[inline(always)]
+    fn quoted<T>(
+        &mut self,
+        short: impl FnOnce(&'a [u8], u64) -> T,
+        long: impl FnOnce(&'a [u8]) -> Result<(T, &'a [u8]), Broken>,
+    ) -> Result<T, Broken> {
         let [b'"', start @ ..] = self.rest else { return Err(Broken::Syntax) };
         let mut seen = 0_u64;
         let mut length = 0_usize;
@@ -186,11 +205,11 @@ impl<'a> Scanner<'a> {
             length = length.wrapping_add(usize::try_from(below >> 3).unwrap_or(0));
             if let Some((raw, [b'"', rest @ ..])) = start.split_at_checked(length) {
                 self.rest = rest;
-                return Ok(Text { raw, shrinks: 0, ascii: seen & HIGHS == 0, nul: false });
+                return Ok(short(raw, seen));
             }
             break;
         }
-        let (text, rest) = Scanner::new(start).long_string()?;
+        let (text, rest) = long(start)?;
         self.rest = rest;
         Ok(text)
     }

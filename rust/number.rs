@@ -55,7 +55,7 @@ impl Number<'_> {
         }
     }
 
-    /// The number in tenths, rounded towards zero, and whether that is exact; `None` beyond 64 bits.
+    /// The number in tenths, rounded down, and whether that is exact; `None` beyond 64 bits.
     #[inline(always)]
     #[must_use]
     pub fn tenths(&self) -> Option<(i64, bool)> {
@@ -71,7 +71,9 @@ impl Number<'_> {
 #[cold]
 fn odd_tenths(raw: &[u8]) -> Option<(i64, bool)> {
     let decimal = Decimal::of(raw);
-    Some((decimal.scaled(decimal.scale.saturating_add(1))?, decimal.scale >= -1))
+    let exact = decimal.scale >= -1;
+    let towards_zero = decimal.scaled(decimal.scale.saturating_add(1))?;
+    Some((if exact || !decimal.negative { towards_zero } else { towards_zero.checked_sub(1)? }, exact))
 }
 
 /// A number taken apart: `digits` x 10^`scale`, without zeros at either end of the digits.
@@ -121,14 +123,15 @@ impl<'a> Decimal<'a> {
         if kept.saturating_add(scale.max(0)) > 19 {
             return None;
         }
-        let mut value = 0_i64;
+        // Nineteen digits fit 127 bits, and so does the negative end of 64 bits before its sign.
+        let mut value = 0_i128;
         for digit in self.whole.iter().chain(self.fraction).take(usize::try_from(kept).ok()?) {
-            value = value.checked_mul(10)?.checked_add(i64::from(digit.wrapping_sub(b'0')))?;
+            value = value.checked_mul(10)?.checked_add(i128::from(digit.wrapping_sub(b'0')))?;
         }
         for _ in 0..scale.max(0) {
             value = value.checked_mul(10)?;
         }
-        Some(if self.negative { value.wrapping_neg() } else { value })
+        i64::try_from(if self.negative { value.wrapping_neg() } else { value }).ok()
     }
 }
 
@@ -283,5 +286,9 @@ mod tests {
         assert_eq!(number("123.4500e1").tenths(), Some((12345, true)));
         assert_eq!(number("1e400").tenths(), None);
         assert_eq!(number("-2.5").tenths(), Some((-25, true)));
+        assert_eq!(number("-0.05").tenths(), Some((-1, false)));
+        assert_eq!(number("-1e-400").tenths(), Some((-1, false)));
+        assert_eq!(number("-9223372036854775808").integral(), Integral::Value(i64::MIN));
+        assert_eq!(number("-9223372036854775809").integral(), Integral::TooBig);
     }
 }

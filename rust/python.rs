@@ -6,7 +6,7 @@
 
 mod objects;
 
-use self::objects::{Objects, action_name, text_of};
+use self::objects::{Objects, action_name, dumped, loaded, text_of, unaliased};
 
 use crate::action::{Action, Sender, Shape};
 use crate::check;
@@ -20,22 +20,13 @@ use crate::validate::{self, Failure, Mode};
 use crate::violation;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyMapping, PyString, PyTuple};
-use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Run `body`; a panic in it is a bug of ours and becomes an ordinary exception (reliability.md 6.2).
 fn guarded<T>(body: impl FnOnce() -> T) -> PyResult<T> {
     catch_unwind(AssertUnwindSafe(body))
         .map_err(|_| PyRuntimeError::new_err("ocpphub._native failed; please report this"))
-}
-
-static DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-
-fn orjson<'py>(py: Python<'py>, cell: &'static PyOnceLock<Py<PyAny>>, name: &str) -> PyResult<&'py Bound<'py, PyAny>> {
-    cell.get_or_try_init(py, || Ok::<_, PyErr>(py.import("orjson")?.getattr(name)?.unbind())).map(|f| f.bind(py))
 }
 
 /// What [`Call`] and [`CallResult`] share: a frame and where its parts stand.
@@ -70,17 +61,26 @@ impl Message {
 
     fn objects<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let Some(shape) = self.shape else {
-            return orjson(py, &LOADS, "loads")?.call1((self.payload.of(self.frame.as_bytes(py)),));
+            let any = loaded(py, self.payload.of(self.frame.as_bytes(py)))?;
+            return Ok(if any.is_instance_of::<PyDict>() { any } else { PyDict::new(py).into_any() });
         };
-        self.built(py, |scanner, objects| {
+        let object = self.built(py, |scanner, objects| {
             validate::payload(scanner, shape, self.mode, objects).map(|(object, _)| object)
-        })
+        })?;
+        if let Some((alias, member)) = shape.alias() {
+            unaliased(object.cast::<PyDict>()?, alias.name, member.name)?;
+        }
+        Ok(object)
     }
 
     fn get<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
         let Some(shape) = self.shape else { return Ok(None) };
         let Some(field) = shape.fields.iter().find(|field| field.name == name) else { return Ok(None) };
-        self.built(py, |scanner, objects| validate::pick(scanner, shape, self.mode, field, objects))
+        let pick = |field| self.built(py, |scanner, objects| validate::pick(scanner, shape, self.mode, field, objects));
+        match (pick(field)?, shape.alias()) {
+            (None, Some((alias, member))) if std::ptr::eq(member, field) => pick(alias),
+            (value, _) => Ok(value),
+        }
     }
 }
 
@@ -163,7 +163,7 @@ impl CallError {
     #[getter]
     fn details<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match self.details {
-            Some(span) => orjson(py, &LOADS, "loads")?.call1((span.of(self.frame.as_bytes(py)),)),
+            Some(span) => loaded(py, span.of(self.frame.as_bytes(py))),
             None => Ok(PyDict::new(py).into_any()),
         }
     }
@@ -297,10 +297,10 @@ fn encoded<'py>(
     shape: &'static Shape,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let py = payload.py();
-    let json = orjson(py, &DUMPS, "dumps")?.call1((payload,))?.cast_into::<PyBytes>()?;
+    let json = dumped(payload)?;
     let json = json.as_bytes();
     guarded(|| encode::check_payload(json, shape))?.map_err(PyValueError::new_err)?;
-    let unique_id = escaped(unique_id);
+    let unique_id = text::escaped(unique_id);
     let [before, action, after] = middle;
     let parts = [start, &unique_id, before, action, after].map(str::as_bytes);
     let front: usize = parts.iter().map(|part| part.len()).sum();
@@ -314,14 +314,12 @@ fn encoded<'py>(
     })
 }
 
-/// What stands between the quotes for `text`.
-fn escaped(text: &str) -> Cow<'_, str> {
-    if text::is_plain(text) {
-        return Cow::Borrowed(text);
+/// An id of our own: at most 36 characters (J-231).
+fn own_id(unique_id: &str) -> PyResult<&str> {
+    if unique_id.len() > frame::ID_CHARACTERS && unique_id.chars().count() > frame::ID_CHARACTERS {
+        return Err(PyValueError::new_err("unique_id: at most 36 characters allowed"));
     }
-    let mut quoted = Vec::new();
-    text::write_string(&mut quoted, text);
-    Cow::Owned(String::from_utf8(quoted).unwrap_or_default().trim_matches('"').to_owned())
+    Ok(unique_id)
 }
 
 /// The action of this name, when `by` may send its request.
@@ -334,7 +332,7 @@ fn sendable(action: &str, by: Sender) -> PyResult<&'static Action> {
 #[pyfunction]
 fn encode_call<'py>(unique_id: &str, action: &str, payload: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     let action = sendable(action, Sender::ChargePoint)?;
-    encoded(payload, "[2,\"", unique_id, ["\",\"", action.name, "\","], action.request)
+    encoded(payload, "[2,\"", own_id(unique_id)?, ["\",\"", action.name, "\","], action.request)
 }
 
 #[pyfunction]
@@ -350,12 +348,12 @@ fn encode_error<'py>(
     unique_id: &str,
     code: &str,
     description: &str,
-    details: Option<&Bound<'py, PyMapping>>,
+    details: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let known = violation::Code::ALL.into_iter().find(|known| known.name() == code);
     let code = known.ok_or_else(|| PyValueError::new_err("code: not an error code of OCPP-J 1.6"))?;
     let details = match details {
-        Some(details) => orjson(py, &DUMPS, "dumps")?.call1((details,))?.cast_into::<PyBytes>()?,
+        Some(details) => dumped(details)?,
         None => PyBytes::new(py, b"{}"),
     };
     let details = std::str::from_utf8(details.as_bytes()).unwrap_or("{}");
@@ -396,11 +394,13 @@ impl MeterLayout {
     ) -> PyResult<Bound<'py, PyBytes>> {
         let mut numbers = Vec::with_capacity(self.layout.samples());
         let refused = |why: String| PyValueError::new_err(why);
-        let mut out = self.layout.begin(unique_id, connector_id, transaction_id).map_err(refused)?;
+        let mut out = self.layout.begin(own_id(unique_id)?, connector_id, transaction_id).map_err(refused)?;
         for reading in readings.try_iter()? {
             let reading = reading?.cast_into::<PyTuple>()?;
-            let utc_ms = reading.get_borrowed_item(0)?.extract()?;
-            let values = reading.get_borrowed_item(1)?;
+            let (Ok(utc_ms), Ok(values)) = (reading.get_borrowed_item(0), reading.get_borrowed_item(1)) else {
+                return Err(refused("/meterValue: a reading is (UTC milliseconds, numbers)".into()));
+            };
+            let utc_ms = utc_ms.extract()?;
             numbers.clear();
             if let Ok(values) = values.cast::<PyTuple>() {
                 for value in values.iter_borrowed() {
@@ -426,12 +426,12 @@ fn number_or_nan(value: &Bound<'_, PyAny>) -> PyResult<f64> {
 
 #[pyfunction]
 fn actions(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    orjson(py, &LOADS, "loads")?.call1((table::actions(),))
+    loaded(py, &table::actions())
 }
 
 #[pyfunction]
 fn enums(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    orjson(py, &LOADS, "loads")?.call1((table::enums(),))
+    loaded(py, &table::enums())
 }
 
 #[pymodule]

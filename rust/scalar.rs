@@ -34,7 +34,7 @@ pub(crate) fn string<'a, B: Build<'a>>(
                 Err(Reason::BadTimestamp)
             }
         }
-        Kind::Text { min, max } if !B::TRUSTED => {
+        Kind::Text { min, max } => {
             let characters = text.characters();
             if characters > usize::try_from(*max).unwrap_or(usize::MAX) {
                 return Err(Reason::TooLong(*max));
@@ -44,7 +44,7 @@ pub(crate) fn string<'a, B: Build<'a>>(
             }
             plain(text, build)
         }
-        Kind::Uri if !B::TRUSTED && !is_uri(&text) => Err(Reason::BadUri),
+        Kind::Uri if !is_uri(&text) => Err(Reason::BadUri),
         _ => plain(text, build),
     }
 }

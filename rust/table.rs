@@ -1,7 +1,7 @@
 //! The action table as JSON, for everything outside of Rust that is made from it: vocabulary, reference decoder, docs.
 #![forbid(unsafe_code)]
 
-use crate::action::{ACTIONS, ENUMERATIONS, Kind, Sender, Shape};
+use crate::action::{ACTIONS, ENUMERATIONS, Field, Kind, Sender, Shape};
 use crate::text::write_string;
 
 /// A JSON object from members that are JSON already.
@@ -63,7 +63,8 @@ fn kind(kind: &Kind) -> Vec<(&'static str, String)> {
 }
 
 fn fields(shape: &Shape) -> String {
-    array(shape.fields.iter().map(|field| {
+    let is_alias = |field: &&Field| shape.alias().is_some_and(|(alias, _)| std::ptr::eq(alias, *field));
+    array(shape.fields.iter().filter(|field| !is_alias(field)).map(|field| {
         let mut members = vec![("name", quoted(field.name)), ("required", field.required.to_string())];
         members.extend(kind(&field.kind));
         object(&members)

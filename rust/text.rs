@@ -1,7 +1,7 @@
 //! Texts of a JSON document: still escaped until somebody asks, and written back.
 #![forbid(unsafe_code)]
 
-use crate::json::{HIGHS, ONES};
+use crate::json::string_stops;
 use std::borrow::Cow;
 
 /// A string as it stands between its quotes.
@@ -36,7 +36,7 @@ impl<'a> Text<'a> {
     #[inline(always)]
     #[must_use]
     pub fn unescaped(&self) -> Cow<'a, [u8]> {
-        if self.shrinks == 0 { Cow::Borrowed(self.raw) } else { Cow::Owned(unescape(self.raw)) }
+        if self.shrinks == 0 { Cow::Borrowed(self.raw) } else { Cow::Owned(unescape(self.raw, 0).0) }
     }
 
     /// The text itself.
@@ -62,68 +62,68 @@ fn characters(bytes: &[u8]) -> usize {
     bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
 }
 
-/// Undo the escapes of a string that the scanner has accepted.
-fn unescape(raw: &[u8]) -> Vec<u8> {
-    // Eight bytes are copied at a time, of which those before the next escape count; hence the room behind.
-    let mut text = vec![0_u8; raw.len().wrapping_add(8)];
-    let mut end = 0_usize;
-    let mut rest = raw;
-    while let Some(chunk) = rest.first_chunk::<8>() {
-        let run = backslash(u64::from_le_bytes(*chunk));
-        if let Some(place) = text.get_mut(end..).and_then(<[u8]>::first_chunk_mut::<8>) {
-            *place = *chunk;
-        }
-        end = end.wrapping_add(run);
-        rest = rest.get(run..).unwrap_or_default();
-        if run == 8 {
-            let long = memchr::memchr(b'\\', rest).unwrap_or(rest.len());
-            copy(&mut text, &mut end, rest.get(..long).unwrap_or_default());
-            rest = rest.get(long..).unwrap_or_default();
-        }
-        if rest.first() == Some(&b'\\') {
-            rest = undo(&mut text, &mut end, rest);
+/// The text behind an opening quote, up to its closing quote, in a string that the scanner has accepted; and what follows.
+#[must_use]
+pub fn content(text: &[u8]) -> (Cow<'_, [u8]>, &[u8]) {
+    let stop = memchr::memchr2(b'"', b'\\', text).unwrap_or(text.len());
+    match text.split_at_checked(stop) {
+        Some((plain, [b'"', rest @ ..])) => (Cow::Borrowed(plain), rest),
+        _ => {
+            let (content, rest) = unescape(text, stop);
+            (Cow::Owned(content), rest.get(1..).unwrap_or_default())
         }
     }
-    while let [byte, after @ ..] = rest {
-        rest = if *byte == b'\\' {
-            undo(&mut text, &mut end, rest)
-        } else {
-            copy(&mut text, &mut end, &[*byte]);
-            after
+}
+
+/// Undo the escapes of a string that the scanner has accepted, up to its closing quote or the end; and what follows. The
+/// first `plain` bytes hold no escape.
+fn unescape(text: &[u8], plain: usize) -> (Vec<u8>, &[u8]) {
+    let (first, mut rest) = text.split_at_checked(plain).unwrap_or_default();
+    let mut content = Vec::with_capacity(plain.wrapping_add(64));
+    content.extend_from_slice(first);
+    loop {
+        rest = match rest {
+            [b'"', ..] | [] => return (content, rest),
+            [b'\\', ..] => undo(&mut content, rest),
+            _ => copy(&mut content, rest),
         };
     }
-    text.truncate(end);
-    text
 }
 
-/// How many bytes of a word come before its first backslash.
+/// Copy up to the next quote or backslash: short runs within a word, long ones by search. What follows them.
 #[inline(always)]
-fn backslash(word: u64) -> usize {
-    let found = word ^ ONES.wrapping_mul(0x5c);
-    let found = found.wrapping_sub(ONES) & !found & HIGHS;
-    usize::try_from(found.trailing_zeros() >> 3).unwrap_or(8)
-}
-
-#[inline(always)]
-fn copy(text: &mut [u8], end: &mut usize, bytes: &[u8]) {
-    let after = end.wrapping_add(bytes.len());
-    if let Some(place) = text.get_mut(*end..after) {
-        place.copy_from_slice(bytes);
-        *end = after;
+fn copy<'a>(content: &mut Vec<u8>, rest: &'a [u8]) -> &'a [u8] {
+    let mut run = 0;
+    if let Some(chunk) = rest.first_chunk::<8>() {
+        let stops = string_stops(u64::from_le_bytes(*chunk));
+        if stops != 0 {
+            // All eight bytes are copied, of which those before the stop count.
+            run = usize::try_from(stops.trailing_zeros() >> 3).unwrap_or(0);
+            let end = content.len().wrapping_add(run);
+            content.extend_from_slice(chunk);
+            content.truncate(end);
+            return rest.get(run..).unwrap_or_default();
+        }
+        run = 8;
     }
+    let more = rest.get(run..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest));
+    let (plain, rest) =
+        rest.split_at_checked(more.map_or(rest.len(), |more| more.wrapping_add(run))).unwrap_or_default();
+    content.extend_from_slice(plain);
+    rest
 }
 
 /// Undo one escape, at the start of `rest`; what follows it.
 #[inline(always)]
-fn undo<'a>(text: &mut [u8], end: &mut usize, rest: &'a [u8]) -> &'a [u8] {
+fn undo<'a>(content: &mut Vec<u8>, rest: &'a [u8]) -> &'a [u8] {
     let kind = rest.get(1).copied().unwrap_or_default();
     let mut length = 2;
     match kind {
-        b'b' => copy(text, end, &[8]),
-        b'f' => copy(text, end, &[12]),
-        b'n' => copy(text, end, b"\n"),
-        b'r' => copy(text, end, b"\r"),
-        b't' => copy(text, end, b"\t"),
+        b'b' => content.push(8),
+        b'f' => content.push(12),
+        b'n' => content.push(b'\n'),
+        b'r' => content.push(b'\r'),
+        b't' => content.push(b'\t'),
         b'u' => {
             let unit = |at: usize| rest.get(at..).and_then(hex4).unwrap_or_default();
             let mut code = unit(2);
@@ -133,9 +133,9 @@ fn undo<'a>(text: &mut [u8], end: &mut usize, rest: &'a [u8]) -> &'a [u8] {
                 length = 12;
             }
             let character = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
-            copy(text, end, character.encode_utf8(&mut [0; 4]).as_bytes());
+            content.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
         }
-        same => copy(text, end, &[same]),
+        same => content.push(same),
     }
     rest.get(length..).unwrap_or_default()
 }
@@ -155,6 +155,17 @@ pub(crate) fn hex4(bytes: &[u8]) -> Option<u32> {
 pub fn is_plain(text: &str) -> bool {
     let odd = |byte: &u8| u8::from(*byte < b' ' || *byte == b'"' || *byte == b'\\');
     text.as_bytes().iter().fold(0, |any, byte| any | odd(byte)) == 0
+}
+
+/// What stands between the quotes for `text`.
+#[must_use]
+pub fn escaped(text: &str) -> Cow<'_, str> {
+    if is_plain(text) {
+        return Cow::Borrowed(text);
+    }
+    let mut quoted = Vec::new();
+    write_string(&mut quoted, text);
+    Cow::Owned(String::from_utf8(quoted).unwrap_or_default().trim_matches('"').to_owned())
 }
 
 /// Append `text` as a JSON string, quotes included.

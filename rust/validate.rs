@@ -6,28 +6,13 @@
 #![forbid(unsafe_code)]
 
 use crate::action::{Field, Kind, Shape};
+pub use crate::build::Mode;
+
 use crate::build::Build;
 use crate::json::{Broken, Scanner};
 use crate::scalar::{integer, quoted_integer, string};
 use crate::text::Text;
 use crate::violation::{Path, Reason, Step};
-
-/// How strictly a payload is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mode {
-    /// The tolerances of D-07 are off.
-    pub strict: bool,
-    /// The payload is a confirmation that was received, which is read leniently whatever the switch says (J-276).
-    pub confirmation: bool,
-}
-
-impl Mode {
-    /// Whether members that are null or unknown are refused.
-    #[inline(always)]
-    const fn is_strict(self) -> bool {
-        self.strict && !self.confirmation
-    }
-}
 
 /// Why a payload is refused.
 pub type Failure<'a> = Box<Refusal<'a>>;
@@ -133,7 +118,7 @@ pub fn pick<'a, B: Build<'a>>(
         if scanner.peek_token() == b'}' {
             break;
         }
-        match member(&mut scanner, shape, shape.fields, 0)? {
+        match member(&mut scanner, shape, shape.fields)? {
             Some((field, _)) if std::ptr::eq(field, wanted) => {
                 found = if mode.confirmation {
                     member_value(Context::<false, true>::payload(), &mut scanner, field, build)?
@@ -194,7 +179,6 @@ fn member<'a>(
     scanner: &mut Scanner<'a>,
     shape: &'static Shape,
     upcoming: &'static [Field],
-    seen: u32,
 ) -> Result<Option<(&'static Field, &'static [Field])>, Broken> {
     let head = scanner.word();
     let mut candidates = upcoming;
@@ -205,7 +189,7 @@ fn member<'a>(
         }
         candidates = after;
     }
-    let (found, rest) = odd_member(*scanner, shape, seen)?;
+    let (found, rest) = odd_member(*scanner, shape)?;
     *scanner = Scanner::new(rest);
     Ok(found)
 }
@@ -216,15 +200,9 @@ type Found<'a> = (Option<(&'static Field, &'static [Field])>, &'a [u8]);
 /// A member name that is not one of the next fields: out of order, escaped, spaced, unknown.
 #[cold]
 #[inline(never)]
-fn odd_member<'a>(mut scanner: Scanner<'a>, shape: &'static Shape, seen: u32) -> Result<Found<'a>, Broken> {
+fn odd_member<'a>(mut scanner: Scanner<'a>, shape: &'static Shape) -> Result<Found<'a>, Broken> {
     let name = scanner.name()?;
-    let mut place = shape.fields.iter().position(|field| name.is(field.name));
-    if let (None, Some((alias, member))) = (place, shape.alias)
-        && name.is(alias)
-        && shape.fields.get(member).is_some_and(|field| field.bit & seen == 0)
-    {
-        place = Some(member);
-    }
+    let place = shape.fields.iter().position(|field| name.is(field.name));
     let found = place.and_then(|place| shape.fields.get(place..)?.split_first());
     Ok((found, scanner.rest()))
 }
@@ -246,7 +224,7 @@ fn object<'a, const STRICT: bool, const CONFIRMATION: bool, B: Build<'a>>(
     scanner.space();
     if !scanner.take(b'}') {
         loop {
-            if let Some((field, after)) = member(&mut scanner, shape, upcoming, seen)? {
+            if let Some((field, after)) = member(&mut scanner, shape, upcoming)? {
                 if seen & field.bit != 0 {
                     return Err(abandon(unread(Reason::Duplicate, scanner, depth), Step::member(field.name_id), depth));
                 }
@@ -282,7 +260,7 @@ fn complete<'a>(
     unknown: bool,
     scanner: Scanner<'a>,
 ) -> Result<(), Failure<'a>> {
-    if present & shape.required != shape.required {
+    if present & shape.required != shape.required && !shape.is_excused(present) {
         return Err(missing(shape, present, scanner));
     }
     if unknown && mode.is_strict() {
@@ -370,6 +348,7 @@ fn value<'a, const STRICT: bool, const CONFIRMATION: bool, B: Build<'a>>(
             Err(unread(Reason::WrongType(kind.type_name()), *scanner, depth))
         }
         _ if first != b'"' => Err(unread(Reason::WrongType(kind.type_name()), *scanner, depth)),
+        _ if B::TRUSTED && !matches!(kind, Kind::Choice(..)) => Ok(build.content(scanner.content()?)),
         _ => {
             let text = scanner.string()?;
             string(mode, kind, text, build).map_err(|reason| rule(reason, *scanner))
@@ -397,19 +376,13 @@ fn list<'a, const STRICT: bool, const CONFIRMATION: bool, B: Build<'a>>(
             }
             // Most arrays are of objects: their way is short.
             let read = match item {
-                Kind::Object(shape) if scanner.peek() == b'{' => {
-                    object(context.inner(), scanner, shape, build).map(|(value, rest)| {
-                        scanner = Scanner::new(rest);
-                        value
-                    })
-                }
+                Kind::Object(shape) if scanner.peek() == b'{' => object(context.inner(), scanner, shape, build)
+                    .map(|(value, rest)| (scanner = Scanner::new(rest), value).1),
                 _ => value(context, &mut scanner, item, build),
             };
             match read {
                 Ok(value) => build.push(&mut list, value),
-                Err(failure) => {
-                    return Err(abandon(failure, Step::item(count), depth));
-                }
+                Err(failure) => return Err(abandon(failure, Step::item(count), depth)),
             }
             count = count.wrapping_add(1);
             match scanner.peek_token() {

@@ -272,7 +272,7 @@ def rust_functions(path: Path) -> Iterator[tuple[Path, int, str, int]]:
     lines = path.read_text(encoding="utf-8").splitlines()
     for number, line in enumerate(lines):
         match = re.match(r"(\s*)(?:pub(?:\([a-z]+\))? )?(?:const |unsafe |async )*fn (\w+)", line)
-        if match is None or line.rstrip().endswith("}"):
+        if match is None or line.rstrip().endswith(("}", ";")):
             continue
         end = next((i for i in range(number, len(lines)) if lines[i] == f"{match[1]}}}"), number)
         if end - number + 1 > MAX_FUNCTION_LINES:

@@ -5,9 +5,11 @@ use crate::action::{ACTIONS, Action, ENUMERATIONS, Enumeration, Field, NAMES};
 use crate::build::Build;
 use crate::json::Scanner;
 use crate::text::{Span, Text};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString};
+use std::borrow::Cow;
 
 /// Strings that are made once: member names and enumeration values.
 struct Interned {
@@ -98,8 +100,12 @@ impl<'a, 'py> Build<'a> for Objects<'py> {
     }
     #[inline(always)]
     fn text(&mut self, text: Text<'a>) -> Self::Value {
+        self.content(text.unescaped())
+    }
+    #[inline(always)]
+    fn content(&mut self, content: Cow<'a, [u8]>) -> Self::Value {
         // The frame is valid UTF-8 and Python checks it once more; a failure is kept like any other error.
-        match PyString::from_bytes(self.py, &text.unescaped()) {
+        match PyString::from_bytes(self.py, &content) {
             Ok(text) => text.into_any(),
             Err(error) => {
                 self.note(Err(error));
@@ -138,4 +144,33 @@ pub(super) fn text_of<'py>(py: Python<'py>, frame: &Py<PyBytes>, span: Span) -> 
     let quoted = format!("\"{raw}\"");
     let text = Scanner::new(quoted.as_bytes()).string().map(|text| text.to_text().into_owned()).unwrap_or_default();
     PyString::new(py, &text)
+}
+
+static DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+fn orjson<'py>(py: Python<'py>, cell: &'static PyOnceLock<Py<PyAny>>, name: &str) -> PyResult<&'py Bound<'py, PyAny>> {
+    cell.get_or_try_init(py, || Ok::<_, PyErr>(py.import("orjson")?.getattr(name)?.unbind())).map(|f| f.bind(py))
+}
+
+/// JSON of which nothing is known; an empty dict where its numbers are beyond Python's reader.
+pub(super) fn loaded<'py>(py: Python<'py>, json: &str) -> PyResult<Bound<'py, PyAny>> {
+    Ok(orjson(py, &LOADS, "loads")?.call1((json,)).unwrap_or_else(|_| PyDict::new(py).into_any()))
+}
+
+/// Give the value of a member's alias to the member, when it has none of its own (J-213).
+pub(super) fn unaliased(object: &Bound<'_, PyDict>, alias: &str, member: &str) -> PyResult<()> {
+    if let Some(value) = object.get_item(alias)? {
+        object.del_item(alias)?;
+        if !object.contains(member)? {
+            object.set_item(member, value)?;
+        }
+    }
+    Ok(())
+}
+
+/// The payload as JSON; what orjson refuses has no place in a PDU either.
+pub(super) fn dumped<'py>(payload: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    let json = orjson(payload.py(), &DUMPS, "dumps")?.call1((payload,));
+    json.map_err(|_| PyValueError::new_err("the payload cannot be written as JSON"))?.cast_into().map_err(PyErr::from)
 }

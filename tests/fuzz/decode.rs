@@ -10,6 +10,8 @@ use ocpphub::validate::{Mode, payload as read_payload, pick};
 use ocpphub::violation::{Stage, Verdict, Violation};
 use serde_json::{Map, Value, json};
 
+use std::borrow::Cow;
+
 use super::strict_json::is_json;
 
 /// Builds a `serde_json` value, so that what is materialised can be compared.
@@ -43,6 +45,9 @@ impl<'a, const TRUSTED: bool> Build<'a> for Tree<TRUSTED> {
         let text = text.to_text().into_owned();
         assert!(!text.contains('\0'), "U+0000 in a text (J-256)");
         Value::String(text)
+    }
+    fn content(&mut self, content: Cow<'a, [u8]>) -> Value {
+        Value::String(String::from_utf8(content.into_owned()).unwrap())
     }
     fn choice(&mut self, enumeration: &'static Enumeration, index: usize) -> Value {
         Value::String(enumeration.values[index].to_owned())

@@ -100,7 +100,7 @@ pub fn meter_layout(bytes: &[u8]) {
     let layout = MeterLayout::new(&samples).expect("values of the standard");
     let connector_id = (source.word() as i64) >> (source.byte() & 63);
     // The least of the 64-bit integers is a listed difference of the target `numbers`.
-    let transaction_id = (source.byte() % 2 == 1).then(|| (source.word() as i64).max(-i64::MAX));
+    let transaction_id = (source.byte() % 2 == 1).then(|| source.word() as i64);
     let count = samples.len() - usize::from(source.byte() == 255 && !samples.is_empty());
     let mut readings = Vec::new();
     for _ in 0..source.byte() % 4 {

@@ -38,7 +38,7 @@ fn value(random: &mut Random, kind: &Kind) -> String {
         Kind::Integer { strict: (min, max), .. } => {
             let near = i64::try_from(random.below(1000)).unwrap();
             // The least of the 64-bit integers is a listed difference of the target `numbers`.
-            random.pick(&[*max, near.clamp(*min, *max), (*min).max(-i64::MAX)]).to_string()
+            random.pick(&[*max, near.clamp(*min, *max), *min]).to_string()
         }
         Kind::Decimal => format!("{}.{}", random.below(64), random.below(10)),
         Kind::Boolean => (*random.pick(&["true", "false"])).into(),
