@@ -79,13 +79,22 @@ def decode_goals(frames: Figures) -> list[Goal]:
 
 
 def refusal_goals(pairs: Mapping[str, float], rows: Mapping[str, float]) -> list[Goal]:
-    """``pairs`` and ``rows``: refused / good of the same size, for siblings and for the rows of bad-frames."""
+    """``pairs`` and ``rows``: refused / good of the same size, for siblings and for the rows of bad-frames.
+
+    Judged by the geometric mean, because a single pair compares more than the refusal: the sibling has a member more
+    than the good frame, a row is held against frames of another action. The worst of them is told beside it.
+    """
     return [
-        _worst("refused_sibling", "refused frame / its good sibling, worst pair", pairs, 1.05, mean=True),
-        _worst(
-            "refused_vector", "row of bad-frames / good frames of its size (median), worst row", rows, 1.05, mean=True
-        ),
-    ]
+        Goal("refused_sibling", "refused frame / its good sibling, geometric mean", geomean(pairs.values()), 1.05,
+             _worst_of(pairs)),
+        Goal("refused_vector", "row of bad-frames / good frames of its size (median), geometric mean",
+             geomean(rows.values()), 1.05, _worst_of(rows)),
+    ]  # fmt: skip
+
+
+def _worst_of(ratios: Mapping[str, float]) -> str:
+    name = max(ratios, key=ratios.__getitem__)
+    return f"worst {ratios[name]:.2f} ({name})"
 
 
 def stop_goal(ours: Mapping[str, float], theirs: Mapping[str, float]) -> Goal:
@@ -118,15 +127,10 @@ def encode_goals(frames: Figures, meter: Mapping[str, float]) -> list[Goal]:
     ]
 
 
-def _worst(
-    key: str, text: str, ratios: Mapping[str, float], bound: float, *, gated: bool = True, mean: bool = False
-) -> Goal:
+def _worst(key: str, text: str, ratios: Mapping[str, float], bound: float, *, gated: bool = True) -> Goal:
     name = max(ratios, key=ratios.__getitem__)
     over = sum(ratio > bound for ratio in ratios.values())
-    detail = f"{name}; {over} of {len(ratios)} beyond the bound"
-    if mean:
-        detail += f"; geometric mean {geomean(ratios.values()):.2f}"
-    return Goal(key, text, ratios[name], bound, detail, gated)
+    return Goal(key, text, ratios[name], bound, f"{name}; {over} of {len(ratios)} beyond the bound", gated)
 
 
 def _span(ratios: Mapping[str, float]) -> str:

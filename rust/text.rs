@@ -79,7 +79,8 @@ pub fn content(text: &[u8]) -> (Cow<'_, [u8]>, &[u8]) {
 /// first `plain` bytes hold no escape.
 fn unescape(text: &[u8], plain: usize) -> (Vec<u8>, &[u8]) {
     let (first, mut rest) = text.split_at_checked(plain).unwrap_or_default();
-    let mut content = Vec::with_capacity(plain.wrapping_add(64));
+    // Room for most texts without growing; a longer one grows by doubling.
+    let mut content = Vec::with_capacity(plain.wrapping_add(256));
     content.extend_from_slice(first);
     loop {
         rest = match rest {
