@@ -25,11 +25,17 @@ def charge_point(identity: str = "HUB-1", url: str = "ws://h/ocpp", extra: str =
     return text + extra
 
 
+def key_file(folder: Path) -> None:
+    path = folder / "key"
+    path.touch(0o600)
+    path.write_text("00" * 16)
+
+
 @pytest.mark.parametrize("profile", [1, 2])
 def test_identity_with_colon_is_refused_where_http_basic_carries_it(tmp_path: Path, profile: int) -> None:
     """J-145: the user id of HTTP Basic ends at the first colon."""
     extra = f'[charge_point.security]\nprofile = {profile}\nauthorization_key_file = "key"\nuse_system_ca = true\n'
-    (tmp_path / "key").touch(0o600)
+    key_file(tmp_path)
     (found,) = problems(tmp_path, charge_point("DE:1", "wss://h/", extra))
     assert "cannot carry" in found
 
@@ -48,7 +54,7 @@ def test_identity_longer_than_48_characters_is_only_warned(tmp_path: Path) -> No
 
 def test_profile_2_over_plain_websocket_is_refused(tmp_path: Path) -> None:
     """S-106: profiles 2 and 3 require wss."""
-    (tmp_path / "key").touch(0o600)
+    key_file(tmp_path)
     extra = '[charge_point.security]\nprofile = 2\nauthorization_key_file = "key"\n'
     assert keys(problems(tmp_path, charge_point(extra=extra))) == ["security.profile"]
 

@@ -24,7 +24,7 @@ MAX_FUNCTION_LINES = 60
 ARROWS: dict[str, set[str]] = {
     "": {"checkout", "errors", "api", "rpc.client"},
     "__main__": {"cli"},
-    "cli": {"", "daemon", "rpc.client", "sim", "config", "config_text", "log", "errors", "checkout"},
+    "cli": {"", "daemon", "rpc.client", "sim", "config", "config_check", "config_text", "log", "errors", "checkout"},
     "daemon": {"", "api", "rpc", "csms", "store.sqlite", "metrics", "config", "log", "errors"},
     "api": {"driver", "core", "csms", "endpoint", "publications", "store.sqlite", "config", "errors"},
     "driver": {"core", "store", "errors", "log"},
@@ -39,7 +39,8 @@ ARROWS: dict[str, set[str]] = {
     "rpc.client": {"errors"},
     "sim": {"sim", "rpc.client", "errors"},
     "config": {"config_read", "errors"},
-    "config_read": {"config", "config_table", "config_values"},
+    "config_read": {"config", "config_check", "config_table", "config_values"},
+    "config_check": {"core.configuration", "endpoint", "errors"},
     "config_values": {"config_table"},
     "config_text": {"config_table", "config_values"},
     "config_table": set(),

@@ -113,16 +113,17 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _check_config(options: argparse.Namespace) -> int:
-    from ocpphub import config
+    from ocpphub import config, config_check
 
     try:
         settings = config.load(options.file, os.environ)
     except config.ConfigError as error:
         return _print_problems(error, options.json)
+    warnings = [*settings.warnings, *config_check.warnings(settings)]
     if options.json:
-        _print_json({"valid": True, "problems": [], "warnings": list(settings.warnings)})
+        _print_json({"valid": True, "problems": [], "warnings": warnings})
         return DONE
-    for warning in settings.warnings:
+    for warning in warnings:
         sys.stderr.write(f"warning: {warning}\n")
     connectors = sum(point.connectors for point in settings.charge_points)
     points = len(settings.charge_points)

@@ -1,7 +1,7 @@
 """The walk over ``hub.toml``: tables, unknown names, environment overrides, and the rules that join keys.
 
 Owns what makes a whole file consistent; collects every problem before it raises. Must never open a socket or a secret:
-of a secret's file it looks at the mode only.
+of a secret's file it looks at the mode only (``config_check.py`` reads it, and forgets it).
 
 Implements surface.md "hub.toml"; OCPP-J 1.6 3.1.1; security white paper 2.4-2.6 as far as they bind the local
 configuration.
@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from ocpphub import config
+from ocpphub import config, config_check
 from ocpphub.config_table import CHILDREN, DERIVED_KEYS, STANDARD_KEYS, TABLES, Key
 from ocpphub.config_values import allowed, convert, custom_value, ocpp_text
 
@@ -62,7 +62,7 @@ class _Reader:
         charge_points = tuple(self.charge_point(values, table, at) for values, table, at in points)
         self.distinct(charge_points, hub)
         feeders = self.feeders(self.tables(raw, "feeder", "feeder", ""), charge_points)
-        return config.Settings(
+        settings = config.Settings(
             hub=hub,
             rpc=rpc,
             charge_points=charge_points,
@@ -75,6 +75,15 @@ class _Reader:
             source=self.source,
             warnings=tuple(self.warnings),
         )
+        self.refusals(settings)
+        return settings
+
+    def refusals(self, settings: config.Settings) -> None:
+        """What a run would refuse later, except where something is wrong with the same key already."""
+        named = [problem.key for problem in self.problems]
+        for key, what, allowed_text in config_check.refusals(settings):
+            if not any(_within(name, key) or _within(key, name) for name in named):
+                self.problem(key, what, allowed_text)
 
     # Tables and names
 
@@ -286,15 +295,13 @@ class _Reader:
             elif name in values:
                 self.problem(_join(at, given), "is there twice; keys compare case-insensitively")
             else:
-                values[name] = self.text_value(value, _join(at, given))
+                try:
+                    values[name] = ocpp_text(value)
+                except ValueError as error:
+                    self.problem(
+                        _join(at, given), str(error), "a text, number, boolean or list, at most 500 characters"
+                    )
         return values
-
-    def text_value(self, value: Any, at: str) -> str:
-        try:
-            return ocpp_text(value)
-        except ValueError as error:
-            self.problem(at, str(error), "a text, number, boolean or list, at most 500 characters")
-            return ""
 
     def custom_keys(self, raw: Any, at: str) -> tuple[config.CustomKey, ...]:
         if not isinstance(raw, dict):
@@ -388,6 +395,10 @@ class _Reader:
                 at, f"{identity} has connectors on {other} too", "each connector on one feeder; nest by parent"
             )
         taken.update({(identity, number): name for number in ids})
+
+
+def _within(inner: str, outer: str) -> bool:
+    return inner == outer or inner.startswith(f"{outer}.")
 
 
 def _join(at: str, name: str) -> str:

@@ -92,6 +92,7 @@ def _default(key: Key) -> str:
 def _free_tables() -> Iterator[str]:
     yield f"Tables within: {', '.join(f'`{name}`' for name in CHILDREN['charge_point'])}."
     yield ""
-    yield "`[charge_point.configuration]` holds initial values of OCPP's own configuration keys, read-only ones too;"
-    yield "what the CSMS changed later wins until the value in the file changes. Not there:"
+    yield "`[charge_point.configuration]` holds initial values of OCPP's own configuration keys, of those that this version"
+    yield "has; what the CSMS changed later wins until the value in the file changes. Not there: what follows from other"
+    yield "settings or from what is built (`SupportedFeatureProfiles`, `GetConfigurationMaxKeys`, every `...MaxLength`);"
     yield "; ".join(f"`{name}` ({reason})" for name, reason in DERIVED_KEYS.items()) + "."

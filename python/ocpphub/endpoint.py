@@ -102,9 +102,18 @@ def read_authorization_key(path: Path) -> bytes:
     try:
         if path.stat().st_mode & 0o077:
             raise LocalError("invalid_params", f"{path} is open to other users", hint=f"chmod 0600 {path}")
-        return authorization_key(path.read_text("ascii"))
-    except (OSError, UnicodeDecodeError):
-        raise LocalError("invalid_params", f"{path} cannot be read as an AuthorizationKey") from None
+        text = path.read_text("ascii")
+    except UnicodeDecodeError:
+        text = ""
+    except OSError as error:
+        text = f"{path} cannot be read: {error.strerror}"
+        raise LocalError("invalid_params", text, hint="a file that this user may read") from None
+    try:
+        return authorization_key(text)
+    except LocalError:
+        raise LocalError(
+            "invalid_params", f"{path} holds no AuthorizationKey", hint="32 to 40 hex digits, an even number"
+        ) from None
 
 
 class BackOff:

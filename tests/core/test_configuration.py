@@ -334,10 +334,17 @@ def test_configured_values_that_are_not_legal_are_all_named() -> None:
     )
     problems = configuration_problems(point)
     assert len(problems) == 5
-    assert "nearest is HeartbeatInterval" in problems[0]
+    assert str(problems[0]).endswith("allowed: nearest is HeartbeatInterval")
+    assert problems[1] == (
+        "configuration.ResetRetries",
+        '"x" is not legal',
+        "an integer, at least 0, at most 2147483647",
+    )
+    assert (problems[3].key, problems[4].key) == ("custom_keys.MessageTimeout", "custom_keys.Fan.value")
+    assert problems[4].allowed == "an integer, at most 5"
     with pytest.raises(LocalError) as caught:
         World(point)
-    assert caught.value.data["problems"] == problems
+    assert caught.value.data["problems"] == [str(problem) for problem in problems]
 
 
 def test_rows_are_json_text() -> None:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from orjson import dumps
 
@@ -23,7 +23,7 @@ from ocpphub.core.vocabulary import ConfigurationStatus
 from ocpphub.errors import LocalError
 
 if TYPE_CHECKING:
-    from ocpphub.config import ChargePointSettings
+    from ocpphub.config import ChargePointSettings, CustomKey
 
 log = logging.getLogger("ocpphub.core")
 
@@ -66,7 +66,8 @@ class Configuration:
         """Raises :class:`LocalError` naming every configured key or value that is not legal."""
         problems = configuration_problems(settings)
         if problems:
-            raise LocalError("invalid_params", "; ".join(problems), problems=problems)
+            lines = [str(problem) for problem in problems]
+            raise LocalError("invalid_params", "\n".join(lines), problems=lines)
         self._emit = emit
         self._index: dict[str, Slot] = {}
         self._monitors: dict[str, str] = {}
@@ -268,22 +269,49 @@ def _check_text(name: str, value: object, limit: int) -> None:
         )
 
 
-def configuration_problems(settings: ChargePointSettings) -> list[str]:
-    """Every key or value of ``hub.toml`` that a charge point would refuse, one sentence each."""
+class ConfigurationProblem(NamedTuple):
+    """A key or value of ``hub.toml`` that a charge point refuses; ``key`` is its path below ``charge_point``."""
+
+    key: str
+    what: str
+    allowed: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.what}; allowed: {self.allowed}"
+
+
+def configuration_problems(settings: ChargePointSettings) -> list[ConfigurationProblem]:
+    """Every key or value of ``hub.toml`` that a charge point would refuse, and what it would take."""
     known = {key.name.lower(): key for key in standard_keys(settings)}
-    problems = []
-    for name, text in settings.configuration.items():
-        key = known.get(name.lower())
-        if key is None:
-            near = get_close_matches(name, [key.name for key in known.values()], n=1)
-            problems.append(f"configuration.{name}: unknown key" + (f", nearest is {near[0]}" if near else ""))
-        elif key.is_derived:
-            problems.append(f"configuration.{name}: follows from other settings and cannot be set")
-        elif key.normalised(text) is None:
-            problems.append(f"configuration.{name}: the value is not legal for {key.kind} {key.name}")
-    for declared in settings.custom_keys:
-        if declared.name.lower() in known:
-            problems.append(f"custom_keys.{declared.name}: is a standard key")
-        elif len(declared.name) > MAX_NAME or custom_key(declared).normalised(declared.value) is None:
-            problems.append(f"custom_keys.{declared.name}: name or value is not legal for type {declared.type}")
-    return problems
+    found = [
+        _standard_problem(f"configuration.{name}", name, text, known) for name, text in settings.configuration.items()
+    ]
+    found += [_custom_problem(declared, known) for declared in settings.custom_keys]
+    return [problem for problem in found if problem is not None]
+
+
+def _standard_problem(at: str, name: str, text: str, known: Mapping[str, Key]) -> ConfigurationProblem | None:
+    key = known.get(name.lower())
+    if key is None:
+        near = get_close_matches(name.lower(), known, n=1)
+        names = ", ".join(key.name for key in known.values() if not key.is_derived)
+        return ConfigurationProblem(
+            at, "this charge point has no such key", f"nearest is {known[near[0]].name}" if near else names
+        )
+    if key.is_derived:
+        return ConfigurationProblem(at, "cannot be set", "nothing; it follows from other settings or what is built")
+    if key.normalised(text) is None:
+        return ConfigurationProblem(at, f"{dumps(text).decode()} is not legal", key.allowed())
+    return None
+
+
+def _custom_problem(declared: CustomKey, known: Mapping[str, Key]) -> ConfigurationProblem | None:
+    at = f"custom_keys.{declared.name}"
+    if declared.name.lower() in known:
+        return ConfigurationProblem(at, "is a standard key", "any other name")
+    if len(declared.name) > MAX_NAME:
+        return ConfigurationProblem(at, "the name is too long", f"at most {MAX_NAME} characters")
+    key = custom_key(declared)
+    if key.normalised(declared.value) is None:
+        return ConfigurationProblem(f"{at}.value", f"is not legal for type {declared.type}", key.allowed())
+    return None

@@ -28,7 +28,8 @@ FEATURE_PROFILES: Final = "Core,RemoteTrigger"
 _INTEGER: Final = re.compile(r"-?[0-9]{1,10}", re.ASCII)
 _DECIMAL: Final = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?", re.ASCII)
 _HEX_KEY: Final = re.compile(r"(?:[0-9A-Fa-f]{2}){16,20}", re.ASCII)
-_ROTATION: Final = re.compile(r"(0|[1-9][0-9]{0,5})\.(NotApplicable|Unknown|RST|RTS|SRT|STR|TRS|TSR)", re.ASCII)
+_ROTATIONS: Final = ("NotApplicable", "Unknown", "RST", "RTS", "SRT", "STR", "TRS", "TSR")
+_ROTATION: Final = re.compile(rf"(0|[1-9][0-9]{{0,5}})\.({'|'.join(_ROTATIONS)})", re.ASCII)
 _MEASURANDS: Final = frozenset(Measurand) | frozenset(f"{m}.{phase}" for m in Measurand for phase in Phase)
 
 
@@ -66,6 +67,23 @@ class Key:
         if self.kind == "hex":
             return text if _HEX_KEY.fullmatch(text) else None
         return text if self.kind == "string" else self._list(text)
+
+    def allowed(self) -> str:
+        """What the key accepts, for people: ``true or false``, ``an integer, 1 to 2147483647``."""
+        if self.kind in ("integer", "decimal"):
+            kind = "an integer" if self.kind == "integer" else "a decimal number"
+            bounds = [f"at least {self.minimum}"] if self.minimum is not None else []
+            bounds += [f"at most {self.maximum}"] if self.maximum is not None else []
+            return ", ".join([kind, *bounds])
+        return {
+            "boolean": "true or false",
+            "hex": "32 to 40 hex digits, an even number",
+            "list": f"different items, none empty, separated by commas, at most {MAX_VALUE} characters",
+            "measurands": f"at most {self.max_items} different measurands of OCPP 1.6, each alone or with a phase, "
+            f'such as "{_ENERGY},{Measurand.VOLTAGE}.{Phase.L1}"',
+            "rotation": f'at most {self.max_items} items such as "1.RST", one per connector, connectors 0 to '
+            f"{self.connectors}, rotations {', '.join(_ROTATIONS)}",
+        }.get(self.kind, f"a text of at most {MAX_VALUE} characters")
 
     def _number(self, text: str) -> str | None:
         if not (_INTEGER if self.kind == "integer" else _DECIMAL).fullmatch(text):
