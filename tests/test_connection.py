@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -247,6 +248,65 @@ async def test_connection_without_a_pong_closes_and_then_aborts(bench: Bench) ->
     bench.loop.pass_time(CLOSE_S)
     assert bench.transport.calls == ["abort"]
     assert bench.connection.why == "no pong"
+
+
+async def test_connection_without_a_pong_ends_once_however_often_it_pings(bench: Bench) -> None:
+    """J-303, X-21, X-23: with a ping interval below the close deadline the deadline still comes."""
+    bench.connection.pong_timeout_s = 0.05
+    bench.connection.set_ping_interval(CLOSE_S / 4)
+    bench.loop.pass_time(CLOSE_S / 4)
+    assert [opcode for opcode, _ in bench.frames()] == [Opcode.PING]
+    bench.connection._heard_s = 0.0
+    bench.loop.pass_time(0.05)
+    assert bench.frames() == [close_frame(1011, "no pong")]
+    assert bench.connection.ended.done()
+    assert bench.transport.calls == []
+    bench.loop.pass_time(CLOSE_S)
+    assert bench.transport.calls == ["abort"]
+    assert bench.frames() == []
+
+
+async def test_connection_shut_pings_no_more_whoever_asks(bench: Bench) -> None:
+    """J-303: the deadline of the first close holds, later ones change nothing."""
+    bench.connection.shut(1000, "first")
+    bench.connection.set_ping_interval(CLOSE_S / 10)
+    bench.loop.pass_time(CLOSE_S / 2)
+    bench.connection.shut(1001, "second")
+    bench.loop.pass_time(CLOSE_S / 2)
+    assert bench.frames() == [close_frame(1000, "first")]
+    assert bench.transport.calls == ["abort"]
+    assert bench.connection.why == "closed by us with 1000"
+
+
+async def test_connection_waits_a_second_at_most_for_the_end_of_a_close() -> None:
+    """J-303, X-23."""
+    assert CLOSE_S <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("end", "why"),
+    [
+        (lambda bench: bench.connection.shut(1007, "bad"), "closed by us with 1007"),
+        (lambda bench: bench.connection.abort("stuck"), "stuck"),
+        (lambda bench: bench.feed(Opcode.TEXT, b"x" * 65), "closed by us with 1009"),
+        (lambda bench: bench.feed(*close_frame(1012)), "closed by the CSMS with 1012"),
+        (lambda bench: bench.connection.eof_received(), "closed by the CSMS with 1006"),
+        (lambda bench: bench.connection.connection_lost(None), "closed by the CSMS with 1006"),
+    ],
+    ids=["shut", "abort", "limit", "close of the peer", "end of the stream", "lost"],
+)
+async def test_connection_that_carries_nothing_more_says_so_at_once(
+    bench: Bench, end: Callable[[Bench], object], why: str
+) -> None:
+    """J-303, X-23: whoever waits need not wait for a deaf peer, and the transport ends within the close deadline."""
+    assert not bench.connection.ended.done()
+    end(bench)
+    assert bench.connection.ended.done()
+    assert bench.connection.why == why
+    bench.connection.hold(False)
+    assert bench.received == []
+    bench.loop.pass_time(CLOSE_S)
+    assert "abort" in bench.transport.calls or bench.connection.connection_lost_waiter.done()
 
 
 async def test_connection_with_other_frames_survives_two_missing_pongs(bench: Bench) -> None:

@@ -26,16 +26,17 @@ KEY_HEX = "0001020304050607FFFFFFFFFFFFFFFFFFFFFFFF"
 
 
 class StubConnection:
-    """An open connection until someone ends it."""
+    """An open connection until someone ends it; the socket of a ``deaf`` peer stays until ``drop``."""
 
-    def __init__(self, log: list[object]) -> None:
+    def __init__(self, log: list[object], *, deaf: bool = False) -> None:
         self.loop = asyncio.get_running_loop()
         self.log = log
         self.why = ""
         self.deliver: Callable[[bytes, bool], None] | None = None
         self.ended = self.loop.create_future()
-        self.protocol = SimpleNamespace(close_code=1006)
-        self.transport = SimpleNamespace(abort=lambda: None)
+        self.deaf = deaf
+        self.dropped = asyncio.Event()
+        self.transport = SimpleNamespace(abort=self.dropped.set)
         self.send_deadline_s = self.pong_timeout_s = 0.0
 
     def push(self, frame: bytes) -> None:
@@ -54,9 +55,11 @@ class StubConnection:
     def end(self) -> None:
         if not self.ended.done():
             self.ended.set_result(None)
+        if not self.deaf:
+            self.dropped.set()
 
     async def wait_closed(self) -> None:
-        await self.ended
+        await self.dropped.wait()
         self.log.append("closed")
 
 
@@ -134,7 +137,7 @@ async def test_link_tells_of_its_connection_and_passes_frames_both_ways() -> Non
     link.send(b"out")
     assert log == ["attempt", ("ping", 30), "connected", ("hold", False), ("CP1", b"in", True), b"out"]
     await end(link)
-    assert log[6:] == [("shut", 1001, ""), "closed", "disconnected"]
+    assert log[6:] == [("shut", 1001, ""), "disconnected", "closed"]
 
 
 async def test_link_takes_its_deadlines_from_the_settings() -> None:
@@ -178,12 +181,73 @@ async def test_link_reconnects_after_a_connection_ended() -> None:
     assert [one for one in log if isinstance(one, str)] == [
         "attempt",
         "connected",
-        "closed",
         "disconnected",
+        "closed",
         "attempt",
         "connected",
     ]
     await end(link)
+
+
+async def test_link_to_a_deaf_peer_is_down_at_once_and_dials_when_the_socket_is_gone() -> None:
+    """J-303, X-03, X-21, X-23: the core hears of the end before the transport is dropped, the next dial comes after."""
+    log: list[object] = []
+    link = ScriptedLink(log, back_off=StubBackOff(0.0))
+    first = StubConnection(log, deaf=True)
+    link.script += [first, StubConnection(log)]
+    link.connect({})
+    await settle()
+    first.end()
+    await settle()
+    link.send(b"lost")
+    link.set_ping_interval(9)
+    link.disconnect(1000, "", False)
+    assert log == ["attempt", ("ping", 30), "connected", ("hold", False), "disconnected"]
+    first.dropped.set()
+    await played(link)
+    assert [one for one in log[5:] if isinstance(one, str)] == ["closed", "attempt", "connected"]
+    await end(link)
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["and stays closed", "and is started again"])
+async def test_link_stopped_while_a_deaf_peer_lets_go_ends_the_socket_first(again: bool) -> None:
+    """X-03, X-21: `stop` and `restart` in the time between the end and the drop."""
+    log: list[object] = []
+    link = ScriptedLink(log, back_off=StubBackOff(3600.0))
+    first = StubConnection(log, deaf=True)
+    link.script += [first, StubConnection(log)]
+    link.connect({})
+    await settle()
+    first.end()
+    await settle()
+    link.disconnect(1000, "", True)
+    if again:
+        link.connect({})
+    await settle()
+    assert "closed" not in log
+    assert log.count("attempt") == 1
+    first.dropped.set()
+    await settle()
+    assert log.count("attempt") == 1 + again
+    assert log.count("connected") == 1 + again
+    await end(link)
+
+
+async def test_link_restarted_and_stopped_again_while_it_dials_stays_closed() -> None:
+    """X-21: one loop reconnects, and the last word counts."""
+    log: list[object] = []
+    link = ScriptedLink(log, back_off=StubBackOff(3600.0))
+    link.script += [StubConnection(log)]
+    link.connect({})
+    await settle()
+    link.disconnect(1000, "", True)
+    link.connect({})
+    await settle()
+    assert log.count("attempt") == 2
+    link.disconnect(1000, "", True)
+    async with asyncio.timeout(1):
+        await link.wait_closed()
+    assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
 
 
 async def test_link_asks_the_back_off_once_per_cycle_and_tells_it_how_it_went() -> None:
@@ -266,8 +330,8 @@ async def test_link_restarted_waits_for_its_old_socket_and_not_for_the_back_off(
     assert [one for one in log if isinstance(one, str)] == [
         "attempt",
         "connected",
-        "closed",
         "disconnected",
+        "closed",
         "attempt",
         "connected",
     ]

@@ -31,8 +31,8 @@ INBOX_LIMIT: Final = 16
 """Messages that may be held back before the socket is no longer read."""
 OUTBOX_LIMIT: Final = 1024
 """Frames that may wait behind a stuck write; one more aborts the connection."""
-CLOSE_S: Final = 5.0
-"""How long the peer may take to answer our close frame."""
+CLOSE_S: Final = 1.0
+"""How long a connection that is being closed may take to end; then it is aborted."""
 TOLERATED_PONGS: Final = 2
 """Missing pongs that a link survives as long as other frames arrive (X-22)."""
 
@@ -62,6 +62,7 @@ class Connection(ClientConnection):
         "_timers",
         "_unread",
         "deliver",
+        "ended",
         "pong_timeout_s",
         "send_deadline_s",
         "why",
@@ -73,6 +74,8 @@ class Connection(ClientConnection):
         self.send_deadline_s = 15.0
         self.pong_timeout_s = 10.0
         self.why = ""
+        # Done as soon as the connection carries nothing more; a deaf peer may keep the socket a little longer.
+        self.ended: asyncio.Future[None] = self.loop.create_future()
         self._held = False
         self._unread = False
         self._shut = False
@@ -99,25 +102,24 @@ class Connection(ClientConnection):
 
     def shut(self, code: int, reason: str = "") -> None:
         """Close with a close frame; abort when the peer does not answer it in time (X-23). Later messages are lost."""
-        self.why = self.why or f"closed by us with {code}"
-        self._shut = True
+        if self._shut:
+            return  # a second close must not put off the deadline of the first
         text = reason.encode()[:120].decode(errors="ignore")
         # RFC 6455 7.1.7: after failing a connection its data is no longer processed.
         self._transmit(self.protocol.send_close if code in (1000, 1001) else self.protocol.fail, code, text)
+        self._end(f"closed by us with {code}")
         self._throttle()
-        self._set_timer("close", CLOSE_S, self.transport.abort)
 
     def abort(self, why: str) -> None:
         """Drop the connection at once."""
-        self.why = self.why or why
-        self._shut = True
+        self._end(why)
         self.transport.abort()
 
     def set_ping_interval(self, interval_s: float) -> None:
         """Ping from now on every ``interval_s``, beginning at a random phase (J-305); 0 ends pings."""
         self._drop_timer("ping")
         self._drop_timer("pong")
-        if interval_s > 0:
+        if interval_s > 0 and not self._shut:
             phase = random.random()  # noqa: S311  # spreads load, guards nothing
             self._set_timer("ping", interval_s * phase, self._ping, interval_s)
 
@@ -194,12 +196,19 @@ class Connection(ClientConnection):
     def data_received(self, data: bytes) -> None:
         """Bytes of the peer; when they make the library fail the connection, the peer gets a deadline to close."""
         super().data_received(data)
-        if self.protocol.close_expected() and "close" not in self._timers:
-            self._set_timer("close", CLOSE_S, self.transport.abort)
+        if self.protocol.close_expected():
+            self._end()
+            self._throttle()
+
+    def eof_received(self) -> None:
+        """The peer sends nothing more; what we have written need not keep the socket open."""
+        super().eof_received()
+        self._end()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The end of this connection."""
         super().connection_lost(exc)
+        self._end()
         for name in list(self._timers):
             self._drop_timer(name)
         self._inbox.clear()
@@ -221,6 +230,24 @@ class Connection(ClientConnection):
             # TLS 1.3 reports a refused client certificate only after the handshake, as a lost connection.
             raise error from self.connection_exc or error.__cause__
         self.request, self.response = None, _UPGRADED  # headers, the credentials among them, need not stay in memory
+
+    def _end(self, why: str = "") -> None:
+        """Carry nothing more, say so, and give the socket the close deadline; only the first call counts."""
+        if self._shut:
+            return
+        self._shut = True
+        self.why = self.why or why or self._closed_by()
+        self._drop_timer("ping")
+        self._drop_timer("pong")
+        self._set_timer("close", CLOSE_S, self.transport.abort)
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    def _closed_by(self) -> str:
+        received, sent = self.protocol.close_rcvd, self.protocol.close_sent
+        if sent is not None and received is None:
+            return f"closed by us with {sent.code}"
+        return f"closed by the CSMS with {1006 if received is None else received.code}"
 
     def _message(self, data: bytes, binary: bool) -> None:
         if self._shut:

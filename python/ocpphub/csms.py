@@ -91,7 +91,7 @@ class CsmsLink:
         self._logger = log.for_charge_point("ocpphub.csms", settings.identity)
         self._ping_interval_s: float = settings.link.ping_interval_s
         self._headers: dict[str, str] = {}
-        self._wanted = self._at_once = self._accepted = self._paused = False
+        self._wanted = self._at_once = self._accepted = self._paused = self._closing = False
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._connection: Connection | None = None
@@ -102,9 +102,9 @@ class CsmsLink:
         self._headers = dict(headers)
         self._at_once = True
         self._wake.set()
-        if self._wanted and self._task is not None and not self._task.done():
-            return
         self._wanted = True
+        if self._task is not None and not self._task.done() and not self._task.cancelling():
+            return  # also one that still closes its last connection: it goes on, and stays the only one (X-21)
         self._task = asyncio.get_running_loop().create_task(self._supervise(self._task))
 
     def disconnect(self, code: int = 1000, reason: str = "", stay_closed: bool = False) -> None:
@@ -114,7 +114,7 @@ class CsmsLink:
             self._wake.set()
         if self._connection is not None:
             self._connection.shut(code, reason)
-        elif stay_closed and self._task is not None:
+        elif stay_closed and self._task is not None and not self._closing:
             self._task.cancel()
 
     def send(self, frame: bytes) -> None:
@@ -213,8 +213,20 @@ class CsmsLink:
         return {"Authorization": header}
 
     async def _hold(self, connection: Connection) -> None:
-        """Serve one open connection until it is closed."""
+        """Serve one open connection while it lasts, then see its socket closed, which a deaf peer may put off."""
         opened_s = connection.loop.time()
+        try:
+            await self._serve(connection)
+            self._back_off.closed(connection.loop.time() - opened_s, accepted=self._accepted)
+            self._closing = True
+            await connection.wait_closed()
+        finally:
+            self._closing = False
+            connection.transport.abort()
+        if self._back_off.short == 3:
+            self._logger.warning("3 connections in a row ended early: is this identity in use twice?")
+
+    async def _serve(self, connection: Connection) -> None:
         connection.send_deadline_s = self._settings.send_deadline_s
         connection.pong_timeout_s = self._settings.pong_timeout_s
         connection.set_ping_interval(self._ping_interval_s)
@@ -225,16 +237,11 @@ class CsmsLink:
             self._receiver.connected(self.identity)
             connection.deliver = self._deliver
             connection.hold(self._paused)  # or hand over what came with the answer to the handshake
-            await connection.wait_closed()
+            await connection.ended
         finally:
-            connection.transport.abort()
             self._connection = None
-            why = connection.why or f"closed by the CSMS with {connection.protocol.close_code}"
-            self._logger.info("disconnected: %s", why)
+            self._logger.info("disconnected: %s", connection.why)
             self._receiver.disconnected(self.identity)
-        self._back_off.closed(connection.loop.time() - opened_s, accepted=self._accepted)
-        if self._back_off.short == 3:
-            self._logger.warning("3 connections in a row ended early: is this identity in use twice?")
 
     def _deliver(self, frame: bytes, binary: bool) -> None:
         if self._logger.isEnabledFor(logging.DEBUG):

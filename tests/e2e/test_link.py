@@ -11,6 +11,7 @@ import ipaddress
 import socket
 import ssl
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from dataclasses import replace as changed
@@ -487,6 +488,47 @@ def test_link_whose_pings_are_swallowed_makes_a_new_connection(run: Run) -> None
         async with raw(handler) as port, linked(port, ping_s=0.05) as (_, events):
             names = [(await events.next())[0] for _ in range(4)]
             assert names == ["connected", "disconnected", "connected", "disconnected"]
+
+    run(body())
+
+
+def test_link_whose_pings_are_swallowed_ends_although_it_pings_faster_than_it_closes(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """J-303, X-21, X-23: the end is told at the pong deadline, the socket goes with the close deadline."""
+    monkeypatch.setattr(connection_module, "CLOSE_S", 0.4)
+    heads: asyncio.Queue[float] = asyncio.Queue()
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: str) -> None:
+        heads.put_nowait(time.monotonic())
+        writer.write(accept(head, OCPP))
+        await forever()
+
+    async def body() -> None:
+        async with raw(handler) as port, linked(port, ping_s=0.05) as (_, events):
+            assert await events.next() == ("connected", None)
+            assert await events.next() == ("disconnected", None)
+            ended_s = time.monotonic()
+            first_s, second_s = await heads.get(), await heads.get()
+            assert ended_s < second_s - 0.2, "told before the socket is dropped"
+            assert second_s - first_s < 2
+
+    run(body())
+
+
+def test_link_stopped_and_started_under_a_deaf_server_dials_anew(run: Run) -> None:
+    """X-21, X-23, J-303: `stop` and `restart` need no answer of the peer."""
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: str) -> None:
+        writer.write(accept(head, OCPP))
+        await forever()
+
+    async def body() -> None:
+        async with raw(handler) as port, linked(port) as (link, events):
+            assert await events.next() == ("connected", None)
+            link.disconnect(1000, "", True)
+            link.connect({})
+            assert [(await events.next())[0] for _ in range(2)] == ["disconnected", "connected"]
 
     run(body())
 
