@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             return Err("a line needs four columns".into());
         };
         let frame = text.as_bytes();
-        let pending = (unique_id, Action::named(action).ok_or("unknown action")?);
+        let pending = (unique_id, Action::named(action.as_bytes()).ok_or("unknown action")?);
         let own = || decode(black_box(frame), OPTIONS, |id| (id == pending.0).then_some(pending.1)).is_ok();
         let jiter = || on_jiter::is_valid(black_box(frame), pending).is_some();
         assert!(own(), "ocpphub refuses {text}");

@@ -19,7 +19,7 @@ pub fn is_valid(data: &[u8], pending: (&str, &'static Action)) -> Option<()> {
     let shape = match message_type {
         2 => {
             step(&mut json)?;
-            Action::named(json.next_str().ok()?)?.request
+            Action::named(json.next_str().ok()?.as_bytes())?.request
         }
         3 => (unique_id == pending.0).then_some(pending.1.confirmation)?,
         _ => return None,
@@ -87,7 +87,7 @@ fn value(json: &mut Jiter<'_>, peek: Peek, kind: &'static Kind) -> Option<()> {
         Kind::AnyText if peek == Peek::String => json.known_str().ok().map(|_| ()),
         Kind::AnyText => json.known_skip(peek).ok(),
         Kind::LooseTimestamp => string(json, peek).map(|_| ()),
-        Kind::Timestamp => ocpphub::time::parse(string(json, peek)?, false).map(|_| ()),
+        Kind::Timestamp => ocpphub::time::is_valid(string(json, peek)?.as_bytes(), false).then_some(()),
         Kind::Uri => {
             let (scheme, rest) = string(json, peek)?.split_once(':')?;
             (!rest.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))).then_some(())
