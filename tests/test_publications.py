@@ -73,34 +73,36 @@ def test_latest_of_a_connector_is_its_own(publications: Publications) -> None:
     assert publications.latest("connector.status", 3) is None
 
 
-def test_resume_gives_events_in_order_and_of_states_the_latest_only(publications: Publications) -> None:
+def test_resume_gives_every_event_of_the_topics_in_order(publications: Publications) -> None:
+    """T41: of states too; only a slow reader gets the latest alone."""
     publications.publish("is_connected", b"false")
     publications.publish("security_event", b"{}")
     publications.publish("is_connected", b"true")
-    publications.publish("security_event", b"{}")
+    publications.publish("configuration_key", b"{}")
 
-    assert numbers(publications.since("s", 0)) == [2, 3, 4]
-    assert numbers(publications.since("s", 3)) == [4]
-    assert numbers(publications.since("s", 4)) == []
+    topics = ["is_connected", "security_event"]
+    assert numbers(publications.since("s", 0, topics)) == [1, 2, 3]
+    assert numbers(publications.since("s", 1, topics)) == [2, 3]
+    assert numbers(publications.since("s", 4, topics)) == []
 
 
 def test_resume_of_another_stream_or_of_the_future_is_a_gap(publications: Publications) -> None:
     publications.publish("is_connected", b"true")
 
-    assert publications.since("t", 1) is None
-    assert publications.since("s", 2) is None
+    assert publications.since("t", 1, ["is_connected"]) is None
+    assert publications.since("s", 2, ["is_connected"]) is None
 
 
 def test_resume_behind_events_older_than_the_ring_is_a_gap(publications: Publications, clock: Clock) -> None:
     publications.publish("security_event", b"1")
     clock.now_s += 60
     publications.publish("security_event", b"2")
-    assert numbers(publications.since("s", 0)) == [1, 2]
+    assert numbers(publications.since("s", 0, ["security_event"])) == [1, 2]
 
     clock.now_s += 1
 
-    assert publications.since("s", 0) is None
-    assert numbers(publications.since("s", 1)) == [2]
+    assert publications.since("s", 0, ["security_event"]) is None
+    assert numbers(publications.since("s", 1, ["security_event"])) == [2]
 
 
 @pytest.mark.parametrize(("name", "limit"), [("RING_EVENTS", 5), ("RING_BYTES", 50)])
@@ -111,16 +113,36 @@ def test_resume_behind_a_full_ring_is_a_gap(
     for _ in range(6):
         publications.publish("security_event", b"1234567890")
 
-    assert publications.since("s", 0) is None
-    assert numbers(publications.since("s", 1)) == [2, 3, 4, 5, 6]
+    assert publications.since("s", 0, ["security_event"]) is None
+    assert numbers(publications.since("s", 1, ["security_event"])) == [2, 3, 4, 5, 6]
 
 
-def test_resume_of_states_never_has_a_gap(publications: Publications, clock: Clock) -> None:
-    for _ in range(50):
+def test_resume_behind_a_lost_state_is_a_gap_for_its_topic_alone(publications: Publications, clock: Clock) -> None:
+    """T41: what a client has not asked for cannot be missed by it."""
+    for _ in range(3):
         publications.publish("is_connected", b"true")
+        publications.publish("security_event", b"{}")
         clock.now_s += 100
+    publications.publish("security_event", b"{}")
 
-    assert numbers(publications.since("s", 0)) == [50]
+    assert publications.since("s", 3, ["is_connected"]) is None
+    assert numbers(publications.since("s", 5, ["is_connected"])) == []
+    assert publications.since("s", 5, ["security_event"]) is None
+    assert numbers(publications.since("s", 6, ["is_connected", "security_event"])) == [7]
+
+
+def test_flood_of_one_topic_costs_no_event_of_another(
+    publications: Publications, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """T41"""
+    monkeypatch.setattr(module, "RING_EVENTS", 5)
+    publications.publish("security_event", b"{}")
+    for _ in range(20):
+        publications.publish("ocpp.message", b"{}")
+
+    assert numbers(publications.since("s", 0, ["security_event"])) == [1]
+    assert publications.since("s", 15, ["ocpp.message"]) is None
+    assert numbers(publications.since("s", 16, ["ocpp.message"])) == [17, 18, 19, 20, 21]
 
 
 @pytest.mark.parametrize("connectors", ["2", "1-2,100-300"])

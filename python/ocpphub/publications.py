@@ -13,10 +13,12 @@ import logging
 import secrets
 import weakref
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from itertools import takewhile
+from operator import attrgetter
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import orjson
@@ -28,7 +30,7 @@ log = logging.getLogger("ocpphub.rpc")
 RING_EVENTS: Final = 10_000
 RING_AGE_S: Final = 60.0
 RING_BYTES: Final = 8 * 2**20
-"""Bounds of the ring per charge point; the bytes keep a flood of ``ocpp.message`` from filling the memory."""
+"""Bounds of the ring per topic; the bytes keep a flood of ``ocpp.message`` or large states from filling the memory."""
 _FEW: Final = 64
 MAX_WAITING_EVENTS: Final = 1000
 """Events of one ``async for`` that may wait for a slow reader; state topics keep the latest value only."""
@@ -38,7 +40,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic: state keeps only its latest value (per connector), an event is kept in the ring."""
+    """One topic: of a state, a slow reader gets only the latest value (per connector)."""
 
     name: str
     state: bool
@@ -110,6 +112,10 @@ class Event:
         """The value as Python objects."""
         return orjson.loads(self.value)
 
+    def shrink(self) -> None:
+        """Give up what was made for readers: a newer event has come, this one is only kept for those who resume."""
+        self._text = self._parts = None
+
     def _members(self, value: bytes) -> bytes:
         return b'%b"seq":%d,"topic":"%b","timestamp":"%b","value":%b' % (
             self._head,
@@ -121,6 +127,31 @@ class Event:
 
 
 Listener = Callable[[Event], None]
+
+
+class _Ring:
+    """The last events of one topic. One for each, so that a flood of one topic loses no event of another."""
+
+    __slots__ = ("_bytes", "events", "lost_seq")
+
+    def __init__(self) -> None:
+        self.events: deque[Event] = deque()
+        self.lost_seq = 0
+        """The newest event that is gone."""
+        self._bytes = 0
+
+    def append(self, event: Event) -> None:
+        self.events.append(event)
+        self._bytes += len(event.value)
+        self.trim(event.monotonic_s)
+
+    def trim(self, now_s: float) -> None:
+        events = self.events
+        oldest_s = now_s - RING_AGE_S
+        while events and (len(events) > RING_EVENTS or self._bytes > RING_BYTES or events[0].monotonic_s < oldest_s):
+            lost = events.popleft()
+            self._bytes -= len(lost.value)
+            self.lost_seq = lost.seq
 
 
 class Publications:
@@ -135,9 +166,7 @@ class Publications:
         """Told when a topic gets its first listener, and when it has lost the last one."""
         self._head = b'"stream":%b,"charge_point":%b,' % (orjson.dumps(self.stream), orjson.dumps(identity))
         self._latest: dict[tuple[str, int | None], Event] = {}
-        self._ring: deque[Event] = deque()
-        self._ring_bytes = 0
-        self._lost_seq = 0
+        self._rings = {topic: _Ring() for topic in TOPICS}
         self._listeners: dict[tuple[str, int | None], dict[int, Listener]] = {}
         self._interest: Counter[str] = Counter()
         self._tickets = 0
@@ -150,11 +179,11 @@ class Publications:
         kind = TOPICS[topic]
         self.seq += 1
         event = Event(self._head, self.seq, kind, value, connector_id, self.now())
-        self._latest[topic, connector_id if kind.per_connector else None] = event
-        if not kind.state:
-            self._ring.append(event)
-            self._ring_bytes += len(value)
-            self._trim(event.monotonic_s)
+        key = topic, connector_id if kind.per_connector else None
+        if (former := self._latest.get(key)) is not None:
+            former.shrink()
+        self._latest[key] = event
+        self._rings[topic].append(event)
         self._tell(self._listeners.get((topic, None)), event)
         if connector_id is not None:
             self._tell(self._listeners.get((topic, connector_id)), event)
@@ -168,17 +197,22 @@ class Publications:
         event = self._latest.get((topic, None))
         return None if event is None else orjson.Fragment(event.narrowed(connectors))
 
-    def since(self, stream: str, seq: int) -> list[Event] | None:
-        """What a client that has seen ``seq`` of ``stream`` has missed, oldest first; ``None`` when some of it is gone.
+    def since(self, stream: str, seq: int, topics: Iterable[str]) -> list[Event] | None:
+        """The events of ``topics`` that a client which has seen ``seq`` of ``stream`` has missed, oldest first.
 
-        Of a topic that carries state only the latest value counts, so that state never makes a gap.
+        ``None`` when one of them is gone from the ring: then only a snapshot helps.
         """
-        self._trim(self.now().monotonic_s)
-        if stream != self.stream or seq > self.seq or seq < self._lost_seq:
+        if stream != self.stream or seq > self.seq:
             return None
-        missed = [event for event in self._latest.values() if event.topic.state and event.seq > seq]
-        missed += [event for event in self._ring if event.seq > seq]
-        return sorted(missed, key=lambda event: event.seq)
+        now_s = self.now().monotonic_s
+        missed: list[Event] = []
+        for topic in topics:
+            ring = self._rings[topic]
+            ring.trim(now_s)
+            if seq < ring.lost_seq:
+                return None
+            missed += takewhile(lambda event: event.seq > seq, reversed(ring.events))
+        return sorted(missed, key=attrgetter("seq"))
 
     def listen(self, topic: str, listener: Listener, connectors: ConnectorFilter | None = None) -> Callable[[], None]:
         """Call ``listener`` with every event of the topic from now on; the returned function ends that.
@@ -222,14 +256,6 @@ class Publications:
             except Exception:
                 # One listener's bug must not keep the event from the others, nor stop the driver.
                 log.exception("a listener of %s failed", event.topic.name)
-
-    def _trim(self, now_s: float) -> None:
-        ring = self._ring
-        oldest_s = now_s - RING_AGE_S
-        while ring and (len(ring) > RING_EVENTS or self._ring_bytes > RING_BYTES or ring[0].monotonic_s < oldest_s):
-            lost = ring.popleft()
-            self._ring_bytes -= len(lost.value)
-            self._lost_seq = lost.seq
 
 
 class Variable(Generic[T]):

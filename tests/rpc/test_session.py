@@ -158,6 +158,22 @@ async def test_subscription_that_resumes_gets_what_it_has_missed_behind_its_answ
         assert answer["result"]["seq"] == events[0]["params"]["seq"]
 
 
+async def test_client_that_resumes_learns_every_change_of_a_state() -> None:
+    """T41, CORE-GEN-04: only a slow reader is spared what lies between."""
+    async with running_hub() as bench:
+        client = ClientDouble(serve(bench))
+        before = client.result("subscribe", topics=["is_connected"])
+        bench.publish("is_connected", True)
+        bench.publish("is_connected", False)
+
+        late = ClientDouble(serve(bench))
+        late.call("subscribe", topics=["is_connected"], since={"stream": before["stream"], "seq": before["seq"]})
+        answer, *events = late.received()
+
+        assert "gap" not in answer["result"]
+        assert [event["params"]["value"] for event in events] == [True, False]
+
+
 @pytest.mark.parametrize("since", [{"stream": "other", "seq": 0}, {"seq": 10**6}])
 async def test_subscription_that_cannot_resume_gets_a_gap_and_a_snapshot(since: dict[str, Any]) -> None:
     async with running_hub() as bench:

@@ -72,7 +72,7 @@ class Subscription:
 
     def resume(self, stream: str, seq: int) -> list[Event] | None:
         """The events of these topics and connectors behind a position, ``None`` when some are gone."""
-        missed = self._publications.since(stream, seq)
+        missed = self._publications.since(stream, seq, self._topics)
         return None if missed is None else [event for event in missed if self._concerns(event)]
 
     def end(self) -> None:
@@ -82,8 +82,6 @@ class Subscription:
         self._stops = []
 
     def _concerns(self, event: Event) -> bool:
-        if event.topic.name not in self._topics:
-            return False
         return self._connectors is None or event.connector_id is None or event.connector_id in self._connectors
 
     def _overflow(self, first: int, last: int) -> bytes:
