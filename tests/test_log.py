@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import time
 import warnings
 from collections.abc import Iterator
 
@@ -124,6 +125,75 @@ def test_received_text_cannot_break_out_of_its_line() -> None:
 def test_secret_in_any_shape_is_masked(text: str) -> None:
     """T30, J-149: keys, certificates, passwords and id tags never reach the log."""
     assert "CANARY00" not in log.mask(text)
+
+
+SHAPES = {
+    "one word": ("[", "x"),
+    "address after address": ("", "a://b"),
+    "user without an end": ("http://", "u:"),
+    "header of blanks": ("authorization", " "),
+    "header value of blanks": ("authorization: basic", " "),
+    "header after header": ("", "authorization "),
+    "certificate label": ("-----BEGIN ", "A "),
+    "certificate after certificate": ("", "-----BEGIN A-----"),
+    "end after end": ("-----BEGIN A-----", "-----END A "),
+    "dashes": ("", "-"),
+    "string without an end": ('"idTag":"', "x"),
+    "member after member": ('"authorizationKey"', '"value":"\\'),
+    "backslashes": ('"value":"authorizationkey', "\\\n"),
+    "name and blanks": ('"authorizationkey","value"', " "),
+    "value of blanks": ('"authorizationkey","value":', " "),
+    "name after name": ("", '"idTag"'),
+    "escapes": ('"', "\\u0041"),
+    "half escapes": ('"\\u00', "\\u00"),
+}
+
+
+@pytest.mark.parametrize(("head", "unit"), SHAPES.values(), ids=SHAPES)
+def test_text_of_any_shape_is_masked_in_linear_time(head: str, unit: str) -> None:
+    """J-279: no text of a peer may stop the process; measured as time per character, short against long."""
+    log.hide("0011223344556677")
+    short, long = (seconds(head + unit * (size // len(unit))) / size for size in (1 << 14, 1 << 18))
+    assert long <= 3 * short + 1e-9
+
+
+def seconds(text: str) -> float:
+    """The least processor time of some repetitions, which what else runs on this machine disturbs least."""
+    times = []
+    for _ in range(5 if len(text) > 1 << 16 else 20):
+        start = time.process_time()
+        log.mask(text)
+        times.append(time.process_time() - start)
+    return min(times)
+
+
+def test_frame_is_shown_as_it_is_up_to_a_limit() -> None:
+    """J-279: what one frame adds to the log is bounded."""
+    assert log.frame(b"[\xff]") == "[\ufffd]"
+    assert log.frame(b"x" * log.MAX_FRAME) == "x" * log.MAX_FRAME
+    shown = log.frame(b"x" * (1 << 20))
+    assert shown == "(1048576 bytes) " + "x" * log.MAX_FRAME
+
+
+@pytest.mark.parametrize("at", range(-70, 10, 4))
+@pytest.mark.parametrize(
+    ("secret", "behind"),
+    [
+        ('"idTag":"CANARY00CANARY01"', ""),
+        ('"csr": "CANARY00CANARY01"', ""),
+        ('"value":"CANARY00CANARY01"', '"key":"AuthorizationKey"'),
+        ('"value":"CANARY00CANARY01"', '"key":"\\u0041uthorizationKey"'),
+        ("CANARY00CANARY01", ""),
+        ("Authorization: Basic CANARY00CANARY01", ""),
+    ],
+)
+def test_frame_cut_off_shows_no_part_of_a_secret(secret: str, behind: str, at: int) -> None:
+    """T30, J-149: wherever the limit falls."""
+    log.hide("CANARY00CANARY01")
+    frame = "[" + "-" * (log.MAX_FRAME + at) + secret + " " * 5000 + behind
+    shown = log.mask(log.frame(frame.encode()))
+    assert shown.startswith(f"({len(frame)} bytes) ")
+    assert "CANARY" not in shown
 
 
 def test_ordinary_frame_is_left_as_it_is() -> None:

@@ -121,7 +121,7 @@ class CsmsLink:
         """Send one text message, in order; dropped when there is no connection."""
         if self._connection is not None:
             if self._logger.isEnabledFor(logging.DEBUG):
-                self._logger.debug("> %s", frame.decode(errors="replace"))
+                self._logger.debug("> %s", log.frame(frame))
             self._connection.push(frame)
 
     def set_ping_interval(self, interval_s: float) -> None:
@@ -245,7 +245,7 @@ class CsmsLink:
 
     def _deliver(self, frame: bytes, binary: bool) -> None:
         if self._logger.isEnabledFor(logging.DEBUG):
-            self._logger.debug("< %s", frame.decode(errors="replace"))
+            self._logger.debug("< %s", log.frame(frame))
         self._receiver.receive(self.identity, frame, binary)
 
     def _failed(self, error: Exception) -> float | None:

@@ -21,22 +21,27 @@ from hashlib import blake2s
 from typing import Final, TextIO
 
 MASK: Final = "***"
+MAX_FRAME: Final = 4096
+"""Characters of a frame that a record shows."""
 _charge_point: ContextVar[str] = ContextVar("charge_point", default="-")
 _hidden: set[str] = set()
 # Equal tags stay recognisable within one run of the process and are unlinkable between two.
 _TAG_KEY: Final = secrets.token_bytes(16)
 
+# Linear in any text, also a hostile one (J-279): each pattern begins with literal text, what follows it cannot run past
+# the next place where the pattern could begin, and what was taken is not given back (the "++" and "*+").
 # A frame that was refused may end inside a string, or hold something else where a text belongs.
-_STRING: Final = r'"(?:[^"\\]|\\.)*(?:"|\Z)'
-_ID_TAG: Final = re.compile(rf'("(?:idTag|parentIdTag|id_tag|parent_id_tag)"\s*:\s*)({_STRING})')
+_STRING: Final = r'"(?:[^"\\]++|\\(?:.|\Z))*+(?:"|\Z)'
+_ID_TAG: Final = re.compile(rf'("(?:idTag|parentIdTag|id_tag|parent_id_tag)"\s*+:\s*+)({_STRING})', re.S)
 _SECRET_MEMBER: Final = re.compile(
-    rf'("(?:authorizationKey|authorization_key|password|certificateChain|certificate|csr)"\s*:\s*)({_STRING})', re.I
+    rf'("(?:authorizationKey|authorization_key|password|certificateChain|certificate|csr)"\s*+:\s*+)({_STRING})',
+    re.I | re.S,
 )
-_VALUE_MEMBER: Final = re.compile(rf'("value"\s*:\s*)({_STRING}|[^\s,}}\]]+)')
+_VALUE_MEMBER: Final = re.compile(rf'("value"\s*+:\s*+)({_STRING}|[^\s,}}\]]++)', re.S)
 _ESCAPED_ASCII: Final = re.compile(r"\\u00([2-7][0-9a-fA-F])")
-_HEADER: Final = re.compile(r"(authorization['\"]?\s*[:=,]\s*['\"]?)(?:(basic|bearer)\s+)?[^\s'\",]+", re.I)
-_USER_INFO: Final = re.compile(r"(\w+://)[^/\s@]+@")
-_PEM: Final = re.compile(r"-----BEGIN [A-Z0-9 ]+-----.*?(?:-----END [A-Z0-9 ]+-----|\Z)", re.S)
+_HEADER: Final = re.compile(r"(authorization['\"]?\s*+[:=,]\s*+['\"]?)(?:(basic|bearer)\s++)?[^\s'\",]++", re.I)
+_USER_INFO: Final = re.compile(r"://[^/\s@]++@")
+_PEM: Final = re.compile(r"-----BEGIN [A-Z0-9 ]++-----.*?(?:-----END [A-Z0-9 ]++-----|\Z)", re.S)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -48,7 +53,7 @@ def mask(text: str) -> str:
     for secret in _hidden:
         text = text.replace(secret, MASK)
     text = _PEM.sub("[PEM]", text)
-    text = _USER_INFO.sub(rf"\1{MASK}@", text)
+    text = _USER_INFO.sub(f"://{MASK}@", text)
     lowered = text.lower()
     if "authorization" in lowered:
         text = _HEADER.sub(lambda match: f"{match[1]}{match[2] + ' ' if match[2] else ''}{MASK}", text)
@@ -57,6 +62,24 @@ def mask(text: str) -> str:
         text = _VALUE_MEMBER.sub(rf'\1"{MASK}"', text)
     text = _SECRET_MEMBER.sub(rf'\1"{MASK}"', text)
     return _ID_TAG.sub(lambda match: f'{match[1]}"{mask_tag(match[2][1:-1])}"', text)
+
+
+def frame(data: bytes) -> str:
+    """A frame as text for a record, which masks it: its first 4,096 characters, behind its length when that is not all.
+
+    No part of a secret is left at the cut, nor a value whose key is cut off.
+    """
+    text = data.decode(errors="replace")
+    if len(text) <= MAX_FRAME:
+        return text
+    cut = MAX_FRAME
+    for secret in _hidden:
+        at = text.find(secret, max(0, cut - len(secret) + 1), cut + len(secret) - 1)
+        cut = at if at >= 0 else cut
+    shown, rest = text[:cut], text[max(0, cut - len("authorizationkey") * len("\\u0041")) :]
+    if "\\u" in rest or "authorizationkey" in rest.lower():
+        shown = _VALUE_MEMBER.sub(rf'\1"{MASK}"', _ESCAPED_ASCII.sub(_unescaped, shown))
+    return f"({len(data)} bytes) {shown}"  # behind it, the mask of an open string would take the note
 
 
 def mask_tag(id_tag: str) -> str:

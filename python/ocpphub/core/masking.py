@@ -15,26 +15,36 @@ from ocpphub.core.effects import Effect, Publish, Send
 
 MASK: Final = "***"
 MAX_SHOWN: Final = 65_536
-_ID_TAG: Final = re.compile(r'("(?:idTag|parentIdTag)"\s*:\s*")(?:[^"\\]|\\.)*(")')
-_VALUE: Final = re.compile(r'("value"\s*:\s*")(?:[^"\\]|\\.)*(")')
+# Linear in any text (J-279), and a string that the cut leaves open is hidden to its end.
+_STRING: Final = r'"(?:[^"\\]++|\\(?:.|\Z))*+("|\Z)'
+_ID_TAG: Final = re.compile(rf'("(?:idTag|parentIdTag)"\s*+:\s*+){_STRING}', re.S)
+_VALUE: Final = re.compile(rf'("value"\s*+:\s*+){_STRING}', re.S)
+_ESCAPED_ASCII: Final = re.compile(r"\\u00([2-7][0-9a-fA-F])")
 
 
 def masked(frame: bytes, *, is_valid: bool = True) -> str:
     """The text of a frame, cut to 65,536 characters.
 
-    Every ``value`` of a frame about an AuthorizationKey is masked; a refused frame (``is_valid`` false) that could
-    spell that name in another way is not shown at all.
+    Every ``value`` of a frame about an AuthorizationKey is masked, also when its name is cut off; a refused frame
+    (``is_valid`` false) that could spell that name in another way is not shown at all.
     """
-    text = frame[: MAX_SHOWN * 4].decode("utf-8", "replace")[:MAX_SHOWN]
+    text = frame.decode("utf-8", "replace")
     lowered = text.lower()
-    if "configuration" in lowered:
-        if not is_valid:
-            return f"{MASK} (refused frame of {len(frame)} bytes)"
-        if "authorizationkey" in lowered or "\\u" in lowered:
-            text = _VALUE.sub(rf"\1{MASK}\2", text)
-    elif not is_valid and "\\u" in lowered:
+    text = text[:MAX_SHOWN]
+    is_escaped = "\\u" in lowered
+    if not is_valid and (is_escaped or "configuration" in lowered):
         return f"{MASK} (refused frame of {len(frame)} bytes)"
-    return _ID_TAG.sub(rf"\1{MASK}\2", text) if "dtag" in lowered else text
+    if is_escaped:
+        # A peer may spell a name in escapes; nobody else escapes plain ASCII.
+        text = _ESCAPED_ASCII.sub(_unescaped, text)
+    if is_escaped or "authorizationkey" in lowered:
+        text = _VALUE.sub(rf'\1"{MASK}\2', text)
+    return _ID_TAG.sub(rf'\1"{MASK}\2', text) if is_escaped or "dtag" in lowered else text
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    character = chr(int(match[1], 16))
+    return match[0] if character in '"\\\x7f' else character
 
 
 def traced(effects: Iterable[Effect]) -> list[Effect]:
