@@ -90,6 +90,12 @@ def test_rotation_of_unknown_connector_or_order_is_refused(text: str) -> None:
     assert KEYS["ConnectorPhaseRotation"].normalised(text) is None
 
 
+@pytest.mark.parametrize("text", ["1.RST,1.RTS", "0.RST,2.STR,0.Unknown", "1.RST,1.RST"])
+def test_rotation_of_one_connector_twice_is_refused(text: str) -> None:
+    """CORE-CC-04: chapter 16, duplicates."""
+    assert KEYS["ConnectorPhaseRotation"].normalised(text) is None
+
+
 def test_rotation_of_thousands_of_connectors_fits_a_value() -> None:
     """CORE-GC-06: at most 500 characters whatever is configured."""
     point = builders.settings(connectors=5000, connector_overrides=(builders.override(range(1, 5001), rotation="RST"),))

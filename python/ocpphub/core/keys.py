@@ -100,7 +100,9 @@ class Key:
 
     def _list(self, text: str) -> str | None:
         items = [item.strip() for item in text.split(",")] if text.strip() else []
-        if len(items) > self.max_items or len(set(items)) != len(items):
+        # Two rotations of one connector are duplicates too (requirement chapter 16).
+        names = [item.partition(".")[0] for item in items] if self.kind == "rotation" else items
+        if len(items) > self.max_items or len(set(names)) != len(names):
             return None
         return ",".join(items) if all(self._takes_item(item) for item in items) else None
 
