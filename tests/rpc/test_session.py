@@ -49,14 +49,18 @@ async def test_client_that_used_a_charge_point_need_not_name_it() -> None:
         assert client.result("charge_point.get")["identity"] == "CP2"
 
 
-@pytest.mark.parametrize("identity", ["CP9", 1, None, ["CP1"]])
-@pytest.mark.parametrize("method", ["charge_point.get", "rpc.ping", "server.info"])
-async def test_client_that_names_no_charge_point_of_ours_is_refused_by_every_method(method: str, identity: Any) -> None:
+@pytest.mark.parametrize(
+    ("identity", "code"), [("CP9", -32003), ("", -32003), (1, -32602), (None, -32602), (["CP1"], -32602)]
+)
+@pytest.mark.parametrize("method", ["charge_point.get", "stop", "rpc.ping", "server.info", "rpc.use"])
+async def test_client_that_names_no_charge_point_of_ours_is_refused_by_every_method(
+    method: str, identity: Any, code: int
+) -> None:
     async with running_hub(CP1, CP2) as bench:
         error = ClientDouble(serve(bench)).error(method, charge_point=identity)
 
-    assert error["code"] == -32003
-    assert error["data"]["hint"] == "one of CP1, CP2"
+    assert (error["code"], error["data"]["path"]) == (code, "/params/charge_point")
+    assert error["data"]["hint"] == ("one of CP1, CP2" if code == -32003 else "a string")
 
 
 async def test_client_of_a_charge_points_own_socket_knows_no_other() -> None:

@@ -62,8 +62,10 @@ class ClientSession:
         return self.charge_point
 
     def named(self, identity: Any) -> ChargePoint:
-        """The charge point of an identity. Raises :class:`LocalError` ``unknown_charge_point`` that lists them."""
-        charge_point = self._server.charge_points.get(identity) if isinstance(identity, str) else None
+        """The charge point of an identity. Raises :class:`LocalError`: ``unknown_charge_point`` lists them."""
+        if not isinstance(identity, str):
+            raise LocalError("invalid_params", "not a string", path="/params/charge_point", hint="a string")
+        charge_point = self._server.charge_points.get(identity)
         if charge_point is None:
             raise LocalError(
                 "unknown_charge_point", "no such charge point", path="/params/charge_point", hint=self._list()
