@@ -57,7 +57,7 @@ async def until_served(path: Path) -> AsyncClient:
         while True:
             try:
                 await client.connect()
-            except OSError:
+            except UnavailableError:
                 await asyncio.sleep(0)
             else:
                 return client

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 if TYPE_CHECKING:
     from ocpphub.config import ConfigError, Settings
-    from ocpphub.errors import OcpphubError
+    from ocpphub.errors import OcpphubError, UnavailableError
 
 DONE: Final = 0
 FAILED: Final = 1
@@ -151,14 +151,16 @@ def _init(options: argparse.Namespace) -> int:
 
 
 def _call(options: argparse.Namespace) -> int:
-    from ocpphub.errors import OcpphubError
+    from ocpphub.errors import OcpphubError, UnavailableError
     from ocpphub.rpc.client import Client
 
     try:
-        with Client(options.socket) as client:
+        client = Client(options.socket)
+    except UnavailableError as error:
+        return _no_socket(error)
+    try:
+        with client:
             result = client.call(options.method, **dict(options.parameters))
-    except OSError as error:
-        return _no_socket(options.socket, error)
     except OcpphubError as error:
         return _print_error(error, options.json)
     _print_json(result, compact=options.json)
@@ -166,20 +168,22 @@ def _call(options: argparse.Namespace) -> int:
 
 
 def _watch(options: argparse.Namespace) -> int:
-    from ocpphub.errors import OcpphubError
+    from ocpphub.errors import OcpphubError, UnavailableError
     from ocpphub.rpc.client import Client
 
     narrowed = {"charge_point": options.charge_point, "connectors": options.connectors}
     parameters = {name: value for name, value in narrowed.items() if value is not None}
     try:
-        with Client(options.socket) as client:
+        client = Client(options.socket)
+    except UnavailableError as error:
+        return _no_socket(error)
+    try:
+        with client:
             subscription = client.subscribe(options.topics, **parameters)
             for topic, value in subscription.snapshot.items():
                 _print_event({"topic": topic, "value": value, "snapshot": True}, options.json)
             for event in subscription:
                 _print_event(event, options.json)
-    except OSError as error:
-        return _no_socket(options.socket, error)
     except OcpphubError as error:
         return _print_error(error, options.json)
     sys.stderr.write("the hub closed the connection\n")
@@ -243,8 +247,8 @@ def _print_error(error: OcpphubError, as_json: bool) -> int:
     return FAILED
 
 
-def _no_socket(path: Path, error: OSError) -> int:
-    sys.stderr.write(f"no hub answers at {path}: {error.strerror or error}; is `ocpphub run` up, is --socket right?\n")
+def _no_socket(error: UnavailableError) -> int:
+    sys.stderr.write(f"{error.message}; is `ocpphub run` up, is --socket right?\n")
     return NO_SOCKET
 
 

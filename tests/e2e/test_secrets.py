@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from ocpp.v16 import call
 
+from ocpphub.errors import UnavailableError
 from ocpphub.rpc.client import AsyncClient
 from ocpphub.sim.csms import Csms
 from tests.test_config import MINIMAL
@@ -25,7 +26,7 @@ async def reachable(client: AsyncClient) -> None:
     while True:
         try:
             await client.connect()
-        except OSError:
+        except UnavailableError:
             await asyncio.sleep(0.05)
         else:
             return

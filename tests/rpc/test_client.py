@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -83,11 +84,21 @@ async def test_client_that_resumes_gets_events_that_follow_the_answer_at_once(pa
         assert await asyncio.to_thread(talk) == {"type": "missed"}
 
 
-async def test_client_without_a_hub_raises_os_error(path: Path) -> None:
-    with pytest.raises(OSError, match=r"."):
+@pytest.mark.parametrize("state", ["absent", "refused", "too long"])
+async def test_client_without_a_hub_raises_unavailable_with_the_path(path: Path, state: str) -> None:
+    """Surface.md "Python": whatever goes wrong is an OcpphubError."""
+    if state == "refused":
+        with socket.socket(socket.AF_UNIX) as left_behind:
+            left_behind.bind(str(path))
+    elif state == "too long":
+        path = path / ("x" * 120)
+    with pytest.raises(UnavailableError) as caught:
         Client(path)
-    with pytest.raises(OSError, match=r"."):
+    with pytest.raises(UnavailableError) as caught_async:
         await AsyncClient(path).connect()
+    for error in (caught.value, caught_async.value):
+        assert error.code == "not_connected"
+        assert str(path) in error.message
 
 
 async def test_client_of_a_silent_server_times_out(path: Path) -> None:

@@ -51,6 +51,11 @@ def _gone(reason: str = "the hub closed the connection") -> UnavailableError:
     return UnavailableError("not_connected", reason)
 
 
+def _nobody(path: str | os.PathLike[str], error: OSError) -> UnavailableError:
+    reason = f"no hub answers at {os.fspath(path)}: {error.strerror or error}"
+    return UnavailableError("not_connected", reason, hint="is `ocpphub run` up, is the path right?")
+
+
 class Subscription(Iterator[Event]):
     """What ``Client.subscribe`` gives: the ``answer`` of the hub (with ``snapshot``), then events by iteration."""
 
@@ -86,7 +91,7 @@ class Client:
     """A blocking client. One thread at a time; events that arrive during a call wait in their subscription.
 
     ``call`` raises what the hub answers: :class:`LocalError`, :class:`PeerError` or :class:`UnavailableError`.
-    The constructor raises ``OSError`` when nobody serves ``path``.
+    The constructor raises :class:`UnavailableError` ``not_connected`` with the path when nobody serves it.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, timeout_s: float = TIMEOUT_S) -> None:
@@ -95,6 +100,9 @@ class Client:
         try:
             self._socket.settimeout(timeout_s)
             self._socket.connect(os.fspath(path))
+        except OSError as error:
+            self._socket.close()
+            raise _nobody(path, error) from error
         except BaseException:
             self._socket.close()
             raise
@@ -234,8 +242,11 @@ class AsyncClient:
         self._refusal: UnavailableError | None = None
 
     async def connect(self) -> None:
-        """Open the connection. Raises ``OSError`` when nobody serves the path."""
-        reader, self._writer = await asyncio.open_unix_connection(self.path, limit=_LINE_BYTES)
+        """Open the connection. Raises :class:`UnavailableError` ``not_connected`` when nobody serves the path."""
+        try:
+            reader, self._writer = await asyncio.open_unix_connection(self.path, limit=_LINE_BYTES)
+        except OSError as error:
+            raise _nobody(self.path, error) from error
         self._reading = asyncio.create_task(self._read(reader), name="ocpphub client")
 
     async def call(self, method: str, /, **params: Any) -> Any:

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from ocpp.v16 import call
 
-from ocpphub.errors import OcpphubError
+from ocpphub.errors import OcpphubError, UnavailableError
 from ocpphub.rpc.client import AsyncClient, AsyncSubscription
 from ocpphub.sim.csms import Csms, Received
 from ocpphub.sim.narrator import Narrator
@@ -173,7 +173,7 @@ class _Tour:
             raise TourError(f"the hub ended with exit code {self.hub.returncode}\n{self.last_log_lines()}")
         try:
             await self.client.connect()
-        except OSError:
+        except UnavailableError:
             return False
         return True
 
