@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import sqlite3
 import stat
@@ -189,6 +190,33 @@ def test_store_behind_a_symbolic_link_is_refused(directory: Path, tmp_path: Path
     with pytest.raises(UnavailableError):
         open_store()
     assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("state", ["a file", "below a file", "nowhere", "not writable"])
+def test_store_in_a_place_that_cannot_be_used_is_the_mistake_of_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    """T28, T38: exit code 78 and not 75, which promises that a restart may help."""
+    plain = tmp_path / "plain"
+    plain.touch()
+    places = {"a file": plain, "below a file": plain / "state", "nowhere": Path("/proc/self/state")}
+    if state == "not writable":  # root may write everywhere, so the answer of the system is replaced
+        monkeypatch.setattr(os, "access", lambda *_: False)
+    place = places.get(state, tmp_path / "state")
+    with pytest.raises(LocalError, match="cannot be used") as caught:
+        SqliteStore(place)
+    assert f"state directory {place} " in caught.value.message
+
+
+def test_store_on_a_full_disk_has_failed(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """F09: the configuration is right; exit code 75."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(directory))
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(UnavailableError, match="No space left"):
+        SqliteStore(directory)
 
 
 def test_store_in_use_by_another_process_is_refused(directory: Path, open_store: OpenStore) -> None:

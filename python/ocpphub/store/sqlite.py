@@ -8,6 +8,7 @@ silence: a directory that others can read, a file of a newer version or a damage
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import logging
 import os
@@ -32,6 +33,8 @@ FILE_NAME: Final = "hub.db"
 LOCK_NAME: Final = "hub.lock"
 QUICK_CHECK_S: Final = 0.2
 """How long the check of the file may hold up the start (reliability.md 4.3.10)."""
+
+_DISK_ERRORS: Final = (errno.EIO, errno.ENOSPC, errno.EDQUOT)
 
 Done = Callable[[BaseException | None], None]
 _COLUMNS: Final = "charge_point TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, crc INTEGER NOT NULL"
@@ -217,9 +220,18 @@ def _claim(directory: Path) -> int:
         directory.parent.mkdir(parents=True, exist_ok=True)
         directory.mkdir(mode=0o700, exist_ok=True)
         _private(directory, "0700")
+        if not os.access(directory, os.W_OK | os.X_OK):  # or SQLite finds out, and takes it for damage
+            raise PermissionError(errno.EACCES, "this user may not write into it", str(directory))
         lock = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
-        raise UnavailableError("internal", f"state directory {directory}: {error.strerror}") from error
+        # A place that cannot be used is the configuration's mistake; a disk that fails is not.
+        if error.errno in _DISK_ERRORS:
+            raise UnavailableError("internal", f"state directory {directory}: {error.strerror}") from error
+        raise LocalError(
+            "invalid_state",
+            f"state directory {directory} cannot be used: {_reason(directory, error)}",
+            hint="a directory that this user may make or write to",
+        ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -230,6 +242,13 @@ def _claim(directory: Path) -> int:
             hint="one ocpphub per state directory",
         ) from None
     return lock
+
+
+def _reason(directory: Path, error: OSError) -> str:
+    place = error.filename if isinstance(error.filename, str) else str(directory)
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return f"{place} is no directory" if error.errno == errno.EEXIST else f"{place} lies below a plain file"
+    return f"{place}: {error.strerror}"
 
 
 def _private(path: Path, mode: str) -> None:
