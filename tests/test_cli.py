@@ -227,3 +227,56 @@ def test_colour_is_for_terminals_only(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert cli.is_coloured(Terminal(is_terminal)) is coloured  # type: ignore[arg-type]
+
+
+def test_quick_start_runs_as_it_is_written(tmp_path: Path) -> None:
+    """README "Quick start": init, check-config, run and a call, in an empty directory, without a CSMS."""
+
+    def here(*arguments: str) -> list[str]:
+        return [sys.executable, "-W", "error", "-m", "ocpphub", *arguments]
+
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "python")}
+    for arguments in (["init", "hub.toml"], ["check-config", "hub.toml"]):
+        assert subprocess.run(here(*arguments), cwd=tmp_path, env=environment, timeout=30, check=False).returncode == 0
+    with subprocess.Popen(
+        here("run", "-c", "hub.toml"), cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+    ) as hub:
+        assert hub.stderr is not None
+        try:
+            seen = ""
+            while " is up" not in seen:
+                line = hub.stderr.readline()
+                assert line, seen
+                seen += line
+            call = here("call", "rpc.ping", "--socket", "ocpphub.sock")
+            answer = subprocess.run(
+                call, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=30, check=False
+            )
+            assert (answer.returncode, answer.stdout) == (0, '"pong"\n')
+        finally:
+            hub.terminate()
+            hub.communicate(timeout=30)
+    assert hub.returncode == cli.DONE
+
+
+def test_run_with_a_state_directory_that_is_a_file_is_exit_code_78(tmp_path: Path) -> None:
+    """Surface.md: 78 is the configuration, 75 a store that failed."""
+    (tmp_path / "state").touch()
+    file = tmp_path / "hub.toml"
+    file.write_text(f'[hub]\nsocket = "s"\nstate_directory = "state"\n{MINIMAL}')
+    done = run("run", "-c", str(file))
+    assert done.returncode == cli.BAD_CONFIGURATION
+    assert "is no directory" in done.stderr
+
+
+def test_run_of_values_that_ocpp_refuses_touches_no_store(tmp_path: Path) -> None:
+    """T38: every problem with file and key, before anything is made."""
+    file = tmp_path / "hub.toml"
+    values = "[charge_point.configuration]\nHeartbeatInterval = 0\nResetRetries = -1\n"
+    file.write_text(f'[hub]\nsocket = "s"\nstate_directory = "state"\n{MINIMAL}{values}')
+    done = run("run", "-c", str(file))
+    assert done.returncode == cli.BAD_CONFIGURATION
+    assert [line.split(": ")[:2] for line in done.stderr.splitlines()] == [
+        [str(file), f"charge_point[0].configuration.{name}"] for name in ("HeartbeatInterval", "ResetRetries")
+    ]
+    assert os.listdir(tmp_path) == ["hub.toml"]

@@ -6,7 +6,7 @@ import re
 import tomllib
 from pathlib import Path
 
-from ocpphub import config, config_text
+from ocpphub import config, config_check, config_text
 from ocpphub.config_table import TABLES
 
 
@@ -16,6 +16,17 @@ def test_template_is_a_valid_file(tmp_path: Path) -> None:
     path.write_text(config_text.template())
     (point,) = config.load(path).charge_points
     assert (point.identity, point.connectors, point.electrical.connector_max_a) == ("HUB-1", 4, 32)
+
+
+def test_template_runs_where_it_is_for_any_user(tmp_path: Path) -> None:
+    """Socket and state lie beside the file; the URL is plainly an example (RFC 2606)."""
+    path = tmp_path / "hub.toml"
+    path.write_text(config_text.template())
+    settings = config.load(path)
+    assert (settings.hub.socket, settings.hub.state_directory) == (tmp_path / "ocpphub.sock", tmp_path / "state")
+    (warning,) = config_check.warnings(settings)
+    assert "csms_url is still the example" in warning
+    assert "default, for a service: /run/ocpphub/ocpphub.sock\n" in config_text.template()
 
 
 def test_template_names_every_key_once_per_table() -> None:

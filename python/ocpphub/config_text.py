@@ -12,14 +12,16 @@ from ocpphub.config_table import CHILDREN, DERIVED_KEYS, TABLES, Key
 from ocpphub.config_values import allowed
 
 _EXAMPLES: Final[dict[str, str]] = {
+    "hub.socket": '"ocpphub.sock"',
+    "hub.state_directory": '"state"',
     "charge_point.identity": '"HUB-1"',
-    "charge_point.csms_url": '"ws://127.0.0.1:9000/ocpp"',
+    "charge_point.csms_url": '"ws://edit-me.invalid/ocpp"',
     "charge_point.connectors": "4",
     "charge_point.vendor": '"Vendor"',
     "charge_point.model": '"Model"',
     "charge_point.electrical.connector_max_a": "32",
 }
-"""What the template fills in: the least that makes a valid file."""
+"""What the template fills in: the least that makes a valid file, and paths that any user can run at once."""
 _REPEATED: Final = ("rpc.role", "charge_point", "charge_point.connector", "feeder")
 
 
@@ -28,6 +30,7 @@ def template() -> str:
     lines = [
         "# Configuration of ocpphub. `ocpphub check-config FILE` reports every mistake at once.",
         "# A line that begins with #key is optional and shows the default, or an example where there is none.",
+        "# Edit identity, csms_url, connectors and what follows. Relative paths start at the directory of this file.",
     ]
     for path in TABLES:
         lines += ["", *_table(path)]
@@ -43,8 +46,13 @@ def _table(path: str) -> Iterator[str]:
     name = f"{path}.NAME" if path == "charge_point.custom_keys" else path
     yield mark + (f"[[{name}]]" if path in _REPEATED else f"[{name}]")
     for key in TABLES[path]:
-        yield f"# {key.meaning} ({allowed(key)})"
+        yield f"# {key.meaning} ({allowed(key)})" + _service_default(path, key)
         yield _line(path, key)
+
+
+def _service_default(path: str, key: Key) -> str:
+    is_filled_in = f"{path}.{key.name}" in _EXAMPLES
+    return f"; default, for a service: {key.default}" if is_filled_in and key.default is not None else ""
 
 
 def _line(path: str, key: Key) -> str:
@@ -92,7 +100,7 @@ def _default(key: Key) -> str:
 def _free_tables() -> Iterator[str]:
     yield f"Tables within: {', '.join(f'`{name}`' for name in CHILDREN['charge_point'])}."
     yield ""
-    yield "`[charge_point.configuration]` holds initial values of OCPP's own configuration keys, of those that this version"
-    yield "has; what the CSMS changed later wins until the value in the file changes. Not there: what follows from other"
-    yield "settings or from what is built (`SupportedFeatureProfiles`, `GetConfigurationMaxKeys`, every `...MaxLength`);"
+    yield "`[charge_point.configuration]` holds initial values of OCPP's own configuration keys, of those that this"
+    yield "version has; what the CSMS changed later wins until the value in the file changes. Not there: what follows from"
+    yield "other settings or what is built (`SupportedFeatureProfiles`, `GetConfigurationMaxKeys`, every `...MaxLength`);"
     yield "; ".join(f"`{name}` ({reason})" for name, reason in DERIVED_KEYS.items()) + "."
