@@ -74,7 +74,7 @@ def test_latest_of_a_connector_is_its_own(publications: Publications) -> None:
 
 
 def test_resume_gives_every_event_of_the_topics_in_order(publications: Publications) -> None:
-    """T41: of states too; only a slow reader gets the latest alone."""
+    """rpc.md ``since``: of states too; only a slow reader gets the latest alone."""
     publications.publish("is_connected", b"false")
     publications.publish("security_event", b"{}")
     publications.publish("is_connected", b"true")
@@ -118,7 +118,7 @@ def test_resume_behind_a_full_ring_is_a_gap(
 
 
 def test_resume_behind_a_lost_state_is_a_gap_for_its_topic_alone(publications: Publications, clock: Clock) -> None:
-    """T41: what a client has not asked for cannot be missed by it."""
+    """rpc.md ``since``: what a client has not asked for cannot be missed by it."""
     for _ in range(3):
         publications.publish("is_connected", b"true")
         publications.publish("security_event", b"{}")
@@ -134,7 +134,7 @@ def test_resume_behind_a_lost_state_is_a_gap_for_its_topic_alone(publications: P
 def test_flood_of_one_topic_costs_no_event_of_another(
     publications: Publications, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """T41"""
+    """rpc.md ``since``: each topic has a ring of its own."""
     monkeypatch.setattr(module, "RING_EVENTS", 5)
     publications.publish("security_event", b"{}")
     for _ in range(20):
