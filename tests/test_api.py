@@ -359,6 +359,16 @@ async def test_snapshot_of_connectors_shows_what_was_published_or_restored() -> 
     assert [state["status"] for state in states] == ["Unavailable", "Charging", "Unavailable"]
 
 
+async def test_snapshot_of_the_charge_point_is_its_state_and_of_a_stopped_hub_the_last_one_published() -> None:
+    """rpc.md ``charge_point.status``."""
+    async with running_hub() as bench:
+        assert bench.point.snapshot("charge_point.status", None) == bench.point.core.state(bench.point.now())
+
+    state = orjson.loads(orjson.dumps(bench.point.snapshot("charge_point.status", None)))
+
+    assert state["identity"] == "CP1"
+
+
 async def test_clock_of_the_shell_reads_both_times() -> None:
     first, second = system_instant(), system_instant()
 

@@ -162,8 +162,22 @@ async def test_subscription_that_resumes_gets_what_it_has_missed_behind_its_answ
         assert answer["result"]["seq"] == events[0]["params"]["seq"]
 
 
+async def test_subscription_to_the_charge_point_begins_with_its_present_state() -> None:
+    """rpc.md: the snapshot is what ``charge_point.get`` returns, also while an event of the queue is held back."""
+    async with running_hub() as bench:
+        client = ClientDouble(serve(bench))
+        waiting = client.result("charge_point.get")["queue"]["messages"]
+        client.call("security_event", type="X", info="")
+        state = client.result("charge_point.get")
+
+        answer = client.result("subscribe", topics=["charge_point.status"])
+
+    assert state["queue"]["messages"] == waiting + 1
+    assert answer["snapshot"]["charge_point.status"] == state
+
+
 async def test_client_that_resumes_learns_every_change_of_a_state() -> None:
-    """T41, CORE-GEN-04: only a slow reader is spared what lies between."""
+    """rpc.md ``since``: only a slow reader is spared what lies between."""
     async with running_hub() as bench:
         client = ClientDouble(serve(bench))
         before = client.result("subscribe", topics=["is_connected"])

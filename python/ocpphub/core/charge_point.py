@@ -7,11 +7,8 @@ them leaves only after the commit (output commit, decisions.md 3). The rules of 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
-
-from orjson import dumps
 
 from ocpphub import _native
 from ocpphub.core.boot import Boot, utc_text
@@ -28,6 +25,7 @@ from ocpphub.core.remote import Operations
 from ocpphub.core.rows import Rows, StoredRow
 from ocpphub.core.security import SecurityEvents
 from ocpphub.core.smart_charging import ChargingSchedules
+from ocpphub.core.state import ChargePointState
 from ocpphub.core.timers import Timers
 from ocpphub.errors import LocalError
 
@@ -38,7 +36,6 @@ STOPPED_TABLE: Final = "stopped"
 STOP_DELIVERY_S: Final = 5.0
 """What can be delivered within this time after ``stop`` is (decisions.md 6)."""
 STORE_FULL_INTERVAL_S: Final = 3_600.0
-_USERINFO: Final = re.compile(r"//[^/@]*@")
 
 AskDone = Callable[[Any, Exception | None, Instant], None]
 
@@ -67,9 +64,8 @@ class ChargePoint:
         self.identity = settings.identity
         self._effects: list[Effect] = []
         self._strict = settings.link.strict
-        self._connected = False
-        self._stopped = False
         self._stop_request: int | None = None
+        self._replies: list[Reply] = []
         self._store_full_told_s = float("-inf")
         self._asks: dict[int, AskDone] = {}
         self._ask_number = 0
@@ -98,6 +94,7 @@ class ChargePoint:
             utc_text,
             lambda: configuration.integer("TransactionMessageRetryInterval"),
         )
+        self._state = ChargePointState(settings, emit, self._timers, self._boot, configuration, self._durable)
         self._statuses = StatusQueue(settings.connectors, utc_text, clock.utc_ms)
         self._connectors = ConnectorTable(settings.connectors, emit, self._statuses, clock.utc_ms)
         self._security = SecurityEvents(emit, self._durable, clock)
@@ -118,7 +115,7 @@ class ChargePoint:
         self._boot.restore(rows)
         self._durable.restore(rows)
         self._connectors.restore(rows, self.clock.utc_ms(now))
-        self._stopped = self._security.is_stopped = bool(rows.of(STOPPED_TABLE))
+        self._state.is_stopped = self._security.is_stopped = bool(rows.of(STOPPED_TABLE))
 
     # outputs
 
@@ -140,7 +137,7 @@ class ChargePoint:
     @property
     def is_connected(self) -> bool:
         """Whether the WebSocket is open with the agreed subprotocol."""
-        return self._connected
+        return self._state.is_connected
 
     def authorization_key(self) -> bytes | None:
         """The Basic password for the next attempt to connect, ``None`` when there is none (OCPP-J 1.6 section 6.2)."""
@@ -156,21 +153,20 @@ class ChargePoint:
         self._emit(Publish("is_connected", b"false"))
         self._schedules.publish(now)
         self._send_ping_interval()
-        if not self._stopped:
+        if not self._state.is_stopped:
             self._emit(Connect())
-        self._publish_status()
+        self._end(now)
 
     def connected(self, now: Instant) -> None:
         """The link is open. Effects: ``Publish``, then what may be sent; ``Disconnect`` while stopped."""
-        if self._stopped:
+        if self._state.is_stopped:
             self._emit(Disconnect(1000, "stopped", stay_closed=True))
             return
-        self._connected = True
+        self._state.is_connected = True
         self._credentials.connected()
         self._security.new_link()
         self._emit(Publish("is_connected", b"true"))
         self._boot.connected(now)
-        self._publish_status()
         self._end(now)
 
     def disconnected(self, now: Instant) -> None:
@@ -179,15 +175,14 @@ class ChargePoint:
         self._end(now)
 
     def _lose_link(self, now: Instant) -> None:
-        if not self._connected:
+        if not self._state.is_connected:
             return
-        self._connected = False
+        self._state.is_connected = False
         self._inbound.clear()
         self._outbox.disconnected(now)
         self._prompt.clear(now)
         self._boot.disconnected()
         self._emit(Publish("is_connected", b"false"))
-        self._publish_status()
 
     def link_failed(self, security_event: str | None, info: str, now: Instant) -> None:
         """An attempt to connect failed; ``security_event`` names the white paper's event if it is one.
@@ -202,7 +197,7 @@ class ChargePoint:
 
     def receive_frame(self, frame: bytes, now: Instant, binary: bool = False) -> None:
         """One message of the CSMS. Effects: ``Send`` of an answer, then what it leads to; ``Disconnect`` 1007."""
-        if not self._connected:
+        if not self._state.is_connected:
             return
         decoded = _native.decode(frame, self._outbox.pending, strict=self._strict)
         if self.traces_frames:
@@ -223,8 +218,8 @@ class ChargePoint:
         was_ours = unique_id in self._outbox.pending
         self._outbox.receive_error(unique_id, code, description, now)
         self._watch_flood(now)
-        if was_ours and code == "SecurityError" and self._boot.repeat_after_security_error():
-            self._publish_status()
+        if was_ours and code == "SecurityError":
+            self._boot.repeat_after_security_error()
 
     def _receive_violation(self, violation: _native.Violation, frame: bytes, now: Instant, binary: bool) -> None:
         self._security.refuse_frame(f"{violation.code} in {violation.stage} {violation.pointer}", now)
@@ -255,6 +250,8 @@ class ChargePoint:
                     self._schedules.publish(now)
                 case "stop":
                     self._finish_stop(now)
+                case "state":
+                    self._state.handle_timer()
                 case ("retry", str(key)):
                     self._durable.handle_retry(key)
         self._end(now)
@@ -294,10 +291,10 @@ class ChargePoint:
 
         Effects: ``Store``; what can be delivered within 5 s; ``Disconnect``; ``Reply`` true. False when stopped.
         """
-        if self._stopped:
+        if self._state.is_stopped:
             self._emit(Reply(request, False))
             return
-        self._stopped = self._security.is_stopped = True
+        self._state.is_stopped = self._security.is_stopped = True
         self._emit(Store(STOPPED_TABLE, STOPPED_TABLE, b"true"))
         self._prompt.clear(now)
         self._statuses.clear()
@@ -312,53 +309,51 @@ class ChargePoint:
         self._emit(Disconnect(1000, "stopped", stay_closed=True))
         self._lose_link(now)
         self._boot.reset()
-        self._publish_status()
         if request is not None:
-            self._emit(Reply(request, True))
+            self._replies.append(Reply(request, True))
 
     def restart(self, request: int, now: Instant) -> None:
         """Begin again with BootNotification. Effects: ``Discard``, ``Connect``, ``Reply`` true; false when running."""
-        if not self._stopped:
+        if not self._state.is_stopped:
             self._emit(Reply(request, False))
             return
         if self._stop_request is not None:
             self._finish_stop(now)
-        self._stopped = self._security.is_stopped = False
+        self._state.is_stopped = self._security.is_stopped = False
         self._emit(Discard(STOPPED_TABLE, STOPPED_TABLE))
         self._boot.reset()
         self._emit(Connect())
-        self._publish_status()
-        self._emit(Reply(request, True))
+        self._replies.append(Reply(request, True))
+        self._end(now)
 
     def data_transfer(
         self, request: int, vendor_id: str, message_id: str | None, data: str | None, now: Instant
     ) -> None:
         """Send a DataTransfer. Effects: ``Send`` when its turn comes, ``Reply`` with the answer or ``Offline``."""
         self._refuse_while_stopped()
-        is_online = self._connected and self._boot.gate == "open"
+        is_online = self._state.is_connected and self._boot.gate == "open"
         self._transfers.command(request, vendor_id, message_id, data, is_online=is_online)
         self._end(now)
 
     def set_custom_configuration_key(self, request: int, key: str, value: str, now: Instant) -> None:
         """Set a declared custom key. Effects: ``Store`` when it changes, ``Reply`` with a ConfigurationStatus."""
-        self._emit_reply_after(request, lambda: str(self._configuration.set_custom(key, value)))
+        self._emit(Reply(request, str(self._configuration.set_custom(key, value))))
 
     def monitor_configuration_keys(self, request: int, keys: Sequence[str], now: Instant) -> None:
         """Publish changes of these keys from now on. Effects: ``Store`` of new monitors, ``Reply`` null."""
-        self._emit_reply_after(request, lambda: self._configuration.monitor(keys))
+        self._configuration.monitor(keys)
+        self._replies.append(Reply(request, None))
+        self._end(now)
 
     def security_event(self, request: int, type: str, info: str | None, now: Instant) -> None:
         """Deliver a security event, whatever happens. Effects: ``Store``, ``Reply`` null, ``Send`` when possible."""
         self._refuse_while_stopped()
-        self._emit_reply_after(request, lambda: self._security.command(type, info, now))
+        self._security.command(type, info, now)
+        self._emit(Reply(request, None))
         self._end(now)
 
-    def _emit_reply_after(self, request: int, action: Callable[[], Any]) -> None:
-        result = action()
-        self._emit(Reply(request, result))
-
     def _refuse_while_stopped(self) -> None:
-        if self._stopped:
+        if self._state.is_stopped:
             raise LocalError("invalid_state", "stopped", hint="call restart first")
 
     # reads
@@ -372,23 +367,7 @@ class ChargePoint:
 
     def state(self, now: Instant) -> dict[str, Any]:
         """The result of ``charge_point.get`` (rpc.md)."""
-        return self._state()
-
-    def _state(self) -> dict[str, Any]:
-        registration = self._boot.registration
-        return {
-            "identity": self.identity,
-            "registration": "none" if registration is None else str(registration),
-            "is_connected": self._connected,
-            "stopped": self._stopped,
-            "connectors": self._settings.connectors,
-            "url": _USERINFO.sub("//", self._settings.csms_url),
-            "queue": self._durable.state(),
-            "clock_offset_s": self.clock.offset_ms / 1000,
-            "security_profile": self._settings.security.profile,
-            "certificates": [],
-            "monitored_keys": self._configuration.monitored_keys,
-        }
+        return self._state.value()
 
     def connector_state(self, connector_id: int) -> dict[str, Any]:
         """One connector's state (rpc.md "Controllers"). Raises :class:`LocalError` for an unknown one."""
@@ -408,24 +387,29 @@ class ChargePoint:
         self._effects.append(effect)
 
     def _end(self, now: Instant) -> None:
-        """Every input ends here: the link gets its next CALL, and a stop that has delivered everything ends."""
-        if self._connected:
+        """Every input ends here: the link gets its next CALL, a stop that has delivered everything ends, and whoever
+        asked for a change of the state hears of it before the answer.
+        """
+        if self._state.is_connected:
             self._outbox.pump(self._boot.gate, now)
         if self._stop_request is not None and not self._is_delivering:
             self._finish_stop(now)
+        self._state.settle(now)
+        if self._replies:
+            self._effects += self._replies
+            self._replies.clear()
 
     @property
     def _is_delivering(self) -> bool:
-        open_queue = self._connected and self._boot.gate == "open"
+        open_queue = self._state.is_connected and self._boot.gate == "open"
         return open_queue and (self._outbox.is_busy or self._durable.is_ready)
 
     def _may_replace(self) -> bool:
-        return not self._connected or self._boot.gate != "open"
+        return not self._state.is_connected or self._boot.gate != "open"
 
     def _registered(self, now: Instant) -> None:
-        if self._boot.gate == "open" and not self._stopped:
+        if self._boot.gate == "open" and not self._state.is_stopped:
             self._statuses.tell_all(self._connectors.conditions)
-        self._publish_status()
 
     def _clock_stepped(self, step_ms: int, first: bool, now: Instant) -> None:
         if first:
@@ -442,6 +426,3 @@ class ChargePoint:
 
     def _send_ping_interval(self) -> None:
         self._emit(Ping(self._configuration.integer("WebSocketPingInterval")))
-
-    def _publish_status(self) -> None:
-        self._emit(Publish("charge_point.status", dumps(self._state())))

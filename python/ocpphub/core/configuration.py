@@ -241,6 +241,11 @@ class Configuration:
         """The monitored names as they were given, unknown ones included."""
         return list(self._monitors.values())
 
+    @property
+    def monitor_count(self) -> int:
+        """How many keys are monitored; monitors are never taken away."""
+        return len(self._monitors)
+
     def monitor(self, keys: Sequence[str]) -> None:
         """Add monitors. Effects: ``Store`` for each new one. Raises :class:`LocalError` with nothing changed."""
         if not isinstance(keys, list | tuple):

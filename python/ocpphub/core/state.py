@@ -1,0 +1,104 @@
+"""The state of a whole charge point as others see it: ``charge_point.get`` and the topic ``charge_point.status``.
+
+Owns what belongs to that state, and when a change of it is published: at most once per input, only when the text is
+another, and for a queue that merely fills and empties at most once in :data:`QUEUE_INTERVAL_S`. Must never change
+anything it tells of.
+
+Implements: design rpc.md ``charge_point.get`` and ``charge_point.status``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from orjson import dumps
+
+from ocpphub.core.boot import Boot
+from ocpphub.core.configuration import Configuration
+from ocpphub.core.effects import Effect, Publish
+from ocpphub.core.instant import Instant
+from ocpphub.core.outbox import DurableQueue
+from ocpphub.core.timers import Timers
+
+if TYPE_CHECKING:
+    from ocpphub.config import ChargePointSettings
+
+TIMER: Final = "state"
+QUEUE_INTERVAL_S: Final = 1.0
+"""How long a change of the queue alone may wait: a busy queue must not publish with every message."""
+_USERINFO: Final = re.compile(r"//[^/@]*@")
+
+
+class ChargePointState:
+    """What the parts of a charge point add up to, and what was last published of it."""
+
+    __slots__ = (
+        *("_boot", "_configuration", "_durable", "_emit", "_mark", "_queue_changes", "_settings", "_text", "_timers"),
+        *("is_connected", "is_stopped"),
+    )
+
+    def __init__(
+        self,
+        settings: ChargePointSettings,
+        emit: Callable[[Effect], None],
+        timers: Timers,
+        boot: Boot,
+        configuration: Configuration,
+        durable: DurableQueue,
+    ) -> None:
+        self.is_connected = False
+        """Whether the WebSocket is open with the agreed subprotocol."""
+        self.is_stopped = False
+        """Whether OCPP is stopped (decisions.md 6)."""
+        self._settings, self._emit, self._timers = settings, emit, timers
+        self._boot, self._configuration, self._durable = boot, configuration, durable
+        self._mark: tuple[object, ...] | None = None
+        self._queue_changes = 0
+        self._text = b""
+
+    def value(self) -> dict[str, Any]:
+        """The result of ``charge_point.get`` (rpc.md)."""
+        registration = self._boot.registration
+        return {
+            "identity": self._settings.identity,
+            "registration": "none" if registration is None else str(registration),
+            "is_connected": self.is_connected,
+            "stopped": self.is_stopped,
+            "connectors": self._settings.connectors,
+            "url": _USERINFO.sub("//", self._settings.csms_url),
+            "queue": self._durable.state(),
+            "clock_offset_s": self._boot.clock.offset_ms / 1000,
+            "security_profile": self._settings.security.profile,
+            "certificates": [],
+            "monitored_keys": self._configuration.monitored_keys,
+        }
+
+    def settle(self, now: Instant) -> None:
+        """An input ends. Effects: ``Publish`` of a changed state; a change of the queue may wait for the timer."""
+        # Every frame comes by here: the text is only made when something in this tuple is another.
+        mark = (
+            self.is_connected,
+            self.is_stopped,
+            self._boot.registration,
+            self._boot.clock.offset_ms,
+            self._configuration.monitor_count,
+        )
+        if mark != self._mark:
+            self._mark = mark
+            self._publish()
+        elif self._durable.changes != self._queue_changes and self._timers.deadline(TIMER) is None:
+            self._timers.set(TIMER, now.monotonic_s + QUEUE_INTERVAL_S)
+
+    def handle_timer(self) -> None:
+        """The queue has waited long enough: the end of this input publishes."""
+        self._mark = None
+
+    def _publish(self) -> None:
+        self._timers.cancel(TIMER)
+        self._queue_changes = self._durable.changes
+        text = dumps(self.value())
+        if text != self._text:
+            self._text = text
+            self._emit(Publish("charge_point.status", text))
