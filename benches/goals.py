@@ -81,20 +81,23 @@ def decode_goals(frames: Figures) -> list[Goal]:
 def refusal_goals(pairs: Mapping[str, float], rows: Mapping[str, float]) -> list[Goal]:
     """``pairs`` and ``rows``: refused / good of the same size, for siblings and for the rows of bad-frames.
 
-    Judged by the geometric mean, because a single pair compares more than the refusal: the sibling has a member more
-    than the good frame, a row is held against frames of another action. The worst of them is told beside it.
+    The geometric mean is gated. A single pair compares more than the refusal (the sibling has a member more than the
+    good frame, a row is held against frames of another action): the worst is held to the same bound and marked, but
+    not gated.
     """
     return [
-        Goal("refused_sibling", "refused frame / its good sibling, geometric mean", geomean(pairs.values()), 1.05,
-             _worst_of(pairs)),
-        Goal("refused_vector", "row of bad-frames / good frames of its size (median), geometric mean",
-             geomean(rows.values()), 1.05, _worst_of(rows)),
-    ]  # fmt: skip
-
-
-def _worst_of(ratios: Mapping[str, float]) -> str:
-    name = max(ratios, key=ratios.__getitem__)
-    return f"worst {ratios[name]:.2f} ({name})"
+        Goal("refused_sibling", "refused frame / its good sibling, geometric mean", geomean(pairs.values()), 1.05),
+        _worst("refused_sibling_worst", "refused frame / its good sibling, worst pair", pairs, 1.05, gated=False),
+        Goal(
+            "refused_vector",
+            "row of bad-frames / good frames of its size (median), geometric mean",
+            geomean(rows.values()),
+            1.05,
+        ),
+        _worst(
+            "refused_vector_worst", "row of bad-frames / good frames of its size, worst row", rows, 1.05, gated=False
+        ),
+    ]
 
 
 def stop_goal(ours: Mapping[str, float], theirs: Mapping[str, float]) -> Goal:

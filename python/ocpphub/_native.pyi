@@ -109,7 +109,11 @@ def decode_request(
     """As :func:`decode`, for the frames a charge point sends: what a CSMS, a test or a benchmark needs."""
 
 def encode_call(unique_id: str, action: str, payload: Mapping[str, Any]) -> bytes:
-    """A CALL that a charge point may send. Raises ``ValueError`` naming the pointer when the payload breaks its PDU."""
+    """A CALL that a charge point may send; ``payload`` is a dict at run time (orjson knows no other mapping).
+
+    Raises ``ValueError`` when the payload breaks its PDU (the text names the pointer) or cannot be written as JSON,
+    and for an id of more than 36 characters.
+    """
 
 def encode_result(unique_id: str, action: str, payload: Mapping[str, Any]) -> bytes:
     """A CALLRESULT to a CSMS's CALL. Raises ``ValueError`` as :func:`encode_call`."""
