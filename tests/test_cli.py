@@ -57,6 +57,7 @@ def test_help_imports_neither_core_nor_websockets_nor_the_extension() -> None:
         "import sys; from ocpphub import cli\n"
         "try: cli.main(['--help'])\nexcept SystemExit: pass\n"
         "heavy = 'ocpphub.core ocpphub._native ocpphub.api websockets uvloop ocpp orjson asyncio'.split()\n"
+        "heavy += 'ocpphub.schedule_cli ocpphub.plot matplotlib'.split()\n"
         "sys.exit(' '.join(name for name in heavy if name in sys.modules) or None)"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "python")}

@@ -13,13 +13,14 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 if TYPE_CHECKING:
     from ocpphub.config import ConfigError, Settings
     from ocpphub.errors import OcpphubError, UnavailableError
+    from ocpphub.rpc.client import Client
 
 DONE: Final = 0
 FAILED: Final = 1
@@ -28,6 +29,7 @@ NO_SOCKET: Final = 69
 STORE_FAILED: Final = 75
 BAD_CONFIGURATION: Final = 78
 DEFAULT_SOCKET: Final = "/run/ocpphub/ocpphub.sock"
+PICTURES: Final = (".svg", ".png")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
     client.add_argument("--socket", type=Path, default=_default_socket(), help="socket of the hub (%(default)s)")
     _configuration_commands(commands, output)
     _client_commands(commands, output, client)
+    _schedule_commands(commands, [output, client])
     demo = commands.add_parser("demo", help="a narrated tour with an embedded CSMS")
     demo.add_argument("--connectors", type=_positive, default=200, metavar="N", help="connectors of the hub (200)")
     demo.add_argument("--duration", type=_seconds, metavar="S", help="seconds to stay after the tour (until Ctrl-C)")
@@ -96,6 +99,24 @@ def _client_commands(commands: Any, output: argparse.ArgumentParser, client: arg
     watch.add_argument("--charge-point", metavar="IDENTITY", help="where the hub has several")
     watch.add_argument("--connectors", metavar="RANGE", help='only these connectors, such as "1-40"')
     watch.set_defaults(command=_watch)
+
+
+def _schedule_commands(commands: Any, shared: list[argparse.ArgumentParser]) -> None:
+    window = argparse.ArgumentParser(add_help=False, parents=shared)
+    window.add_argument("--duration", type=_whole_seconds, default=86_400, metavar="S", help="seconds (%(default)s)")
+    window.add_argument("--unit", choices=("A", "W"), help="unit of the limits (the first one that the hub allows)")
+    window.add_argument("--at", type=_moment, metavar="TIME", help="start, such as 2030-01-31T06:00:00Z (now)")
+    window.add_argument("--charge-point", metavar="IDENTITY", help="where the hub has several")
+    schedule = commands.add_parser("schedule", help="show charging schedules: get, explain, plot")
+    actions = schedule.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, about in (("get", "print a composite schedule"), ("explain", "say what decides each limit of it")):
+        action = actions.add_parser(name, parents=[window], help=about)
+        action.add_argument("connector", type=_connector, metavar="CONNECTOR", help="0 is the whole charge point")
+        action.set_defaults(command=_schedule, action=name)
+    plot = actions.add_parser("plot", parents=[window], help="draw it (needs the extra `plot`)")
+    plot.add_argument("connector", type=_connector, nargs="?", metavar="CONNECTOR", help="(the whole charge point)")
+    plot.add_argument("-o", "--output", type=_picture, required=True, metavar="FILE", help="an .svg or .png file")
+    plot.set_defaults(command=_schedule, action="plot")
 
 
 # Commands
@@ -151,43 +172,62 @@ def _init(options: argparse.Namespace) -> int:
 
 
 def _call(options: argparse.Namespace) -> int:
-    from ocpphub.errors import OcpphubError, UnavailableError
-    from ocpphub.rpc.client import Client
+    def use(client: Client) -> int:
+        _print_json(client.call(options.method, **dict(options.parameters)), compact=options.json)
+        return DONE
 
-    try:
-        client = Client(options.socket)
-    except UnavailableError as error:
-        return _no_socket(error)
-    try:
-        with client:
-            result = client.call(options.method, **dict(options.parameters))
-    except OcpphubError as error:
-        return _print_error(error, options.json)
-    _print_json(result, compact=options.json)
-    return DONE
+    return _with_client(options, use)
 
 
 def _watch(options: argparse.Namespace) -> int:
+    narrowed = {"charge_point": options.charge_point, "connectors": options.connectors}
+    parameters = {name: value for name, value in narrowed.items() if value is not None}
+
+    def use(client: Client) -> int:
+        subscription = client.subscribe(options.topics, **parameters)
+        for topic, value in subscription.snapshot.items():
+            _print_event({"topic": topic, "value": value, "snapshot": True}, options.json)
+        for event in subscription:
+            _print_event(event, options.json)
+        sys.stderr.write("the hub closed the connection\n")
+        return NO_SOCKET
+
+    return _with_client(options, use)
+
+
+def _schedule(options: argparse.Namespace) -> int:
+    from ocpphub import schedule_cli
+
+    def use(client: Client) -> int:
+        answer = action(client)
+        if options.json:
+            _print_json(answer.result)
+        else:
+            sys.stdout.write(answer.text(coloured=is_coloured(sys.stdout)))
+        return DONE
+
+    try:
+        action = schedule_cli.action(options)
+        return _with_client(options, use)
+    except schedule_cli.PictureError as error:
+        sys.stderr.write(f"{error}\n")
+        return FAILED
+
+
+def _with_client(options: argparse.Namespace, use: Callable[[Client], int]) -> int:
+    """What ``use`` returns; the exit code of what went wrong with the socket or was answered with an error."""
     from ocpphub.errors import OcpphubError, UnavailableError
     from ocpphub.rpc.client import Client
 
-    narrowed = {"charge_point": options.charge_point, "connectors": options.connectors}
-    parameters = {name: value for name, value in narrowed.items() if value is not None}
     try:
         client = Client(options.socket)
     except UnavailableError as error:
         return _no_socket(error)
     try:
         with client:
-            subscription = client.subscribe(options.topics, **parameters)
-            for topic, value in subscription.snapshot.items():
-                _print_event({"topic": topic, "value": value, "snapshot": True}, options.json)
-            for event in subscription:
-                _print_event(event, options.json)
+            return use(client)
     except OcpphubError as error:
         return _print_error(error, options.json)
-    sys.stderr.write("the hub closed the connection\n")
-    return NO_SOCKET
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -307,3 +347,34 @@ def _seconds(text: str) -> float:
     if not 0 <= value <= 1e9:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
     return value
+
+
+def _whole_seconds(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 10**9:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 1")
+    return int(text)
+
+
+def _connector(text: str) -> int:
+    if not text.isdecimal() or int(text) > 100_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no connector from 0")
+    return int(text)
+
+
+def _moment(text: str) -> str:
+    from datetime import datetime
+
+    try:
+        known = datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        known = False
+    if not known:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time with an offset, such as 2030-01-31T06:00:00Z")
+    return text
+
+
+def _picture(text: str) -> Path:
+    path = Path(text)
+    if path.suffix.lower() not in PICTURES:
+        raise argparse.ArgumentTypeError(f"{text!r} ends in neither {' nor '.join(PICTURES)}")
+    return path
