@@ -4,23 +4,26 @@
 #![deny(unsafe_code)]
 #![allow(missing_docs)] // documented in _native.pyi
 
+mod meter;
 mod objects;
+mod profiles;
 
+use self::meter::MeterLayout;
 use self::objects::{Objects, action_name, dumped, loaded, text_of, unaliased};
+use self::profiles::{Installed, Profiles};
 
 use crate::action::{Action, Sender, Shape};
 use crate::check;
 use crate::encode;
 use crate::frame::{self, Frame, Options};
 use crate::json::Scanner;
-use crate::meter;
 use crate::table;
 use crate::text::{self, Span};
 use crate::validate::{self, Failure, Mode};
 use crate::violation;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyMapping, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyMapping, PyString};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Run `body`; a panic in it is a bug of ours and becomes an ordinary exception (reliability.md 6.2).
@@ -105,6 +108,10 @@ impl Call {
     }
     fn get<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
         self.message.get(py, name)
+    }
+    fn raw<'py>(&self, py: Python<'py>, name: &str) -> Option<Bound<'py, PyBytes>> {
+        let payload = self.message.payload.of_bytes(self.message.frame.as_bytes(py));
+        validate::raw(Scanner::new(payload), self.message.shape?, name).map(|text| PyBytes::new(py, text))
     }
     fn __repr__(&self, py: Python<'_>) -> String {
         format!("<Call {} {}>", self.action.name, self.message.unique_id(py))
@@ -366,64 +373,6 @@ fn check_json(line: &Bound<'_, PyBytes>) -> PyResult<Option<String>> {
     Ok(checked.err().map(|(wrong, byte)| format!("{wrong} (at byte {byte})")))
 }
 
-#[pyclass(frozen, module = "ocpphub._native")]
-struct MeterLayout {
-    layout: meter::MeterLayout,
-}
-
-#[pymethods]
-impl MeterLayout {
-    #[new]
-    fn new(samples: Vec<Bound<'_, PyDict>>) -> PyResult<Self> {
-        let mut prepared = Vec::with_capacity(samples.len());
-        for sample in samples {
-            prepared.push(
-                sample.iter().map(|(name, value)| Ok((name.extract()?, value.extract()?))).collect::<PyResult<_>>()?,
-            );
-        }
-        Ok(Self { layout: meter::MeterLayout::new(&prepared).map_err(PyValueError::new_err)? })
-    }
-
-    fn encode<'py>(
-        &self,
-        py: Python<'py>,
-        unique_id: &str,
-        connector_id: i64,
-        transaction_id: Option<i64>,
-        readings: &Bound<'py, PyAny>,
-    ) -> PyResult<Bound<'py, PyBytes>> {
-        let mut numbers = Vec::with_capacity(self.layout.samples());
-        let refused = |why: String| PyValueError::new_err(why);
-        let mut out = self.layout.begin(own_id(unique_id)?, connector_id, transaction_id).map_err(refused)?;
-        for reading in readings.try_iter()? {
-            let reading = reading?.cast_into::<PyTuple>()?;
-            let (Ok(utc_ms), Ok(values)) = (reading.get_borrowed_item(0), reading.get_borrowed_item(1)) else {
-                return Err(refused("/meterValue: a reading is (UTC milliseconds, numbers)".into()));
-            };
-            let utc_ms = utc_ms.extract()?;
-            numbers.clear();
-            if let Ok(values) = values.cast::<PyTuple>() {
-                for value in values.iter_borrowed() {
-                    numbers.push(number_or_nan(&value)?);
-                }
-            } else {
-                for value in values.try_iter()? {
-                    numbers.push(number_or_nan(&value?)?);
-                }
-            }
-            let reading = meter::Reading { utc_ms, values: &numbers };
-            guarded(|| self.layout.add(&mut out, &reading))?.map_err(refused)?;
-        }
-        Ok(PyBytes::new(py, &meter::MeterLayout::finish(out).map_err(refused)?))
-    }
-}
-
-/// A sample, or NaN for the `None` that leaves it out.
-#[inline(always)]
-fn number_or_nan(value: &Bound<'_, PyAny>) -> PyResult<f64> {
-    if value.is_none() { Ok(f64::NAN) } else { value.extract() }
-}
-
 #[pyfunction]
 fn actions(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     loaded(py, &table::actions())
@@ -438,8 +387,8 @@ fn enums(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 mod _native {
     #[pymodule_export]
     use super::{
-        Call, CallError, CallResult, MeterLayout, Violation, actions, check_json, decode, decode_request, encode_call,
-        encode_error, encode_result, enums,
+        Call, CallError, CallResult, Installed, MeterLayout, Profiles, Violation, actions, check_json, decode,
+        decode_request, encode_call, encode_error, encode_result, enums,
     };
     #[pymodule_export]
     const BUILD: &str = env!("OCPPHUB_BUILD");

@@ -133,6 +133,25 @@ pub fn pick<'a, B: Build<'a>>(
     Ok(found)
 }
 
+/// The JSON text of one member of a payload that has been validated; `None` when it is absent or null.
+#[must_use]
+pub fn raw<'a>(mut scanner: Scanner<'a>, shape: &'static Shape, wanted: &str) -> Option<&'a [u8]> {
+    while scanner.take(b'{') || scanner.take(b',') {
+        if scanner.peek_token() == b'}' {
+            break;
+        }
+        let found = member(&mut scanner, shape, shape.fields).ok()?;
+        scanner.space();
+        let start = scanner.rest();
+        scanner.skip(PAYLOAD_DEPTH).ok()?;
+        if found.is_some_and(|(field, _)| field.name == wanted) {
+            return Some(scanner.since(start)).filter(|text| *text != b"null");
+        }
+        scanner.space();
+    }
+    None
+}
+
 /// What a value needs to know of its surroundings; one machine word.
 #[derive(Clone, Copy)]
 struct Context<const STRICT: bool, const CONFIRMATION: bool> {

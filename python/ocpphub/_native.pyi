@@ -1,4 +1,4 @@
-"""The Rust core: OCPP-J frames decoded, validated and encoded. This stub is its user documentation."""
+"""The Rust core: OCPP-J frames, charging profiles and composite schedules. This stub is its user documentation."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, final
@@ -9,7 +9,9 @@ __all__ = [
     "Call",
     "CallError",
     "CallResult",
+    "Installed",
     "MeterLayout",
+    "Profiles",
     "Violation",
     "actions",
     "check_json",
@@ -38,6 +40,8 @@ class Call:
         """The payload as a new dict, normalised: absent for null optionals and unknown members, integers as int."""
     def get(self, name: str) -> Any:
         """One top-level member, normalised as in :meth:`payload`, or ``None`` when absent."""
+    def raw(self, name: str) -> bytes | None:
+        """The JSON text of one top-level member as it stands in the frame, or ``None`` when absent or null."""
 
 @final
 class CallResult:
@@ -139,6 +143,92 @@ class MeterLayout:
         readings: Sequence[tuple[int, Sequence[float | None]]],
     ) -> bytes:
         """A MeterValues CALL; a reading is (UTC milliseconds, one number per sample; ``None`` leaves it out)."""
+
+@final
+class Installed:
+    """A profile was installed."""
+    @property
+    def charging_profile_id(self) -> int: ...
+    @property
+    def row(self) -> bytes:
+        """What to store under this id: JSON text (a versioned, compact string), for :meth:`Profiles.restore`."""
+    @property
+    def replaced(self) -> list[int]:
+        """Ids of the profiles that it replaced, its own id included when that was installed before."""
+
+@final
+class Profiles:
+    """The installed charging profiles of one charge point and every composite schedule (OCPP 1.6 section 3.13).
+
+    Opaque to Python; exact rationals until one final rounding down to 0.1. Times are whole seconds since 1970 UTC
+    (callers floor), within the years 0 to 9999. Connector ids beyond the station raise ``ValueError``: check before.
+    """
+
+    def __new__(
+        cls,
+        connectors: Sequence[tuple[int, int, int | None, int | None, int | None]],
+        station: tuple[int, int | None, int | None],
+        *,
+        max_stack_level: int,
+        max_periods: int,
+        max_installed: int,
+        units: str,
+    ) -> Profiles:
+        """``connectors`` 1 to N: (nominal voltage in mV, wired phases, maximum in mA per phase, maximum in mW, default
+        in mA per phase), exactly one of the maxima given; ``station``: (nominal voltage in mV, maximum in mA, in mW);
+        ``units``: ``"A"``, ``"W"`` or ``"AW"``, the allowed charging rate units.
+
+        Raises ``ValueError`` for values that cannot be computed exactly in 64 bits (names them).
+        """
+    def install(self, connector_id: int, profile: bytes, now_s: int) -> Installed | str:
+        """Install ``profile``, the JSON text of a ChargingProfile, or say why it is Rejected (15.3 rows 4 to 7).
+
+        Nothing changes when it is refused. Raises ``ValueError`` when the text is no valid ChargingProfile (15.3 row 1,
+        which the frame decoder has checked before for the CSMS's).
+        """
+    def clear(
+        self,
+        charging_profile_id: int | None = None,
+        connector_id: int | None = None,
+        purpose: str | None = None,
+        stack_level: int | None = None,
+    ) -> list[int]:
+        """Remove what matches (CORE-SC-35: the id alone when given, else all that are given) and return the ids."""
+    def restore(self, rows: Sequence[bytes]) -> list[int]:
+        """Take up stored rows; the indexes of those that cannot be read, which are left out."""
+    def purge(self, now_s: int) -> list[int]:
+        """Remove profiles that can never be active again, and TxProfiles without transaction; their ids (SCA-39)."""
+    def next_purge(self) -> int | None:
+        """The second from which :meth:`purge` would find one that is over."""
+    def transaction_started(self, connector_id: int, start_s: int, transaction_id: int | None = None) -> None: ...
+    def transaction_confirmed(self, connector_id: int, transaction_id: int) -> None:
+        """The CSMS has given the running transaction its id."""
+    def transaction_stopped(self, connector_id: int) -> list[int]:
+        """The transaction is over; the ids of its TxProfiles, which are removed (CORE-SC-06)."""
+    def composite(
+        self, connector_id: int, start_s: int, duration_s: int, unit: str, query_s: int | None = None
+    ) -> bytes:
+        """ChargingSchedule of connector 0 to N as JSON text: ``{"chargingRateUnit", "duration",
+        "chargingSchedulePeriod": [{"startPeriod", "limit", "numberPhases"}]}``, no startSchedule (CORE-SC-41)."""
+    def composite_all(self, start_s: int, duration_s: int, unit: str) -> bytes:
+        """The value of ``charging_schedules`` as JSON text: ``{"0": {...}, ..., "N": {...}}``, with startSchedule."""
+    def compute(self, start_s: int, duration_s: int, unit: str) -> int:
+        """What :meth:`composite_all` computes, kept for later calls with the same window; the number of periods."""
+    def changes(self, start_s: int, duration_s: int, unit: str, limit: int) -> list[tuple[int, bytes]]:
+        """At most ``limit`` connectors (0 too) whose schedule is not what this method last said of them (0008 item 12),
+        each with its ChargingSchedule as JSON text with startSchedule; ``limit`` of them means: call again."""
+    def forget_changes(self) -> None:
+        """From now on :meth:`changes` compares with the schedules of its next call, which returns none."""
+    def explain(self, connector_id: int, start_s: int, duration_s: int, unit: str) -> bytes:
+        """The result of ``schedule.explain`` as JSON text (rpc.md)."""
+    def installed(self, connector_id: int | None = None) -> bytes:
+        """The result of ``schedule.profiles`` as JSON text: [{"connector_id", "accepted_at", "charging_profile_id",
+        "transaction_id"?, "stack_level", "purpose", "kind", "recurrency_kind"?, "valid_from"?, "valid_to"?,
+        "charging_schedule": {"duration"?, "start_schedule"?, "charging_rate_unit", "min_charging_rate"?,
+        "charging_schedule_period": [{"start_period", "limit", "number_phases"?}]}}], by id; a ``connector_id`` means
+        those installed on it."""
+    def __len__(self) -> int:
+        """How many are installed."""
 
 def actions() -> dict[str, dict[str, Any]]:
     """The action table as data: per action its profile, sender and the fields of request and response."""

@@ -1,0 +1,287 @@
+//! Composite schedules as JSON text, and which of them say something new.
+//!
+//! Implements the values of `charging_schedules` and `connector.schedule` (design rpc.md) and docs/design/0008 item 12.
+#![forbid(unsafe_code)]
+
+use crate::composite::Window;
+use crate::explain::explain;
+use crate::profile::Profile;
+use crate::profiles::Profiles;
+use crate::schedules::{Entry, Schedules};
+use crate::time;
+
+fn number(out: &mut Vec<u8>, value: i64) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+/// A limit of so many tenths, as a JSON number with one decimal.
+pub fn write_tenths(out: &mut Vec<u8>, tenths: i64) {
+    number(out, tenths.wrapping_div(10));
+    out.push(b'.');
+    number(out, tenths.wrapping_rem(10).abs());
+}
+
+/// Everything of a ChargingSchedule up to its first period; `startSchedule` only where it belongs.
+fn head(window: &Window, with_start: bool) -> Vec<u8> {
+    let mut out = Vec::with_capacity(128);
+    out.extend_from_slice(b"{\"chargingRateUnit\":\"");
+    out.extend_from_slice(window.unit.name().as_bytes());
+    out.extend_from_slice(b"\",\"duration\":");
+    number(&mut out, i64::from(window.duration));
+    if with_start {
+        out.extend_from_slice(b",\"startSchedule\":\"");
+        write_second(&mut out, window.start);
+        out.push(b'"');
+    }
+    out.extend_from_slice(b",\"chargingSchedulePeriod\":[");
+    out
+}
+
+/// A whole second as a date-time.
+pub fn write_second(out: &mut Vec<u8>, second: i64) {
+    if time::write(out, second.saturating_mul(1000)) {
+        out.truncate(out.len().saturating_sub(".000Z".len()));
+        out.push(b'Z');
+    }
+}
+
+fn write(out: &mut Vec<u8>, head: &[u8], entries: impl Iterator<Item = Entry>) {
+    out.extend_from_slice(head);
+    for (start, tenths, phases) in entries {
+        out.extend_from_slice(b"{\"startPeriod\":");
+        number(out, i64::from(start));
+        out.extend_from_slice(b",\"limit\":");
+        write_tenths(out, tenths);
+        out.extend_from_slice(b",\"numberPhases\":");
+        out.push(b'0'.wrapping_add(phases));
+        out.extend_from_slice(b"},");
+    }
+    out.pop();
+    out.extend_from_slice(b"]}");
+}
+
+/// The composite schedules of a charge point as others see them.
+#[derive(Clone, Debug, Default)]
+pub struct Published {
+    schedules: Schedules,
+    /// What [`Published::changes`] last said, by connector: from the second on, tenths and phases.
+    said: Vec<Box<[(i64, i64, u8)]>>,
+    is_silent: bool,
+}
+
+impl Published {
+    /// Nothing said yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { schedules: Schedules::default(), said: Vec::new(), is_silent: true }
+    }
+
+    fn entries(&mut self, profiles: &mut Profiles, window: &Window, connector: u32) -> Vec<Entry> {
+        if connector == 0 {
+            let zero = self.schedules.zero(profiles, window);
+            return zero.iter().map(|answer| (answer.start, answer.tenths, answer.phases)).collect();
+        }
+        let pieces = self.schedules.one(profiles, window, connector);
+        pieces.iter().map(|piece| (piece.start, i64::from(piece.tenths), piece.phases)).collect()
+    }
+
+    /// The composite schedule of connector 0 to N, as ChargingSchedule without startSchedule (CORE-SC-41).
+    pub fn one(&mut self, profiles: &mut Profiles, window: &Window, connector: u32) -> Vec<u8> {
+        let entries = self.entries(profiles, window, connector);
+        let mut out = Vec::with_capacity(entries.len().saturating_mul(56).saturating_add(96));
+        write(&mut out, &head(window, false), entries.into_iter());
+        out
+    }
+
+    /// The composite schedules of all connectors, as the value of `charging_schedules`.
+    pub fn all(&mut self, profiles: &mut Profiles, window: &Window) -> Vec<u8> {
+        let head = head(window, true);
+        let connectors = profiles.connectors();
+        let size = usize::try_from(connectors).unwrap_or(0).saturating_add(1).saturating_mul(200);
+        let mut out = Vec::with_capacity(size);
+        out.extend_from_slice(b"{\"0\":");
+        self.schedules.zero(profiles, window);
+        write(&mut out, &head, self.schedules.kept(0));
+        for connector in 1..=connectors {
+            out.extend_from_slice(b",\"");
+            number(&mut out, i64::from(connector));
+            out.extend_from_slice(b"\":");
+            write(&mut out, &head, self.schedules.kept(connector));
+        }
+        out.push(b'}');
+        out
+    }
+
+    /// Compute the composite schedules of all connectors and keep them, as [`Published::all`] does before it writes them;
+    /// how many periods they have together.
+    pub fn compute(&mut self, profiles: &mut Profiles, window: &Window) -> usize {
+        self.schedules.zero(profiles, window);
+        (0..=profiles.connectors()).map(|connector| self.schedules.kept(connector).count()).sum()
+    }
+
+    /// The result of `schedule.explain` as JSON text.
+    pub fn explain(&mut self, profiles: &mut Profiles, window: &Window, connector: u32) -> String {
+        explain(profiles, &mut self.schedules, window, connector)
+    }
+
+    /// From now on compare with what the next [`Published::changes`] finds, which says nothing.
+    pub fn forget(&mut self) {
+        self.is_silent = true;
+        self.said.clear();
+    }
+
+    /// At most `limit` connectors whose schedule is not what was last said of them, each as JSON text.
+    pub fn changes(&mut self, profiles: &mut Profiles, window: &Window, limit: usize) -> Vec<(u32, Vec<u8>)> {
+        let head = head(window, true);
+        let mut changed = Vec::new();
+        self.schedules.zero(profiles, window);
+        for connector in 0..=profiles.connectors() {
+            if changed.len() >= limit {
+                break;
+            }
+            let place = usize::try_from(connector).unwrap_or(usize::MAX);
+            let entries = self.schedules.kept(connector);
+            let is_known = self.said.get(place).is_some_and(|said| {
+                implies(said, window, entries.clone())
+                    || (floats(profiles, connector) && repeats(said, entries.clone()))
+            });
+            if is_known {
+                continue;
+            }
+            let at = |(start, tenths, phases): Entry| (window.start.saturating_add(i64::from(start)), tenths, phases);
+            let saying = entries.clone().map(at).collect();
+            match self.said.get_mut(place) {
+                Some(said) => *said = saying,
+                None => self.said.push(saying),
+            }
+            if !self.is_silent {
+                let mut out = Vec::with_capacity(160);
+                write(&mut out, &head, entries);
+                changed.push((connector, out));
+            }
+        }
+        self.is_silent = false;
+        changed
+    }
+}
+
+fn floats(profiles: &Profiles, connector: u32) -> bool {
+    profiles.transaction(connector).is_none() && profiles.stack(connector, 0).is_some_and(|(_, stack)| stack.floats())
+}
+
+/// Whether what was said, its last period going on, is what `entries` say of the window.
+fn implies(said: &[(i64, i64, u8)], window: &Window, entries: impl Iterator<Item = Entry>) -> bool {
+    // What held at the window's start, then what was said for later.
+    let past = said.partition_point(|(at, ..)| *at <= window.start).saturating_sub(1);
+    let mut expected = said.iter().skip(past).take_while(|(at, ..)| *at < window.end());
+    for (start, tenths, phases) in entries {
+        let at = window.start.saturating_add(i64::from(start));
+        match expected.next() {
+            Some((said_at, said_tenths, said_phases))
+                if (*said_at).max(window.start) == at && (*said_tenths, *said_phases) == (tenths, phases) => {}
+            _ => return false,
+        }
+    }
+    expected.next().is_none()
+}
+
+/// Whether `entries` are what was said, only later.
+fn repeats(said: &[(i64, i64, u8)], entries: impl Iterator<Item = Entry>) -> bool {
+    let first = said.first().map_or(0, |(at, ..)| *at);
+    let relative = said.iter().map(|(at, tenths, phases)| (at.saturating_sub(first), *tenths, *phases));
+    relative.eq(entries.map(|(start, tenths, phases)| (i64::from(start), tenths, phases)))
+}
+
+/// The result of `schedule.profiles` as JSON text: what is installed, by id.
+#[must_use]
+pub fn installed(profiles: &Profiles, connector: Option<u32>) -> Vec<u8> {
+    let mut found: Vec<_> = profiles.installed(connector).collect();
+    found.sort_unstable_by_key(|profile| profile.terms.id);
+    let mut out = vec![b'['];
+    for profile in found {
+        if out.len() > 1 {
+            out.push(b',');
+        }
+        write_profile(&mut out, profile);
+    }
+    out.push(b']');
+    out
+}
+
+fn write_profile(out: &mut Vec<u8>, profile: &Profile) {
+    let terms = &profile.terms;
+    let mut row = Row(out);
+    row.0.push(b'{');
+    row.number("connector_id", Some(i64::from(terms.connector)));
+    row.second("accepted_at", Some(terms.accepted));
+    row.number("charging_profile_id", Some(terms.id));
+    row.number("transaction_id", terms.transaction_id);
+    row.number("stack_level", Some(i64::from(terms.level)));
+    row.text("purpose", Some(terms.purpose.name()));
+    row.text("kind", Some(terms.kind.name()));
+    row.text("recurrency_kind", terms.kind.recurrency());
+    row.second("valid_from", terms.valid_from);
+    row.second("valid_to", terms.valid_to);
+    row.name("charging_schedule");
+    row.0.push(b'{');
+    row.number("duration", terms.duration.map(i64::from));
+    row.second("start_schedule", terms.start_schedule);
+    row.text("charging_rate_unit", Some(terms.unit.name()));
+    row.tenths("min_charging_rate", terms.min_charging_rate);
+    row.name("charging_schedule_period");
+    row.0.push(b'[');
+    for (place, period) in profile.periods().iter().enumerate() {
+        row.0.extend_from_slice(if place > 0 { b",{" } else { b"{" });
+        row.number("start_period", Some(i64::from(period.start)));
+        row.tenths("limit", Some(period.limit));
+        row.number("number_phases", (period.phases != 0).then_some(i64::from(period.phases)));
+        row.0.push(b'}');
+    }
+    row.0.extend_from_slice(b"]}}");
+}
+
+/// Members of an object that is being written; absent ones are left out.
+struct Row<'a>(&'a mut Vec<u8>);
+
+impl Row<'_> {
+    fn name(&mut self, name: &str) {
+        if self.0.last() != Some(&b'{') {
+            self.0.push(b',');
+        }
+        self.0.push(b'"');
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.extend_from_slice(b"\":");
+    }
+
+    fn number(&mut self, name: &str, value: Option<i64>) {
+        if let Some(value) = value {
+            self.name(name);
+            number(self.0, value);
+        }
+    }
+
+    fn tenths(&mut self, name: &str, value: Option<i64>) {
+        if let Some(value) = value {
+            self.name(name);
+            write_tenths(self.0, value);
+        }
+    }
+
+    fn text(&mut self, name: &str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.name(name);
+            self.0.push(b'"');
+            self.0.extend_from_slice(value.as_bytes());
+            self.0.push(b'"');
+        }
+    }
+
+    fn second(&mut self, name: &str, value: Option<i64>) {
+        if let Some(value) = value {
+            self.name(name);
+            self.0.push(b'"');
+            write_second(self.0, value);
+            self.0.push(b'"');
+        }
+    }
+}

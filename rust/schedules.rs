@@ -1,0 +1,216 @@
+//! Every composite schedule of a charge point through one window, kept current as profiles and transactions change.
+//!
+//! Owns the last window that was asked for: a change recomputes the connectors that it concerns and patches connector 0
+//! (requirements CORE-SC-45; goals in performance.md P2). Another window, or a change of a profile of connector 0, computes
+//! all. Must never keep what a changed profile has made untrue: [`Profiles::dirty`] says what has changed.
+#![forbid(unsafe_code)]
+
+use crate::composite::{Lead, Window, maximum, sweep};
+use crate::profiles::Profiles;
+use crate::total::{Answer, Step, Total};
+
+/// Longest window whose connectors can be patched; a longer one is computed anew after any change.
+const PATCHED_S: u32 = 86_400;
+/// Longest window of connector 0 that is summed at once; longer ones are summed piece by piece.
+const SUMMED_S: u32 = 604_800;
+
+/// Part of a connector in a list that all connectors share.
+#[derive(Clone, Copy, Debug, Default)]
+struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    fn of<'a, T>(&self, list: &'a [T]) -> &'a [T] {
+        let (Ok(start), Ok(end)) = (usize::try_from(self.start), usize::try_from(self.end)) else { return &[] };
+        list.get(start..end).unwrap_or_default()
+    }
+}
+
+/// A stretch of a connector's composite; limits of one connector fit 32 bits of tenths (electrical.rs).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Seconds since the window's start.
+    pub start: u32,
+    /// Tenths of the unit.
+    pub tenths: u32,
+    /// 1 to 3.
+    pub phases: u8,
+}
+
+/// A period of any connector: seconds since the window's start, tenths of the unit, phases.
+pub type Entry = (u32, i64, u8);
+
+/// The schedules of all connectors through one window.
+#[derive(Clone, Debug, Default)]
+pub struct Schedules {
+    window: Option<Window>,
+    maximum: Vec<(i64, Lead)>,
+    pieces: Vec<Piece>,
+    piece_spans: Vec<Span>,
+    steps: Vec<Step>,
+    step_spans: Vec<Span>,
+    total: Total,
+    zero: Vec<Answer>,
+    zero_is_current: bool,
+    /// Connectors that have been computed again since all were.
+    patches: usize,
+    /// For one connector in a window that is not kept.
+    single: Vec<Piece>,
+    single_maximum: Vec<(i64, Lead)>,
+}
+
+fn index(list: usize) -> u32 {
+    u32::try_from(list).unwrap_or(u32::MAX)
+}
+
+impl Schedules {
+    /// Make `window` the kept one and every connector in it current.
+    pub fn refresh(&mut self, profiles: &mut Profiles, window: &Window) {
+        let dirty = std::mem::take(&mut profiles.dirty);
+        let is_kept = self.window.as_ref() == Some(window) && !dirty.all;
+        // Patches leave what they replace behind in the shared lists.
+        let is_worn = self.patches > self.piece_spans.len().saturating_add(64);
+        if is_kept && (dirty.connectors.is_empty() || (window.duration <= PATCHED_S && !is_worn)) {
+            for connector in &dirty.connectors {
+                self.patch(profiles, window, *connector);
+            }
+            return;
+        }
+        self.compute(profiles, window);
+    }
+
+    fn compute(&mut self, profiles: &Profiles, window: &Window) {
+        maximum(profiles.maxima(), window, &mut self.maximum);
+        self.pieces.clear();
+        self.piece_spans.clear();
+        self.steps.clear();
+        self.step_spans.clear();
+        self.patches = 0;
+        self.total.clear(window.duration.min(SUMMED_S));
+        let is_summed = window.duration <= SUMMED_S;
+        for connector in 1..=profiles.connectors() {
+            let (pieces, steps) = self.connector(profiles, window, connector, is_summed);
+            self.piece_spans.push(pieces);
+            if window.duration <= PATCHED_S {
+                self.step_spans.push(steps);
+            } else {
+                self.steps.clear();
+            }
+        }
+        self.window = Some(*window);
+        self.zero_is_current = false;
+    }
+
+    /// Compute one connector, appending to the shared lists, and add it to the sum.
+    fn connector(&mut self, profiles: &Profiles, window: &Window, connector: u32, is_summed: bool) -> (Span, Span) {
+        let (pieces, steps, total) = (&mut self.pieces, &mut self.steps, &mut self.total);
+        let (piece_start, step_start) = (pieces.len(), steps.len());
+        if let Some((class, stack)) = profiles.stack(connector, window.query) {
+            let mut last: Option<Step> = None;
+            sweep(class, &stack, &self.maximum, window, |t, limit| {
+                let start = u32::try_from(t.wrapping_sub(window.start)).unwrap_or(u32::MAX);
+                let phases = limit.phases;
+                let piece = Piece { start, tenths: u32::try_from(limit.tenths).unwrap_or(u32::MAX), phases };
+                let latest = pieces.get(piece_start..).and_then(<[Piece]>::last);
+                if latest.is_none_or(|last| (last.tenths, last.phases) != (piece.tenths, phases)) {
+                    pieces.push(piece);
+                }
+                let step = Step { start, phases, share: class.share(&limit, window.unit) };
+                if is_summed && last.is_none_or(|last| (last.share, last.phases) != (step.share, phases)) {
+                    total.step(last.as_ref(), &step);
+                    steps.push(step);
+                    last = Some(step);
+                }
+            });
+        }
+        let span = |start: usize, end: usize| Span { start: index(start), end: index(end) };
+        (span(piece_start, self.pieces.len()), span(step_start, self.steps.len()))
+    }
+
+    fn patch(&mut self, profiles: &Profiles, window: &Window, connector: u32) {
+        let Some(place) = usize::try_from(connector).ok().and_then(|connector| connector.checked_sub(1)) else {
+            return;
+        };
+        let Some(old) = self.step_spans.get(place) else { return };
+        self.total.remove(old.of(&self.steps));
+        let (pieces, steps) = self.connector(profiles, window, connector, true);
+        if let (Some(kept_pieces), Some(kept_steps)) = (self.piece_spans.get_mut(place), self.step_spans.get_mut(place))
+        {
+            (*kept_pieces, *kept_steps) = (pieces, steps);
+        }
+        self.patches = self.patches.saturating_add(1);
+        self.zero_is_current = false;
+    }
+
+    /// The pieces of connector 1 to N through the kept window.
+    fn of(&self, connector: u32) -> &[Piece] {
+        let place = usize::try_from(connector).ok().and_then(|connector| connector.checked_sub(1));
+        place.and_then(|place| self.piece_spans.get(place)).map_or(&[], |span| span.of(&self.pieces))
+    }
+
+    /// The periods of connector 0 to N through the kept window: start, tenths, phases. Connector 0's are those of the last
+    /// [`Schedules::zero`].
+    pub fn kept(&self, connector: u32) -> impl Iterator<Item = Entry> + Clone + '_ {
+        let zero = if connector == 0 { self.zero.as_slice() } else { &[] };
+        let zero = zero.iter().map(|answer| (answer.start, answer.tenths, answer.phases));
+        zero.chain(self.of(connector).iter().map(|piece| (piece.start, i64::from(piece.tenths), piece.phases)))
+    }
+
+    /// The pieces of connector 1 to N: out of the kept window if it is this one, else computed for it alone.
+    pub fn one(&mut self, profiles: &mut Profiles, window: &Window, connector: u32) -> &[Piece] {
+        if self.window.as_ref() == Some(window) && !profiles.dirty.all && window.duration <= PATCHED_S {
+            self.refresh(profiles, window);
+            return self.of(connector);
+        }
+        maximum(profiles.maxima(), window, &mut self.single_maximum);
+        let pieces = &mut self.single;
+        pieces.clear();
+        if let Some((class, stack)) = profiles.stack(connector, window.query) {
+            sweep(class, &stack, &self.single_maximum, window, |t, limit| {
+                let start = u32::try_from(t.wrapping_sub(window.start)).unwrap_or(u32::MAX);
+                let tenths = u32::try_from(limit.tenths).unwrap_or(u32::MAX);
+                if pieces.last().is_none_or(|last| (last.tenths, last.phases) != (tenths, limit.phases)) {
+                    pieces.push(Piece { start, tenths, phases: limit.phases });
+                }
+            });
+        }
+        pieces
+    }
+
+    /// The periods of connector 0 through `window`, which becomes the kept one.
+    pub fn zero(&mut self, profiles: &mut Profiles, window: &Window) -> &[Answer] {
+        if window.duration > SUMMED_S {
+            self.long_zero(profiles, window);
+            return &self.zero;
+        }
+        self.refresh(profiles, window);
+        if !self.zero_is_current {
+            let mut zero = std::mem::take(&mut self.zero);
+            self.total.answers(profiles.electrical(), window, &self.maximum, &mut zero);
+            self.zero = zero;
+            self.zero_is_current = true;
+        }
+        &self.zero
+    }
+
+    fn long_zero(&mut self, profiles: &mut Profiles, window: &Window) {
+        let mut joined: Vec<Answer> = Vec::new();
+        let mut begun = 0_u32;
+        while begun < window.duration {
+            let duration = window.duration.saturating_sub(begun).min(SUMMED_S);
+            let start = window.start.saturating_add(i64::from(begun));
+            let part = Window { start, duration, ..*window };
+            for answer in self.zero(profiles, &part) {
+                let answer = Answer { start: answer.start.saturating_add(begun), ..*answer };
+                if joined.last().is_none_or(|last| (last.tenths, last.phases) != (answer.tenths, answer.phases)) {
+                    joined.push(answer);
+                }
+            }
+            begun = begun.saturating_add(duration);
+        }
+        self.zero = joined;
+        self.window = None;
+    }
+}
