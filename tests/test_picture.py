@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from random import Random
 from typing import Any
 
 import pytest
 
 from ocpphub import picture
+from ocpphub._native import Profiles
 from ocpphub.picture import Step, Steps, Window
-from tests.schedule_answers import HOUR, START_S, answer, clock, profile, schedule, source, stretch
+from tests.schedule_answers import HOUR, START, START_S, answer, clock, profile, schedule, source, stretch
 
 WINDOW = Window(START_S, START_S + 4 * HOUR, "A")
 DAY_S = 86_400
@@ -187,3 +190,65 @@ def test_picture_sum_of_lines_with_other_edges_is_exact() -> None:
     first = [Step(0, 10, 0.1), Step(10, 20, 0.2)]
     second = [Step(0, 5, 0.2), Step(5, 20, 0.2)]
     assert picture.added([(first, 1), (second, 3)]) == [Step(0, 10, 0.7), Step(10, 20, 0.8)]
+
+
+# Against the engine: the picture may not say of any instant what schedule.explain denies
+
+
+def drawn_from(random: Random, number: int) -> dict[str, Any]:
+    """A ChargingProfile as a CSMS sends it, in A, with edges inside a window of four hours."""
+    kind = random.choice(["Absolute", "Recurring", "Relative"])
+    member: dict[str, Any] = {"chargingProfileKind": kind}
+    if kind == "Recurring":
+        member["recurrencyKind"] = random.choice(["Daily", "Weekly"])
+    chosen: dict[str, Any] = {"chargingRateUnit": "A"}
+    if kind == "Recurring" or random.random() < 0.5:
+        chosen["startSchedule"] = clock(random.randrange(-20, 12) * HOUR // 4)
+    if random.random() < 0.5:
+        chosen["duration"] = random.randrange(1, 12) * HOUR // 4
+    for name, edges in (("validFrom", (-8, 8)), ("validTo", (4, 20))):
+        if random.random() < 0.3:
+            member[name] = clock(random.randrange(*edges) * HOUR // 4)
+    starts = [0, *sorted(random.sample(range(600, 90_000, 300), random.randrange(4)))]
+    chosen["chargingSchedulePeriod"] = [
+        {"startPeriod": start, "limit": random.randrange(60, 320) / 10} for start in starts
+    ]
+    purpose = random.choice(["ChargePointMaxProfile", "TxDefaultProfile", "TxProfile"])
+    named = {"chargingProfileId": number, "chargingProfilePurpose": purpose, "stackLevel": random.randrange(3)}
+    return {**named, **member, "chargingSchedule": chosen}
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_picture_has_a_period_where_the_engine_has_one_and_its_limit_where_it_decides(seed: int) -> None:
+    """CORE-SC-08, SCA-01: winners and those who lost to another limit have a line, gaps and the expired have none."""
+    random = Random(seed)  # noqa: S311
+    limits = {"max_stack_level": 10, "max_periods": 100, "max_installed": 20}
+    engine = Profiles([(230_000, 3, 32_000, None, None)], (230_000, None, None), units="AW", **limits)
+    began_s = START_S - random.randrange(7200) if seed % 2 else None
+    if began_s is not None:
+        engine.transaction_started(1, began_s)
+    for number in range(1, 13):
+        sent = drawn_from(random, number)
+        connector_id = 0 if sent["chargingProfilePurpose"] == "ChargePointMaxProfile" else random.randrange(2)
+        engine.install(connector_id, json.dumps(sent).encode(), START_S - 60)
+    rows = json.loads(engine.explain(1, START_S, 4 * HOUR, "A"))
+    chosen = json.loads(engine.composite(1, START_S, 4 * HOUR, "A"))
+    profiles = json.loads(engine.installed())
+    whole = {"connector_id": 1, "schedule_start": START, "schedule": chosen}
+    shown_picture = picture.connector_picture("T", whole, rows, profiles, began_s)
+    lines = {line.key: line for band in shown_picture.bands for line in band.lines}
+    assert rows
+    for row in rows:
+        part = Step(picture.seconds(row["start"]), picture.seconds(row["end"]), row["limit"])
+        assert {step.limit for step in picture.cut(shown_picture.composite, part)} == {row["limit"]}
+        if row["winner"]["kind"] == "profile":
+            won = list(picture.cut(lines[str(row["winner"]["charging_profile_id"])].won, part))
+            assert {step.limit for step in won} == {row["limit"]}
+            assert sum(step.end - step.start for step in won) == part.end - part.start
+        for loser in (item for item in row["losers"] if item["source"]["kind"] == "profile"):
+            line = lines[str(loser["source"]["charging_profile_id"])]
+            covered = sum(step.end - step.start for step in picture.cut(line.steps, part))
+            if loser["why"] in ("gap", "not_valid_yet", "expired"):
+                assert covered == 0
+            elif loser["why"] != "hidden_by_own_default":
+                assert covered == part.end - part.start
