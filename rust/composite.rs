@@ -4,7 +4,8 @@
 #![forbid(unsafe_code)]
 
 use crate::electrical::{Class, Limit};
-use crate::profile::{NEVER, Period, Profile, Unit};
+use crate::periods::Period;
+use crate::profile::{NEVER, Profile, Unit};
 
 /// The leading period of a purpose, in the unit of its profile; `None` where it has none.
 pub type Lead = Option<(Period, Unit)>;

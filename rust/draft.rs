@@ -3,7 +3,8 @@
 
 use crate::action::{Enumeration, Field};
 use crate::build::Build;
-use crate::profile::{Kind, Period, Purpose, Refused, Terms, Unit, rule};
+use crate::periods::Period;
+use crate::profile::{Kind, Purpose, Refused, Terms, Unit, rule};
 use crate::text::Text;
 use crate::time;
 use std::borrow::Cow;

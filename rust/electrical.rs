@@ -10,7 +10,8 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::arithmetic_side_effects)] // bounded by Electrical::new; release builds keep overflow checks on
 
-use crate::profile::{Period, Unit};
+use crate::periods::Period;
+use crate::profile::Unit;
 use std::collections::HashMap;
 
 /// Tenths above which a profile's limit is above every connector's maximum, in either unit: 859 MW, or MA.

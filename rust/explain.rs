@@ -6,7 +6,8 @@
 
 use crate::composite::{Lead, Stack, Window, leading};
 use crate::electrical::Class;
-use crate::profile::{NEVER, Period, Profile, Purpose, Unit, Validity};
+use crate::periods::Period;
+use crate::profile::{NEVER, Profile, Purpose, Unit, Validity};
 use crate::profiles::Profiles;
 use crate::published::{write_second, write_tenths};
 use crate::schedules::Schedules;
@@ -167,7 +168,7 @@ fn of_connector(profiles: &Profiles, window: &Window, connector: u32) -> Vec<Str
         let (winner, losers) = contest(class, at, limit.exact, limit.phases);
         join(&mut stretches, Stretch { start: t, tenths: limit.tenths, phases: limit.phases, winner, losers });
         let all = stack.transaction.iter().chain(stack.own).chain(stack.general);
-        let next = |profile: &Profile| profile.track.at(t, stack.start).1;
+        let next = |profile: &Profile| profile.track.at(t, stack.start).1.min(profile.track.edge(t));
         t = all.chain(maxima).map(next).min().unwrap_or(NEVER);
     }
     stretches
@@ -191,7 +192,8 @@ fn of_station(profiles: &mut Profiles, schedules: &mut Schedules, window: &Windo
     let mut t = window.start;
     while t < window.end() {
         instants.push(t);
-        t = maxima.iter().map(|profile| profile.track.at(t, window.query).1).min().unwrap_or(NEVER);
+        let next = |profile: &Profile| profile.track.at(t, window.query).1.min(profile.track.edge(t));
+        t = maxima.iter().map(next).min().unwrap_or(NEVER);
     }
     instants.sort_unstable();
     instants.dedup();

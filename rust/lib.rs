@@ -18,6 +18,7 @@ pub mod frame;
 pub mod json;
 pub mod meter;
 pub mod number;
+pub mod periods;
 pub mod profile;
 pub mod profiles;
 pub mod published;

@@ -8,6 +8,7 @@
 use crate::action::CHARGING_PROFILE;
 use crate::draft::Draft;
 use crate::json::Scanner;
+use crate::periods::{Period, Periods};
 use crate::validate::{self, Mode};
 use std::fmt;
 
@@ -105,137 +106,77 @@ impl Kind {
     }
 }
 
-/// What a schedule says from an offset on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Period {
-    /// Seconds since the schedule's second zero.
-    pub start: u32,
-    /// Tenths of the schedule's unit.
-    pub limit: i64,
-    /// 1 to 3; 0 where it is not given.
-    pub phases: u8,
-}
-
-/// The periods of a schedule: eight bytes each, and more only for limits above 107 MW.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Periods {
-    /// Start; limit times four plus phases.
-    Narrow(Box<[(u32, u32)]>),
-    /// As given.
-    Wide(Box<[Period]>),
-}
-
-impl Periods {
-    /// Store periods as tightly as they allow.
-    #[must_use]
-    pub fn new(periods: Vec<Period>) -> Self {
-        let narrow = |period: &Period| {
-            let value = u32::try_from(period.limit.checked_mul(4)?).ok()?;
-            Some((period.start, value | u32::from(period.phases)))
-        };
-        match periods.iter().map(narrow).collect::<Option<Box<[_]>>>() {
-            Some(narrow) => Self::Narrow(narrow),
-            None => Self::Wide(periods.into_boxed_slice()),
-        }
-    }
-
-    #[inline(always)]
-    const fn widened((start, value): (u32, u32)) -> Period {
-        #[allow(clippy::as_conversions)] // widening, and two bits, in a const fn
-        Period { start, limit: (value >> 2) as i64, phases: (value & 3) as u8 }
-    }
-
-    /// The period that holds at `offset` seconds, and the start of the one after it. The first one starts at 0.
-    #[inline(always)]
-    fn at(&self, offset: i64) -> Option<(Period, i64)> {
-        let offset = u32::try_from(offset).unwrap_or(u32::MAX);
-        match self {
-            Self::Narrow(periods) => {
-                let next = periods.partition_point(|(start, _)| *start <= offset);
-                let period = Self::widened(*periods.get(next.wrapping_sub(1))?);
-                Some((period, periods.get(next).map_or(NEVER, |(start, _)| i64::from(*start))))
-            }
-            Self::Wide(periods) => {
-                let next = periods.partition_point(|period| period.start <= offset);
-                let period = *periods.get(next.wrapping_sub(1))?;
-                Some((period, periods.get(next).map_or(NEVER, |period| i64::from(period.start))))
-            }
-        }
-    }
-
-    /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = Period> + '_ {
-        let (narrow, wide): (&[_], &[_]) = match self {
-            Self::Narrow(periods) => (periods, &[]),
-            Self::Wide(periods) => (&[], periods),
-        };
-        narrow.iter().copied().map(Self::widened).chain(wide.iter().copied())
-    }
-
-    /// How many.
-    #[must_use]
-    pub const fn count(&self) -> usize {
-        match self {
-            Self::Narrow(periods) => periods.len(),
-            Self::Wide(periods) => periods.len(),
-        }
-    }
-}
-
-/// What an evaluation needs of a profile, close together.
+/// What an evaluation needs of a profile, in one cache line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Track {
-    from: i64,
-    to: i64,
     /// Second zero, where it is fixed.
     zero: i64,
-    /// Seconds from second zero to where the schedule ends, within one occurrence.
-    length: i64,
-    /// Whether second zero is the start of charging.
-    pub floats: bool,
-    /// Seconds between occurrences; 0 without recurrence.
-    cycle: u32,
+    periods: Periods,
+    /// validFrom and validTo, where there is one.
+    validity: Option<Box<(i64, i64)>>,
+    /// Seconds from second zero to where the schedule ends, within one occurrence; `u32::MAX` where it does not.
+    length: u32,
     /// stackLevel.
     pub level: u32,
+    recurrence: Recurrence,
+    /// Whether second zero is the start of charging.
+    pub floats: bool,
     /// Of its limits.
     pub unit: Unit,
-    periods: Periods,
 }
 
-/// One of the two lengths of recurrence (SCA-10).
-const DAY: u32 = 86_400;
-const WEEK: u32 = 604_800;
+/// How often a schedule begins anew (SCA-10: days and weeks have a fixed length).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Recurrence {
+    Never,
+    Daily,
+    Weekly,
+}
+
+impl Recurrence {
+    const fn seconds(self) -> u32 {
+        match self {
+            Self::Never => u32::MAX,
+            Self::Daily => 86_400,
+            Self::Weekly => 604_800,
+        }
+    }
+}
 
 impl Track {
+    #[inline(always)]
+    fn bounds(&self) -> (i64, i64) {
+        self.validity.as_deref().copied().unwrap_or((NEVER.wrapping_neg(), NEVER))
+    }
+
     /// The period at `t`, and the first instant after `t` at which the answer may be another. `start` is the start of
     /// charging, for those that count from there.
     #[inline(always)]
     #[must_use]
     pub fn at(&self, t: i64, start: i64) -> (Option<Period>, i64) {
-        if t < self.from {
-            return (None, self.from);
+        let (from, to) = self.bounds();
+        if t < from || t >= to {
+            return (None, if t < from { from } else { NEVER });
         }
-        let mut zero = if self.floats { start } else { self.zero };
-        if t >= self.to {
-            return (None, NEVER);
-        }
+        let zero = if self.floats { start } else { self.zero };
         if t < zero {
-            return (None, zero.min(self.to));
+            return (None, zero.min(to));
         }
         let since = t.wrapping_sub(zero);
-        // Division by a constant is a multiplication.
-        match self.cycle {
-            0 => {}
-            DAY => zero = t.wrapping_sub(since.wrapping_rem(86_400)),
-            _ => zero = t.wrapping_sub(since.wrapping_rem(604_800)),
-        }
-        let offset = t.wrapping_sub(zero);
-        if offset >= self.length {
-            let again = if self.cycle == 0 { NEVER } else { zero.wrapping_add(i64::from(self.cycle)).min(self.to) };
-            return (None, again);
+        let offset = match self.recurrence {
+            Recurrence::Never => since,
+            // Division by a constant is a multiplication.
+            Recurrence::Daily => since.wrapping_rem(86_400),
+            Recurrence::Weekly => since.wrapping_rem(604_800),
+        };
+        let zero = t.wrapping_sub(offset);
+        let length = if self.length == u32::MAX { NEVER } else { i64::from(self.length) };
+        if offset >= length {
+            let again = zero.wrapping_add(i64::from(self.recurrence.seconds())).min(to);
+            return (None, if self.recurrence == Recurrence::Never { NEVER } else { again });
         }
         match self.periods.at(offset) {
-            Some((period, next)) => (Some(period), zero.wrapping_add(next.min(self.length)).min(self.to)),
+            Some((period, next)) => (Some(period), zero.wrapping_add(next.min(length)).min(to)),
             None => (None, NEVER),
         }
     }
@@ -243,15 +184,27 @@ impl Track {
     /// The first second at which it is over, never to be active again (docs/design/0008 item 2).
     #[must_use]
     pub fn over(&self) -> i64 {
-        if self.floats || self.cycle != 0 { self.to } else { self.zero.saturating_add(self.length).min(self.to) }
+        let (_, to) = self.bounds();
+        if self.floats || self.recurrence != Recurrence::Never || self.length == u32::MAX {
+            return to;
+        }
+        self.zero.saturating_add(i64::from(self.length)).min(to)
+    }
+
+    /// The first instant after `t` at which it becomes valid, ceases to be or is over.
+    #[must_use]
+    pub fn edge(&self, t: i64) -> i64 {
+        let (from, to) = self.bounds();
+        [from, to, self.over()].into_iter().filter(|edge| *edge > t).min().unwrap_or(NEVER)
     }
 
     /// Why it has no period at `t`, of its validity.
     #[must_use]
     pub fn validity(&self, t: i64) -> Validity {
-        if t < self.from {
+        let (from, to) = self.bounds();
+        if t < from {
             Validity::NotYet
-        } else if t >= self.to {
+        } else if t >= to {
             Validity::Expired
         } else {
             Validity::Valid
@@ -408,24 +361,24 @@ impl Track {
     fn new(terms: &Terms, periods: Vec<Period>) -> Self {
         let is_max = terms.purpose == Purpose::ChargePointMax;
         // SCA-07: without startSchedule a maximum counts from its validity, the others from the start of charging.
-        let (zero, floats, cycle) = match (terms.kind, terms.start_schedule) {
-            (Kind::Daily, start) => (start.unwrap_or(NEVER), false, DAY),
-            (Kind::Weekly, start) => (start.unwrap_or(NEVER), false, WEEK),
-            (Kind::Absolute, Some(start)) => (start, false, 0),
-            (Kind::Absolute, None) if is_max => (terms.valid_from.unwrap_or(terms.accepted), false, 0),
-            (Kind::Absolute, None) | (Kind::Relative, _) => (NEVER, true, 0),
+        let (zero, floats, recurrence) = match (terms.kind, terms.start_schedule) {
+            (Kind::Daily, start) => (start.unwrap_or(NEVER), false, Recurrence::Daily),
+            (Kind::Weekly, start) => (start.unwrap_or(NEVER), false, Recurrence::Weekly),
+            (Kind::Absolute, Some(start)) => (start, false, Recurrence::Never),
+            (Kind::Absolute, None) if is_max => (terms.valid_from.unwrap_or(terms.accepted), false, Recurrence::Never),
+            (Kind::Absolute, None) | (Kind::Relative, _) => (NEVER, true, Recurrence::Never),
         };
-        let duration = terms.duration.map_or(NEVER, i64::from);
+        let is_bounded = terms.valid_from.is_some() || terms.valid_to.is_some();
+        let bounds = (terms.valid_from.unwrap_or(NEVER.wrapping_neg()), terms.valid_to.unwrap_or(NEVER));
         Self {
-            from: terms.valid_from.unwrap_or(NEVER.wrapping_neg()),
-            to: terms.valid_to.unwrap_or(NEVER),
             zero,
-            length: if cycle == 0 { duration } else { duration.min(i64::from(cycle)) },
-            floats,
-            cycle,
-            level: terms.level,
-            unit: terms.unit,
             periods: Periods::new(periods),
+            validity: is_bounded.then(|| Box::new(bounds)),
+            length: terms.duration.unwrap_or(u32::MAX).min(recurrence.seconds()),
+            level: terms.level,
+            recurrence,
+            floats,
+            unit: terms.unit,
         }
     }
 }

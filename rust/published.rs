@@ -17,8 +17,8 @@ fn number(out: &mut Vec<u8>, value: i64) {
 /// A limit of so many tenths, as a JSON number with one decimal.
 pub fn write_tenths(out: &mut Vec<u8>, tenths: i64) {
     number(out, tenths.wrapping_div(10));
-    out.push(b'.');
-    number(out, tenths.wrapping_rem(10).abs());
+    let digit = u8::try_from(tenths.wrapping_rem(10)).unwrap_or(0);
+    out.extend_from_slice(&[b'.', b'0'.wrapping_add(digit)]);
 }
 
 /// Everything of a ChargingSchedule up to its first period; `startSchedule` only where it belongs.
@@ -37,9 +37,12 @@ fn head(window: &Window, with_start: bool) -> Vec<u8> {
     out
 }
 
-/// A whole second as a date-time.
+/// The last second that a date-time can name.
+const LAST_S: i64 = 253_402_300_799;
+
+/// A whole second as a date-time; behind the year 9999 its last one.
 pub fn write_second(out: &mut Vec<u8>, second: i64) {
-    if time::write(out, second.saturating_mul(1000)) {
+    if time::write(out, second.min(LAST_S).saturating_mul(1000)) {
         out.truncate(out.len().saturating_sub(".000Z".len()));
         out.push(b'Z');
     }
@@ -48,13 +51,18 @@ pub fn write_second(out: &mut Vec<u8>, second: i64) {
 fn write(out: &mut Vec<u8>, head: &[u8], entries: impl Iterator<Item = Entry>) {
     out.extend_from_slice(head);
     for (start, tenths, phases) in entries {
-        out.extend_from_slice(b"{\"startPeriod\":");
-        number(out, i64::from(start));
-        out.extend_from_slice(b",\"limit\":");
+        if start == 0 {
+            out.extend_from_slice(b"{\"startPeriod\":0,\"limit\":");
+        } else {
+            out.extend_from_slice(b"{\"startPeriod\":");
+            number(out, i64::from(start));
+            out.extend_from_slice(b",\"limit\":");
+        }
         write_tenths(out, tenths);
-        out.extend_from_slice(b",\"numberPhases\":");
-        out.push(b'0'.wrapping_add(phases));
-        out.extend_from_slice(b"},");
+        let mut end = *b",\"numberPhases\":0},";
+        let [.., digit, _, _] = &mut end;
+        *digit = b'0'.wrapping_add(phases);
+        out.extend_from_slice(&end);
     }
     out.pop();
     out.extend_from_slice(b"]}");
@@ -67,13 +75,15 @@ pub struct Published {
     /// What [`Published::changes`] last said, by connector: from the second on, tenths and phases.
     said: Vec<Box<[(i64, i64, u8)]>>,
     is_silent: bool,
+    /// The last value of [`Published::all`], whose memory is used again.
+    text: Vec<u8>,
 }
 
 impl Published {
     /// Nothing said yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { schedules: Schedules::default(), said: Vec::new(), is_silent: true }
+        Self { is_silent: true, ..Self::default() }
     }
 
     fn entries(&mut self, profiles: &mut Profiles, window: &Window, connector: u32) -> Vec<Entry> {
@@ -94,29 +104,27 @@ impl Published {
     }
 
     /// The composite schedules of all connectors, as the value of `charging_schedules`.
-    pub fn all(&mut self, profiles: &mut Profiles, window: &Window) -> Vec<u8> {
+    pub fn all(&mut self, profiles: &mut Profiles, window: &Window) -> &[u8] {
         let head = head(window, true);
-        let connectors = profiles.connectors();
-        let size = usize::try_from(connectors).unwrap_or(0).saturating_add(1).saturating_mul(200);
-        let mut out = Vec::with_capacity(size);
-        out.extend_from_slice(b"{\"0\":");
         self.schedules.zero(profiles, window);
-        write(&mut out, &head, self.schedules.kept(0));
-        for connector in 1..=connectors {
+        let out = &mut self.text;
+        out.clear();
+        out.extend_from_slice(b"{\"0\":");
+        write(out, &head, self.schedules.kept(0));
+        for connector in 1..=profiles.connectors() {
             out.extend_from_slice(b",\"");
-            number(&mut out, i64::from(connector));
+            number(out, i64::from(connector));
             out.extend_from_slice(b"\":");
-            write(&mut out, &head, self.schedules.kept(connector));
+            write(out, &head, self.schedules.kept(connector));
         }
         out.push(b'}');
         out
     }
 
     /// Compute the composite schedules of all connectors and keep them, as [`Published::all`] does before it writes them;
-    /// how many periods they have together.
+    /// how many periods that of connector 0 has.
     pub fn compute(&mut self, profiles: &mut Profiles, window: &Window) -> usize {
-        self.schedules.zero(profiles, window);
-        (0..=profiles.connectors()).map(|connector| self.schedules.kept(connector).count()).sum()
+        self.schedules.zero(profiles, window).len()
     }
 
     /// The result of `schedule.explain` as JSON text.

@@ -65,6 +65,13 @@ fn index(list: usize) -> u32 {
     u32::try_from(list).unwrap_or(u32::MAX)
 }
 
+/// A long window must not keep its memory for ever.
+fn give_back<T>(list: &mut Vec<T>) {
+    if list.capacity() / 8 > list.len().max(1024) {
+        list.shrink_to(list.len().saturating_mul(2));
+    }
+}
+
 impl Schedules {
     /// Make `window` the kept one and every connector in it current.
     pub fn refresh(&mut self, profiles: &mut Profiles, window: &Window) {
@@ -101,6 +108,8 @@ impl Schedules {
         }
         self.window = Some(*window);
         self.zero_is_current = false;
+        give_back(&mut self.pieces);
+        give_back(&mut self.steps);
     }
 
     /// Compute one connector, appending to the shared lists, and add it to the sum.

@@ -4,7 +4,8 @@
 //! a period of a kilowatt or less takes two bytes. Must never read what [`write`] would not have written.
 #![forbid(unsafe_code)]
 
-use crate::profile::{Kind, Period, Profile, Purpose, Terms, Unit};
+use crate::periods::Period;
+use crate::profile::{Kind, Profile, Purpose, Terms, Unit};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 

@@ -213,7 +213,7 @@ class Profiles:
     def composite_all(self, start_s: int, duration_s: int, unit: str) -> bytes:
         """The value of ``charging_schedules`` as JSON text: ``{"0": {...}, ..., "N": {...}}``, with startSchedule."""
     def compute(self, start_s: int, duration_s: int, unit: str) -> int:
-        """What :meth:`composite_all` computes, kept for later calls with the same window; the number of periods."""
+        """What :meth:`composite_all` computes, kept for later calls with the same window; how many periods connector 0 has."""
     def changes(self, start_s: int, duration_s: int, unit: str, limit: int) -> list[tuple[int, bytes]]:
         """At most ``limit`` connectors (0 too) whose schedule is not what this method last said of them (0008 item 12),
         each with its ChargingSchedule as JSON text with startSchedule; ``limit`` of them means: call again."""

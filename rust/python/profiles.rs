@@ -205,7 +205,7 @@ impl Profiles {
         let Self { profiles, published } = self;
         // Others may run meanwhile: the writer of the store above all.
         let all = py.detach(|| guarded(|| published.all(profiles, &window)))?;
-        Ok(PyBytes::new(py, &all))
+        Ok(PyBytes::new(py, all))
     }
 
     fn compute(&mut self, py: Python<'_>, start_s: i64, duration_s: u32, unit: &str) -> PyResult<usize> {
