@@ -92,6 +92,12 @@ def test_plot_of_a_hub_stacks_the_connectors_below_composite_and_bound() -> None
     assert {"connector 0", "bound", "connector 2", "connector 1"} <= set(texts(svg))
 
 
+def test_plot_of_a_hub_without_a_bound_names_none() -> None:
+    """SCA-15: nothing in the legend that is not drawn."""
+    free = picture.hub_picture("T", answer(0, (0, 16.0)), [], [], {1: schedule((0, 16.0))})
+    assert "bound" not in texts(drawn(free))
+
+
 @pytest.mark.parametrize("shown", [connector_picture(), hub_picture()], ids=["connector", "hub"])
 @pytest.mark.parametrize("file_format", ["svg", "png"])
 def test_plot_twice_gives_the_same_bytes(

@@ -104,7 +104,8 @@ def _hub(picture: HubPicture) -> Figure:
         area = axes.fill_between(x, low, high, color=colour, linewidth=0, alpha=0.75, label=layer.name)
         area.set_gid(f"layer-{index + 1}")
         floor = level
-    _line(axes, picture.bound, window, "bound", color="#b3261e", linestyle="--", linewidth=1.6, label="bound")
+    if picture.bound:
+        _line(axes, picture.bound, window, "bound", color="#b3261e", linestyle="--", linewidth=1.6, label="bound")
     _line(axes, picture.composite, window, "composite", color="black", linewidth=2.6, label="connector 0")
     axes.set_title(f"{picture.title}: composite schedules from {_moment(window.start_s)} UTC", fontweight="bold")
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, reverse=True)
