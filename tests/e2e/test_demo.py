@@ -43,7 +43,10 @@ def lines_until(process: subprocess.Popen[str], text: str) -> list[str]:
 
 @pytest.mark.timeout(90)
 def test_demo_over_tls_shows_every_step_and_ends_with_0() -> None:
-    """S-101, CORE-BOOT-01, CORE-CC-10, CORE-DT-01: boot, seven commands, event, cut link, in security profile 2."""
+    """S-101, CORE-BOOT-01, CORE-CC-10, CORE-DT-01: boot, seven commands, event, cut link, in security profile 2.
+
+    CORE-SC-02, SCA-19: profiles of the CSMS, and charging_schedules that follow them.
+    """
     with started("--secure", "--duration", "0") as process:
         output, _ = process.communicate(timeout=80)
     assert process.returncode == 0, output
@@ -55,10 +58,15 @@ def test_demo_over_tls_shows_every_step_and_ends_with_0() -> None:
         "set_custom_configuration_key",
         "monitor_configuration_keys",
         "security_event",
+        "schedule.explain",
     ):
         assert f"   > {method}" in output
     assert "NOT SEEN" not in output
     assert "the CSMS received the event 1 time(s)" in output
+    assert "before charging_schedules: connector 1 up to 32 A, connector 0 up to 160 A" in output
+    assert "ok: connector 0 is held down to 25 A" in output
+    assert "ok: decided by profile 10" in output
+    assert "hub.svg (" in output
     assert "\x1b" not in output
 
 

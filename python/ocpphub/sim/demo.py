@@ -22,6 +22,7 @@ from ocpp.v16 import call
 
 from ocpphub.errors import OcpphubError, UnavailableError
 from ocpphub.rpc.client import AsyncClient, AsyncSubscription
+from ocpphub.sim.charging import HARDWARE_A, STATION_A, ChargingSteps
 from ocpphub.sim.csms import Csms, Received
 from ocpphub.sim.narrator import Narrator
 
@@ -109,6 +110,7 @@ class _Tour:
     # The tour
 
     async def tour(self) -> None:
+        charging = ChargingSteps(self, IDENTITY, _command())
         steps = (
             self.start,
             self.registration,
@@ -117,6 +119,9 @@ class _Tour:
             self.monitored_key,
             self.vendor_data,
             self.schedules,
+            charging.profiles,
+            charging.explanation,
+            charging.picture,
             self.stop_and_restart,
             self.cut_link,
         )
@@ -377,8 +382,8 @@ vendor = "ocpphub"
 model = "demo"
 {security}
 [charge_point.electrical]
-connector_max_a = 32
-station_max_a = 400
+connector_max_a = {HARDWARE_A}
+station_max_a = {STATION_A}
 
 [charge_point.custom_keys.Tariff]
 value = "day"
