@@ -296,11 +296,10 @@ impl Electrical {
         let mut most = [0_i128; 2];
         for (place, members) in found.values() {
             let Some(class) = usize::try_from(*place).ok().and_then(|place| classes.get(place)) else { continue };
-            for n in 1..=3 {
-                let exact = i128::from(class.maximum(n).exact);
-                most[0] = most[0].saturating_add(exact * i128::from(class.weights[0]) * members);
-                most[1] = most[1].saturating_add(exact * i128::from(n) * i128::from(class.weights[1]) * members);
-            }
+            let largest = |of: &dyn Fn(u8) -> i128| (1..=3).map(of).max().unwrap_or(0) * members;
+            let exact = |n: u8| i128::from(class.maximum(n).exact);
+            most[0] = most[0].saturating_add(largest(&|n| exact(n) * i128::from(class.weights[0])));
+            most[1] = most[1].saturating_add(largest(&|n| exact(n) * i128::from(n) * i128::from(class.weights[1])));
         }
         if most[0].max(most[1]) >= MOST {
             return Err(uncommon());

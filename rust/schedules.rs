@@ -12,7 +12,7 @@ use crate::total::{Answer, Step, Total};
 /// Longest window whose connectors can be patched; a longer one is computed anew after any change.
 const PATCHED_S: u32 = 86_400;
 /// Longest window of connector 0 that is summed at once; longer ones are summed piece by piece.
-const SUMMED_S: u32 = 604_800;
+pub const SUMMED_S: u32 = 604_800;
 
 /// Part of a connector in a list that all connectors share.
 #[derive(Clone, Copy, Debug, Default)]

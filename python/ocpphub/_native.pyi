@@ -209,9 +209,11 @@ class Profiles:
         self, connector_id: int, start_s: int, duration_s: int, unit: str, query_s: int | None = None
     ) -> bytes:
         """ChargingSchedule of connector 0 to N as JSON text: ``{"chargingRateUnit", "duration",
-        "chargingSchedulePeriod": [{"startPeriod", "limit", "numberPhases"}]}``, no startSchedule (CORE-SC-41)."""
+        "chargingSchedulePeriod": [{"startPeriod", "limit", "numberPhases"}]}``, no startSchedule (CORE-SC-41).
+        At most 31,622,400 s."""
     def composite_all(self, start_s: int, duration_s: int, unit: str) -> bytes:
-        """The value of ``charging_schedules`` as JSON text: ``{"0": {...}, ..., "N": {...}}``, with startSchedule."""
+        """The value of ``charging_schedules`` as JSON text: ``{"0": {...}, ..., "N": {...}}``, with startSchedule.
+        At most 604,800 s, as for :meth:`compute` and :meth:`changes`."""
     def compute(self, start_s: int, duration_s: int, unit: str) -> int:
         """What :meth:`composite_all` computes, kept for later calls with the same window; how many periods connector 0 has."""
     def changes(self, start_s: int, duration_s: int, unit: str, limit: int) -> list[tuple[int, bytes]]:

@@ -7,6 +7,7 @@ use crate::electrical::{Ratings, StationRatings};
 use crate::profile::{Limits, Purpose, Unit};
 use crate::profiles::{self, Filter, Transaction};
 use crate::published::{self, Published};
+use crate::schedules::SUMMED_S;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
@@ -63,12 +64,21 @@ fn second(name: &str, value: i64) -> PyResult<i64> {
 }
 
 fn window(start_s: i64, duration_s: u32, in_unit: &str, query_s: Option<i64>) -> PyResult<Window> {
-    if !(1..=LONGEST_S).contains(&duration_s) {
-        return Err(refused(format!("duration_s: 1 to {LONGEST_S} allowed")));
-    }
+    within(duration_s, LONGEST_S)?;
     let start = second("start_s", start_s)?;
     let query = second("query_s", query_s.unwrap_or(start))?;
     Ok(Window { start, duration: duration_s, unit: unit(in_unit)?, query })
+}
+
+fn within(duration_s: u32, longest_s: u32) -> PyResult<()> {
+    let is_allowed = (1..=longest_s).contains(&duration_s);
+    if is_allowed { Ok(()) } else { Err(refused(format!("duration_s: 1 to {longest_s} allowed"))) }
+}
+
+/// A window of all connectors at once.
+fn window_of_all(start_s: i64, duration_s: u32, unit: &str) -> PyResult<Window> {
+    within(duration_s, SUMMED_S)?;
+    window(start_s, duration_s, unit, None)
 }
 
 impl Profiles {
@@ -201,7 +211,7 @@ impl Profiles {
         duration_s: u32,
         unit: &str,
     ) -> PyResult<Bound<'py, PyBytes>> {
-        let window = window(start_s, duration_s, unit, None)?;
+        let window = window_of_all(start_s, duration_s, unit)?;
         let Self { profiles, published } = self;
         // Others may run meanwhile: the writer of the store above all.
         let all = py.detach(|| guarded(|| published.all(profiles, &window)))?;
@@ -209,7 +219,7 @@ impl Profiles {
     }
 
     fn compute(&mut self, py: Python<'_>, start_s: i64, duration_s: u32, unit: &str) -> PyResult<usize> {
-        let window = window(start_s, duration_s, unit, None)?;
+        let window = window_of_all(start_s, duration_s, unit)?;
         let Self { profiles, published } = self;
         py.detach(|| guarded(|| published.compute(profiles, &window)))
     }
@@ -222,7 +232,7 @@ impl Profiles {
         unit: &str,
         limit: usize,
     ) -> PyResult<Vec<(u32, Bound<'py, PyBytes>)>> {
-        let window = window(start_s, duration_s, unit, None)?;
+        let window = window_of_all(start_s, duration_s, unit)?;
         let Self { profiles, published } = self;
         let changes = guarded(|| published.changes(profiles, &window, limit))?;
         Ok(changes.into_iter().map(|(connector, schedule)| (connector, PyBytes::new(py, &schedule))).collect())
