@@ -70,6 +70,22 @@ def test_schedule_get_prints_a_table_in_utc(path: Path, capsys: pytest.CaptureFi
     assert hub.calls == [("schedule.get", {"connector_id": 1, "duration_s": 86_400})]
 
 
+@pytest.mark.parametrize(
+    ("start", "row"),
+    [
+        ("0001-01-01T00:00:00Z", "0001-01-01 00:00:00  0001-01-01 04:00:00  16.0 A       3"),
+        ("9999-12-31T20:00:00Z", "9999-12-31 20:00:00  10000 or later  16.0 A       3"),
+    ],
+)
+def test_schedule_get_prints_the_first_and_the_last_year(
+    start: str, row: str, path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SCA-06: years have four digits; the window that ends with 9999 ends in no year of the calendar."""
+    FakeHub(path, {"schedule.get": {**answer(1, (0, 16.0)), "schedule_start": start}})
+    assert run(path, "get", "1", "--at", start) == cli.DONE
+    assert capsys.readouterr().out.splitlines()[-1] == row
+
+
 def test_schedule_get_asks_for_what_was_given(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """SCA-23, SCA-35: window, unit and charge point go to the hub as they are; --json is its answer as it is."""
     result = {**answer(0, (0, 11_040.0), unit="W"), "new_member": [1]}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import IO, Any, Final
 
@@ -191,6 +191,6 @@ def _tick(second: int, every: int) -> str:
 
 def _moment(second: int) -> str:
     try:
-        return f"{datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=second):%Y-%m-%d %H:%M:%S}"
+        return (datetime(1970, 1, 1) + timedelta(seconds=second)).isoformat(" ", "seconds")
     except OverflowError:
         return "10000-01-01 00:00:00"

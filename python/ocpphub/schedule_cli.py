@@ -117,7 +117,8 @@ def _title(connector_id: int, what: str) -> str:
 
 def _clock(start: datetime, offset_s: int) -> str:
     try:
-        return f"{start.astimezone(UTC) + timedelta(seconds=offset_s):%Y-%m-%d %H:%M:%S}"
+        moment = start.astimezone(UTC) + timedelta(seconds=offset_s)
+        return moment.replace(tzinfo=None).isoformat(" ", "seconds")
     except OverflowError:  # the last window of the year 9999
         return "10000 or later"
 
