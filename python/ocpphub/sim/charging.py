@@ -13,6 +13,7 @@ import importlib.util
 import math
 import os
 import sys
+import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -145,12 +146,14 @@ class ChargingSteps:
         if importlib.util.find_spec("matplotlib") is None:
             self.say.note("skipped: matplotlib is not installed (pip install 'ocpphub[plot]')")
             return
-        files = [self.tour.folder / "connector-1.svg", self.tour.folder / "hub.svg"]
+        # Not in the tour's own folder: the pictures are there to be looked at when it is over.
+        folder = Path(tempfile.mkdtemp(prefix="ocpphub-pictures-"))
+        files = [folder / "connector-1.svg", folder / "hub.svg"]
         drawn = await asyncio.gather(self._draw(files[0], "1"), self._draw(files[1]))
         for file, words in zip(files, drawn, strict=True):
             is_picture = file.is_file() and file.read_bytes().rstrip().endswith(b"</svg>")
             self.say.check(is_picture, f"{file} ({file.stat().st_size} bytes)" if is_picture else words)
-        self.say.note("they are there until the tour's hub ends")
+        self.say.note("they stay when the tour is over; any browser shows them")
 
     # Parts of steps
 
