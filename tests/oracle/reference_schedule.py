@@ -322,8 +322,12 @@ class Station:
             instants = sorted(self._changes(start_s, end_s, query_s))
         known: dict[object, Exact] = {}
         answer: list[OutputPeriod] = []
+        last: Exact | None = None
         for t in instants:
             exact = self._exact(connector_id, t, unit, query_s, known)
+            if exact is last:
+                continue  # the same sources as a second before
+            last = exact
             tenths = exact.limit * 10 // 1  # SCA-22: down, once
             if not answer or (answer[-1].tenths, answer[-1].number_phases) != (tenths, exact.phases):
                 answer.append(OutputPeriod(t - start_s, tenths, exact.phases))
@@ -333,13 +337,12 @@ class Station:
         """The unrounded limit at ``t``; ``known`` saves the arithmetic of sources that were met before."""
         ceiling = self._leading([p for p in self.profiles if p.purpose == MAX], t, query_s)
         numbers = [connector_id] if connector_id else range(1, len(self.connectors) + 1)
-        parts = []
-        for number in numbers:
-            sources = (number, self._transaction_part(number, t, query_s), ceiling)
-            if sources not in known:
-                known[sources] = self._of_connector(*sources, unit)
-            parts.append(known[sources])
-        return parts[0] if connector_id else self._of_station(parts, ceiling, unit)
+        sources = [(number, self._transaction_part(number, t, query_s), ceiling) for number in numbers]
+        everything = (connector_id, *sources)
+        if everything not in known:
+            parts = [self._of_connector(*source, unit) for source in sources]
+            known[everything] = parts[0] if connector_id else self._of_station(parts, ceiling, unit)
+        return known[everything]
 
     def _transaction_part(self, connector_id: int, t: int, query_s: int) -> Period | None:
         """15.1 step 3: TxProfile while a transaction runs, else TxDefaultProfile (SCA-02)."""

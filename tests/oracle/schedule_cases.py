@@ -3,8 +3,8 @@
 Owns the choice of nasty values: ties, gaps, edges, ends of days and weeks, extreme numbers. Must never compute a
 schedule.
 
-A case is ``{"station", "steps"}``: the station as its configuration says it (in mV, mA, mW), then what happens. A step's
-``do`` names the operation, its other members are the arguments: install, clear, purge, restart, transaction_started,
+A case is ``{"station", "steps"}``: the station as its configuration says it (in mV, mA, mW), then what happens. ``do``
+of a step names the operation, its other members are the arguments: install, clear, purge, restart, transaction_started,
 transaction_confirmed, transaction_stopped, and query, which asks for composite schedules.
 """
 
@@ -176,6 +176,8 @@ def query(draw: Draw, connectors: int) -> Json:
         asked["query_s"] = asked["start_s"] + draw.random.randint(-60, 60)
     if one_in(3):
         asked["connector_id"] = draw.random.randint(0, connectors)
+    if one_in(2):
+        asked["compute"] = True
     return asked
 
 
