@@ -44,7 +44,8 @@ def double(row: dict[str, Any]) -> dict[str, Handler]:
             payload["status"] = row["status"]
         return lambda call, now: Answer(payload)
 
-    real = ("ChangeConfiguration", "GetConfiguration", "TriggerMessage", "DataTransfer")
+    real = {"ChangeConfiguration", "GetConfiguration", "TriggerMessage", "DataTransfer"}
+    real |= {"SetChargingProfile", "ClearChargingProfile", "GetCompositeSchedule"}
     return {
         name: handler(name, item["confirmation"])
         for name, item in _native.actions().items()

@@ -31,6 +31,8 @@ from ocpphub.core.inbound import Handler
 from ocpphub.core.instant import Instant
 from ocpphub.store import Row
 
+SMART_CHARGING_OFF = {"SupportedFeatureProfiles": "Core,RemoteTrigger"}
+"""``[charge_point.configuration]`` of a hub without charging profiles."""
 EPOCH_MS = 1_800_000_000_000
 """The machine's wall clock at virtual second 0: 2027-01-15T08:00:00Z."""
 
@@ -87,6 +89,27 @@ def hub(**changes: Any) -> HubSettings:
     return replace(
         HubSettings(*paths, "info", "text", 30.0, 1.0, 600, None, "if_accepted_once", 60.0, 86_400.0, 120.0), **changes
     )
+
+
+def charging_profile(profile_id: int = 1, purpose: str = "TxDefaultProfile", **changes: Any) -> dict[str, Any]:
+    """A ChargingProfile of 16 A, always; members of its chargingSchedule may be given by their names too."""
+    schedule = {"chargingRateUnit": "A", "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 16.0}]}
+    for name in ("duration", "startSchedule", "chargingRateUnit", "minChargingRate", "chargingSchedulePeriod"):
+        if name in changes:
+            schedule[name] = changes.pop(name)
+    return {
+        "chargingProfileId": profile_id,
+        "stackLevel": 0,
+        "chargingProfilePurpose": purpose,
+        "chargingProfileKind": "Absolute" if purpose == "ChargePointMaxProfile" else "Relative",
+        "chargingSchedule": schedule,
+        **changes,
+    }
+
+
+def periods(*limits: tuple[int, float]) -> list[dict[str, Any]]:
+    """chargingSchedulePeriod from pairs of startPeriod and limit."""
+    return [{"startPeriod": start, "limit": limit} for start, limit in limits]
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +291,11 @@ class World:
         assert answer[:2] == [3, unique_id], f"{action} was answered with {answer}"
         result: dict[str, Any] = answer[2]
         return result
+
+    def install(self, connector_id: int, profile_id: int = 1, purpose: str = "TxDefaultProfile", **changes: Any) -> str:
+        """The CSMS sets a charging profile; the status that it gets."""
+        profile = charging_profile(profile_id, purpose, **changes)
+        return str(self.ask("SetChargingProfile", {"connectorId": connector_id, "csChargingProfiles": profile})["status"])
 
     def command(self, name: str, *arguments: Any) -> int:
         """A local client calls a command; the request number whose reply may come later."""

@@ -24,7 +24,7 @@ from ocpphub.core.effects import Ask, Publish
 from ocpphub.core.instant import Instant
 from ocpphub.driver import Answer, Driver, Link
 from ocpphub.errors import LocalError, UnavailableError
-from ocpphub.publications import TOPICS, ConnectorFilter, Event, Publications
+from ocpphub.publications import TOPICS, ConnectorFilter, Event, Publications, Schedules
 from ocpphub.publications import Variable as Variable
 
 if TYPE_CHECKING:
@@ -36,6 +36,13 @@ log = logging.getLogger("ocpphub.daemon")
 
 LINK_CLOSE_S: Final = 4.0
 """How long the links may take to close: the process ends within 5 s of SIGTERM (F47)."""
+_ON_DEMAND: Final[Mapping[str, Callable[[Core, bool, Instant], None]]] = {
+    "ocpp.message": lambda core, wanted, now: setattr(core, "traces_frames", wanted),
+    "connector.schedule": lambda core, wanted, now: core.watch_schedules(wanted, now),
+}
+"""Topics that cost too much to be published to nobody, and how a core is told of a listener."""
+_FEW: Final = 500
+"""Connectors up to which schedules are computed one by one: a controller must not cost those of the whole hub."""
 
 
 class KeyValue(TypedDict):
@@ -93,8 +100,8 @@ class ChargePoint:
         self.core: Core = _DOWN
         """The state machine, for reads only; while the hub is down every read raises ``LocalError``."""
         self._waiting: set[asyncio.Future[Any]] = set()
-        self._is_tracing = False
-        self.publications.on_interest = self._trace
+        self._wanted: set[str] = set()
+        self.publications.on_interest = self._want
         # False before the first connection (rpc.md), hence published before anybody can ask.
         self.publications.publish("is_connected", b"false")
 
@@ -129,6 +136,31 @@ class ChargePoint:
         """Report a security event to the CSMS; returns when it is on disk, delivery is guaranteed from then on."""
         await self._run("security_event", type, info)
 
+    async def schedule_get(
+        self, connector_id: int, duration_s: int, unit: str | None = None, at: str | None = None
+    ) -> dict[str, Any]:
+        """The composite schedule of a connector, of the whole charge point for 0 (rpc.md ``schedule.get``)."""
+        parts = []
+        for text in self.core.schedules.get(connector_id, duration_s, unit, at, self.now()):
+            parts.append(text)
+            await asyncio.sleep(0)
+        return cast(dict[str, Any], orjson.loads(b"".join(parts)))
+
+    async def schedule_explain(
+        self, connector_id: int, at: str | None = None, duration_s: int | None = None, unit: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Which source limits a connector when, and why the others do not (rpc.md ``schedule.explain``)."""
+        text = self.core.schedules.explain(connector_id, duration_s, unit, at, self.now())
+        return cast(list[dict[str, Any]], orjson.loads(text))
+
+    async def schedule_profiles(self, connector_id: int | None = None) -> list[dict[str, Any]]:
+        """The installed charging profiles, of one connector or of all (rpc.md ``schedule.profiles``)."""
+        found: list[dict[str, Any]] = []
+        for text in self.core.schedules.installed(None if connector_id is None else [connector_id]):
+            found += orjson.loads(b"[%b]" % text)
+            await asyncio.sleep(0)
+        return found
+
     def command(self, name: str, args: tuple[Any, ...], reply: Answer) -> None:
         """Run a command of the core; ``reply(result, error)`` is called once, after its commit.
 
@@ -150,11 +182,14 @@ class ChargePoint:
     def snapshot(self, topic: str, connectors: ConnectorFilter | None) -> Any:
         """The state of a topic as of ``publications.seq``, JSON-ready; per connector it is an array.
 
-        A connector that has published nothing since start is in the state that the core was restored with.
+        A connector that has published nothing since start is in the state that the core was restored with. Of
+        ``connector.schedule`` it is the present schedules by connector, as ``charging_schedules`` has them.
         """
         if topic == "charge_point.status" and self._driver is not None:
             # Not what was published last: a change of the queue waits a while before it is.
             return self.core.state(self.now())
+        if topic == "connector.schedule":
+            return orjson.Fragment(self._schedules(connectors))
         if not TOPICS[topic].per_connector:
             return self.publications.snapshot(topic, connectors)
         states: list[Any] = []
@@ -164,32 +199,33 @@ class ChargePoint:
                 states.append(orjson.Fragment(event.value) if event else self.core.connector_state(connector_id))
         return states
 
+    def _schedules(self, connectors: ConnectorFilter | None) -> bytes:
+        publication = self.core.schedules.publication
+        if connectors is not None and len(connectors) <= _FEW:
+            return publication.texts([i for i in connectors if i <= self.connector_count], self.now())
+        everything = publication.text(self.now())
+        return everything if connectors is None else Schedules(everything).of(connectors)
+
     def attach(self, driver: Driver | None) -> None:
         """The hub has started this charge point, or (``None``) stopped it."""
         self._driver = driver
         self.core = _DOWN if driver is None else driver.core(self.identity)
         if driver is None:
-            variables: tuple[Variable[Any], ...] = (
-                self.is_connected,
-                self.charging_schedules,
-                self.configuration_key,
-                self.security_events,
-            )
-            for variable in variables:
+            states: tuple[Variable[Any], ...] = (self.is_connected, self.charging_schedules)
+            for variable in (*states, self.configuration_key, self.security_events):
                 variable.end()
             for future in tuple(self._waiting):
                 if not future.done():
                     future.set_exception(UnavailableError("not_connected", "the hub has stopped"))
-        elif self._is_tracing:
-            self._trace("ocpp.message", True)
+        for topic in sorted(self._wanted):
+            self._want(topic, True)
 
-    def _trace(self, topic: str, wanted: bool) -> None:
-        """Frames are published only while somebody listens: that costs a copy of every frame."""
-        if topic != "ocpp.message":
-            return
-        self._is_tracing = wanted
-        if self._driver is not None:
-            self._driver.apply(self.identity, lambda core, now: setattr(core, "traces_frames", wanted))
+    def _want(self, topic: str, wanted: bool) -> None:
+        """Tell the core whether somebody listens to a topic that it publishes on demand."""
+        if topic in _ON_DEMAND:
+            (self._wanted.add if wanted else self._wanted.discard)(topic)
+            if self._driver is not None:
+                self._driver.apply(self.identity, lambda core, now: _ON_DEMAND[topic](core, wanted, now))
 
     def _running(self) -> Driver:
         if self._driver is None:

@@ -3,7 +3,7 @@
 Owns the rules that need more than the file's own tables, so that ``check-config`` and ``run`` say the same. Must never
 change anything on disk, and never let a key into a text. Values may be missing where the reader has refused them.
 
-Implements decisions.md 5 (fallbacks within every limit) and reliability.md T38.
+Implements decisions.md 5 (fallbacks within every limit, limits that schedules are exact with) and reliability.md T38.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from ocpphub.core.configuration import configuration_problems
+from ocpphub.core.electrical import electrical_problems
 from ocpphub.errors import LocalError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def refusals(settings: Settings) -> Iterator[Refusal]:
     """Everything that a run of these settings would refuse, in the order of the file."""
     for index, point in enumerate(settings.charge_points):
         at = f"charge_point[{index}]"
-        for problem in configuration_problems(_readable(point)):
+        for problem in (*configuration_problems(_readable(point)), *electrical_problems(point)):
             yield Refusal(f"{at}.{problem.key}", problem.what, problem.allowed)
         yield from _key_file(point, f"{at}.security.authorization_key_file")
     yield from _fallbacks(settings)

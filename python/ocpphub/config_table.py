@@ -208,6 +208,7 @@ STANDARD_KEYS: Final[tuple[str, ...]] = tuple(
     ChargeProfileMaxStackLevel ChargingScheduleAllowedChargingRateUnit ChargingScheduleMaxPeriods
     ConnectorSwitch3to1PhaseSupported MaxChargingProfilesInstalled SupportedFileTransferProtocols
     AdditionalRootCertificateCheck CertificateSignedMaxChainSize CertificateStoreMaxLength CpoName SecurityProfile
+    MaxCompositeScheduleDuration
     """.split()
 )
-"""Every configuration key that OCPP 1.6 and its security extension name (requirements-core.md 16)."""
+"""Every configuration key that OCPP 1.6 and its security extension name (requirements-core.md 16), and our own one."""

@@ -32,6 +32,10 @@ RING_AGE_S: Final = 60.0
 RING_BYTES: Final = 8 * 2**20
 """Bounds of the ring per topic; the bytes keep a flood of ``ocpp.message`` or large states from filling the memory."""
 _FEW: Final = 64
+_SEARCHES: Final = 200
+"""Schedules found one by one before a publication is cut up; at 10,000 connectors both cost about the same then."""
+_BETWEEN: Final = b']},"'
+_LAST: Final = b"]}}"
 MAX_WAITING_EVENTS: Final = 1000
 """Events of one ``async for`` that may wait for a slow reader; state topics keep the latest value only."""
 
@@ -40,12 +44,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic: of a state, a slow reader gets only the latest value (per connector)."""
+    """One topic: of a state, a slow reader gets only the latest value (per connector).
+
+    An ``on_demand`` one is published only while somebody listens, so the ring of it begins with its first listener.
+    """
 
     name: str
     state: bool
     per_connector: bool = False
     operator_only: bool = False
+    on_demand: bool = False
 
 
 TOPICS: Final[dict[str, Topic]] = {
@@ -56,8 +64,9 @@ TOPICS: Final[dict[str, Topic]] = {
         Topic("configuration_key", state=False),
         Topic("security_event", state=False),
         Topic("connector.status", state=True, per_connector=True),
+        Topic("connector.schedule", state=True, per_connector=True, on_demand=True),
         Topic("charge_point.status", state=True),
-        Topic("ocpp.message", state=False, operator_only=True),
+        Topic("ocpp.message", state=False, operator_only=True, on_demand=True),
     )
 }
 VARIABLES: Final = ("is_connected", "charging_schedules", "configuration_key", "security_event")
@@ -70,6 +79,59 @@ class ConnectorFilter(Protocol):
     def __contains__(self, connector_id: int, /) -> bool: ...
     def __iter__(self) -> Iterator[int]: ...
     def __len__(self) -> int: ...
+
+
+class Schedules:
+    """A value of ``charging_schedules``, from which the schedules of some connectors are wanted, perhaps many times.
+
+    The engine writes ``"0"`` to ``"N"`` in order, each ending in its list of periods. In such a text a few connectors
+    are found by bisection; after :data:`_SEARCHES` of them it is cut into pieces, once. Any other text is parsed.
+    """
+
+    __slots__ = ("_cut", "_parsed", "_searches", "_value")
+
+    def __init__(self, value: bytes) -> None:
+        self._value = value
+        self._searches = 0
+        self._cut: list[bytes] = []
+        self._parsed: dict[int, bytes] | None = None
+        if not (value.startswith(b'{"0":{') and value.endswith(_LAST)):
+            self._parsed = {int(key): orjson.dumps(schedule) for key, schedule in orjson.loads(value).items()}
+
+    def of(self, connectors: ConnectorFilter) -> bytes:
+        """The object as JSON text with the schedules of these connectors only, as far as they exist."""
+        if self._parsed is not None:
+            pieces = [b'"%d":%b' % (key, schedule) for key, schedule in self._parsed.items() if key in connectors]
+        elif self._cut or self._searches + len(connectors) > _SEARCHES:
+            pieces = self._pieces(connectors)
+        else:
+            self._searches += len(connectors)
+            pieces = [piece for connector_id in connectors if (piece := self._piece(connector_id))]
+        return b"{%b}" % b",".join(pieces)
+
+    def _pieces(self, connectors: ConnectorFilter) -> list[bytes]:
+        if not self._cut:
+            self._cut = self._value[2 : -len(_LAST)].split(_BETWEEN)
+        cut = self._cut
+        if len(connectors) < len(cut):
+            return [b'"%b]}' % cut[key] for key in connectors if key < len(cut)]
+        return [b'"%b]}' % piece for key, piece in enumerate(cut) if key in connectors]
+
+    def _piece(self, connector_id: int) -> bytes:
+        """``"7":{...}``, nothing when there is no such connector."""
+        text, low, high = self._value, 1, len(self._value)
+        while low < high:
+            # The entry at low is the wanted one or before it; one that ends at high or later is behind it.
+            middle = (low + high) // 2
+            at = text.find(_BETWEEN, middle, high + len(_BETWEEN) - 1)
+            begin = at + len(_BETWEEN)
+            if at < 0 or int(text[begin : text.index(b'"', begin)]) > connector_id:
+                high = middle
+            else:
+                low = begin - 1
+        end = text.find(_BETWEEN, low)
+        is_it = text.startswith(b'"%d":' % connector_id, low)
+        return text[low : len(text) - 1 if end < 0 else end + 2] if is_it else b""
 
 
 class Event:
@@ -86,7 +148,7 @@ class Event:
         self.timestamp = rfc3339(now.utc_ms)
         self._head = head
         self._text: bytes | None = None
-        self._parts: dict[int, bytes] | None = None
+        self._parts: Schedules | None = None
 
     def text(self, connectors: ConnectorFilter | None = None) -> bytes:
         """``"stream":...,"value":...``: the members of the event, its value narrowed to the filter's connectors."""
@@ -101,12 +163,9 @@ class Event:
         if connectors is None or self.topic.name != "charging_schedules":
             return self.value
         # Taken apart once: each of ten thousand controllers may have a filter of its own.
-        parts = self._parts
-        if parts is None:
-            schedules = orjson.loads(self.value)
-            parts = self._parts = {int(key): orjson.dumps(schedule) for key, schedule in schedules.items()}
-        few, other = (connectors, parts) if len(connectors) < len(parts) else (parts, connectors)
-        return b"{%b}" % b",".join([b'"%d":%b' % (key, parts[key]) for key in few if key in other])
+        if self._parts is None:
+            self._parts = Schedules(self.value)
+        return self._parts.of(connectors)
 
     def parsed(self) -> Any:
         """The value as Python objects."""
@@ -232,6 +291,9 @@ class Publications:
             self._listeners.setdefault((topic, connector_id), {})[ticket] = call
         self._interest[topic] += 1
         if self._interest[topic] == 1:
+            if TOPICS[topic].on_demand:
+                # What happened while nobody listened was not published: nobody can resume from before this moment.
+                self._rings[topic].lost_seq = self.seq + 1
             self.on_interest(topic, True)
         return partial(self._stop, topic, ids, ticket)
 

@@ -87,7 +87,7 @@ def test_get_configuration_never_tells_the_authorization_key() -> None:
 def test_get_configuration_optional_keys_without_function_are_absent() -> None:
     """CORE-GEN-10."""
     absent = ["AllowOfflineTxForUnknownId", "AuthorizationCacheEnabled", "BlinkRepeat", "LightIntensity",
-              "MaxEnergyOnInvalidId", "LocalAuthListEnabled", "ChargeProfileMaxStackLevel"]  # fmt: skip
+              "MaxEnergyOnInvalidId", "LocalAuthListEnabled", "ReserveConnectorZeroSupported"]  # fmt: skip
     assert quiet_world().core.get_configuration_key(absent)["unknown_keys"] == absent
 
 

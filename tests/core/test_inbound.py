@@ -13,7 +13,7 @@ from ocpphub.core.inbound import Answer, Handler, Refusal
 from ocpphub.core.instant import Instant
 from ocpphub.core.outbox import OwnCall
 from tests.bad_frames import ROWS, bytes_of, double, slow
-from tests.builders import Csms, World, assert_nothing_sent, assert_refuses
+from tests.builders import SMART_CHARGING_OFF, Csms, World, assert_nothing_sent, assert_refuses, settings
 
 
 def world_with(**handlers: Handler) -> World:
@@ -125,8 +125,8 @@ def test_inbound_id_used_again_after_its_answer_is_processed() -> None:
 
 @pytest.mark.parametrize("payload", [{"connectorId": 1}, {}, {"connectorId": "x"}])
 def test_inbound_action_of_a_profile_that_is_off_is_not_supported(payload: dict[str, Any]) -> None:
-    """CORE-RPC-10, J-252, CORE-GEN-01: whatever its payload."""
-    world = World().boot().forget()
+    """CORE-RPC-10, J-252, CORE-GEN-01, CORE-SC-32: whatever its payload."""
+    world = World(settings(configuration=SMART_CHARGING_OFF)).boot().forget()
     world.receive([2, "a", "SetChargingProfile", payload])
     assert_refuses(world, "NotSupported", "a")
 
@@ -136,7 +136,7 @@ def test_inbound_action_of_a_profile_that_is_off_is_not_supported(payload: dict[
     sorted(
         name
         for name, row in _native.actions().items()
-        if row["sender"] == "csms" and row["profile"] not in ("Core", "RemoteTrigger")
+        if row["sender"] == "csms" and row["profile"] not in ("Core", "RemoteTrigger", "SmartCharging")
     ),
 )
 def test_inbound_every_action_of_other_profiles_is_not_supported(action: str) -> None:
@@ -240,12 +240,12 @@ def in_state(row: dict[str, Any]) -> World:
     csms = Csms(registration=registration, interval_s=1000)
     if row.get("state") == "unbooted":
         csms.silent.add("BootNotification")
-    handlers = double(row)
+    handlers, configuration = double(row), {}
     if row.get("fixture") == "SmartCharging profile off":
-        del handlers["SetChargingProfile"]
+        configuration = SMART_CHARGING_OFF
     if row["name"].startswith("id-duplicate"):
         handlers["UnlockConnector"] = slow
-    world = World(csms=csms, handlers=handlers).boot().forget()
+    world = World(settings(configuration=configuration), csms=csms, handlers=handlers).boot().forget()
     if row["name"].startswith("id-duplicate"):
         world.receive('[2,"dup-1","UnlockConnector",{"connectorId":1}]')
     return world

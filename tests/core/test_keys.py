@@ -133,7 +133,7 @@ def test_every_default_is_legal_for_its_own_key() -> None:
 
 def test_supported_profiles_name_what_is_built() -> None:
     """CORE-GEN-01."""
-    assert KEYS["SupportedFeatureProfiles"].default == FEATURE_PROFILES == "Core,RemoteTrigger"
+    assert KEYS["SupportedFeatureProfiles"].default == FEATURE_PROFILES == "Core,RemoteTrigger,SmartCharging"
     assert KEYS["SupportedFeatureProfiles"].read_only
 
 

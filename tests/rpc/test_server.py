@@ -108,7 +108,7 @@ async def test_server_info_tells_version_limits_and_charge_points() -> None:
 @pytest.mark.asyncio
 async def test_server_with_too_much_unread_cuts_the_client_with_the_most(monkeypatch: pytest.MonkeyPatch) -> None:
     """T05"""
-    monkeypatch.setattr(server_module, "MAX_UNREAD_BYTES", 100_000)
+    monkeypatch.setattr(server_module, "MAX_UNREAD_BYTES", 400_000)
     async with running_hub() as bench:
         server = serve(bench)
         greedy, modest = ClientDouble(server), ClientDouble(server)
@@ -120,4 +120,4 @@ async def test_server_with_too_much_unread_cuts_the_client_with_the_most(monkeyp
 
         assert greedy.aborted
         assert not modest.aborted
-        assert server.unread.bytes <= 100_000
+        assert server.unread.bytes <= 400_000

@@ -24,7 +24,7 @@ from ocpphub.core.outbox import DurableQueue, Outbox, PromptQueue
 from ocpphub.core.remote import Operations
 from ocpphub.core.rows import Rows, StoredRow
 from ocpphub.core.security import SecurityEvents
-from ocpphub.core.smart_charging import ChargingSchedules
+from ocpphub.core.smart_charging import SmartCharging
 from ocpphub.core.state import ChargePointState
 from ocpphub.core.timers import Timers
 from ocpphub.errors import LocalError
@@ -36,6 +36,7 @@ STOPPED_TABLE: Final = "stopped"
 STOP_DELIVERY_S: Final = 5.0
 """What can be delivered within this time after ``stop`` is (decisions.md 6)."""
 STORE_FULL_INTERVAL_S: Final = 3_600.0
+_ACTIONS: Final = _native.actions()
 
 AskDone = Callable[[Any, Exception | None, Instant], None]
 
@@ -75,7 +76,10 @@ class ChargePoint:
         self._operations = Operations(
             self._boot, self._configuration, self._connectors, self._statuses, self._may_replace
         )
-        self._inbound = Inbound(self._effects.append, {**self._operations.handlers(), **(handlers or {})})
+        built = {**self._operations.handlers(), **self.schedules.handlers()}
+        profiles = self._configuration.feature_profiles
+        supported = {name: handler for name, handler in built.items() if _ACTIONS[name]["profile"] in profiles}
+        self._inbound = Inbound(self._effects.append, {**supported, **(handlers or {})})
         self._restore(Rows(rows, self.identity), now)
 
     def _build(self, boot_id: str, hub: HubSettings | None, authorization_key: bytes | None) -> None:
@@ -99,7 +103,8 @@ class ChargePoint:
         self._connectors = ConnectorTable(settings.connectors, emit, self._statuses, clock.utc_ms)
         self._security = SecurityEvents(emit, self._durable, clock)
         self._transfers = DataTransfers(emit, self._prompt)
-        self._schedules = ChargingSchedules(settings, hub, emit, self._timers, clock)
+        self.schedules = SmartCharging(settings, hub, emit, self._timers, clock, configuration, self._reply)
+        """Charging profiles and schedules; of the shell for reads only."""
         # Most urgent first; status notifications come last, so that thousands of them hold up nothing (chapter 18).
         self._outbox.register(self._boot, self._prompt, self._durable, self._statuses)
         self._boot.on_registration = self._registered
@@ -115,6 +120,7 @@ class ChargePoint:
         self._boot.restore(rows)
         self._durable.restore(rows)
         self._connectors.restore(rows, self.clock.utc_ms(now))
+        self.schedules.restore(rows)
         self._state.is_stopped = self._security.is_stopped = bool(rows.of(STOPPED_TABLE))
 
     # outputs
@@ -151,7 +157,7 @@ class ChargePoint:
         self._boot.reset()
         self._security.internal("StartupOfTheDevice", self._settings.firmware_version or "", now)
         self._emit(Publish("is_connected", b"false"))
-        self._schedules.publish(now)
+        self.schedules.start(now)
         self._send_ping_interval()
         if not self._state.is_stopped:
             self._emit(Connect())
@@ -179,6 +185,7 @@ class ChargePoint:
             return
         self._state.is_connected = False
         self._inbound.clear()
+        self.schedules.link_lost()
         self._outbox.disconnected(now)
         self._prompt.clear(now)
         self._boot.disconnected()
@@ -246,8 +253,8 @@ class ChargePoint:
                     self._boot.handle_boot_timer()
                 case "heartbeat":
                     self._boot.handle_heartbeat_timer(now)
-                case "schedules":
-                    self._schedules.publish(now)
+                case ("schedules", str(part)):
+                    self.schedules.handle_timer(part, now)
                 case "stop":
                     self._finish_stop(now)
                 case "state":
@@ -280,9 +287,11 @@ class ChargePoint:
 
     def answer(self, unique_id: str, reaction: Answer | Refusal | Mapping[str, Any], now: Instant) -> None:
         """Answer a CALL that its handler left open. Effects: ``Send``, then the answers of the CALLs behind it."""
-        answer = reaction if isinstance(reaction, Answer | Refusal) else Answer(reaction)
-        self._inbound.answer(unique_id, answer, now, is_pending=self._boot.is_pending)
+        self._reply(unique_id, reaction if isinstance(reaction, Answer | Refusal) else Answer(reaction), now)
         self._end(now)
+
+    def _reply(self, unique_id: str, reaction: Answer | Refusal, now: Instant) -> None:
+        self._inbound.answer(unique_id, reaction, now, is_pending=self._boot.is_pending)
 
     # commands
 
@@ -379,7 +388,11 @@ class ChargePoint:
 
     def charging_schedules(self, now: Instant) -> bytes:
         """The value of ``charging_schedules`` beginning now, as JSON text."""
-        return self._schedules.text(now)
+        return self.schedules.publication.text(now)
+
+    def watch_schedules(self, is_watched: bool, now: Instant) -> None:
+        """Whether somebody listens to ``connector.schedule``; the shell says so, as with ``traces_frames``."""
+        self.schedules.publication.watch(is_watched, now)
 
     # inside
 
@@ -417,6 +430,7 @@ class ChargePoint:
             self._connectors.shift_untrusted(step_ms)
         if step_ms:
             self._security.clock_stepped(step_ms, now)
+        self.schedules.clock_stepped(step_ms, now)
 
     def _use_new_key(self, now: Instant) -> None:
         """S-154, S-157: the answer has left and the key is stored; profiles 1 and 2 reconnect with it."""

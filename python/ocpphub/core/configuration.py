@@ -16,7 +16,7 @@ from orjson import dumps
 
 from ocpphub.core.effects import Discard, Effect, Publish, Store
 from ocpphub.core.instant import Instant
-from ocpphub.core.keys import MAX_NAME, MAX_VALUE, Key, custom_key, standard_keys
+from ocpphub.core.keys import MAX_NAME, MAX_VALUE, Key, custom_key, standard_keys, supported_profiles
 from ocpphub.core.messages import GetConfigurationConfirmation, KeyValue
 from ocpphub.core.rows import Rows
 from ocpphub.core.vocabulary import ConfigurationStatus
@@ -70,6 +70,8 @@ class Configuration:
             raise LocalError("invalid_params", "\n".join(lines), problems=lines)
         self._emit = emit
         self._index: dict[str, Slot] = {}
+        self._hidden: dict[str, Slot] = {}
+        """Keys of feature profiles that are switched off: nobody sees them, their values hold all the same."""
         self._monitors: dict[str, str] = {}
         self._stale: list[Effect] = []
         self.on_change: dict[str, Callable[[Instant], None]] = {}
@@ -77,6 +79,8 @@ class Configuration:
         from_file = {name.lower(): text for name, text in settings.configuration.items()}
         if authorization_key is not None:
             from_file["authorizationkey"] = authorization_key.hex()
+        self.feature_profiles = supported_profiles(from_file.get("supportedfeatureprofiles"))
+        """Those that are switched on, in the order in which they were named."""
         for key in standard_keys(settings):
             self._add(key, from_file.get(key.name.lower()))
         for declared in settings.custom_keys:
@@ -87,7 +91,8 @@ class Configuration:
         file_value = None if text is None else key.normalised(text)
         slot = Slot(key, file_value)
         slot.set(key.default if file_value is None else file_value)
-        self._index[key.name.lower()] = slot
+        is_there = key.is_custom or key.profile in self.feature_profiles
+        (self._index if is_there else self._hidden)[key.name.lower()] = slot
 
     def restore(self, rows: Rows) -> None:
         """Take up rows of an earlier process; values that lost to a changed file go at :meth:`start`."""
@@ -120,11 +125,15 @@ class Configuration:
 
     def integer(self, name: str) -> int:
         """The value of an integer key."""
-        return self._index[name.lower()].number
+        return self._slot(name).number
 
     def text(self, name: str) -> str | None:
         """The value of a key as text, ``None`` when unset."""
-        return self._index[name.lower()].value
+        return self._slot(name).value
+
+    def _slot(self, name: str) -> Slot:
+        lowered = name.lower()
+        return self._index.get(lowered) or self._hidden[lowered]
 
     def get(self, keys: Sequence[str]) -> dict[str, Any]:
         """``{"configuration_keys": [...], "unknown_keys": [...]}`` (rpc.md); no keys means all."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ocpphub.core.vocabulary import Measurand, Phase
 
@@ -23,8 +23,14 @@ MAX_INTEGER: Final = 2**31 - 1
 MAX_VALUE: Final = 500
 """Characters of a value (OCPP 1.6 section 7.29)."""
 MAX_NAME: Final = 50
-FEATURE_PROFILES: Final = "Core,RemoteTrigger"
-"""What is built; SupportedFeatureProfiles tells exactly this (OCPP 1.6 section 3.3)."""
+FEATURE_PROFILES: Final = "Core,RemoteTrigger,SmartCharging"
+"""What is built; SupportedFeatureProfiles tells this, or what ``hub.toml`` leaves of it (OCPP 1.6 section 3.3)."""
+MAX_COMPOSITE_S: Final = 604_800
+"""Longest window of a composite schedule unless configured otherwise: a week (SCA-35)."""
+COMPOSITE_LIMIT_S: Final = 31_536_000
+MAX_PERIODS: Final = 1_000
+MAX_STACK_LEVEL: Final = 100
+MAX_PROFILES: Final = 1_000_000
 _INTEGER: Final = re.compile(r"-?[0-9]{1,10}", re.ASCII)
 _DECIMAL: Final = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?", re.ASCII)
 _HEX_KEY: Final = re.compile(r"(?:[0-9A-Fa-f]{2}){16,20}", re.ASCII)
@@ -39,7 +45,8 @@ class Key:
 
     ``read_only`` is what the CSMS is told; ``is_secret`` hides the value from every reader; ``is_derived`` keys follow
     from other settings and cannot be set in ``hub.toml``. ``minimum`` and ``maximum`` bound numbers, ``max_items``
-    lists, ``connectors`` is the highest id that a phase rotation may name.
+    lists, ``choices`` are the items that a list may hold and ``needed`` those it must; ``connectors`` is the highest id
+    that a phase rotation may name. A key of a feature ``profile`` exists only while that profile is supported.
     """
 
     name: str
@@ -49,7 +56,10 @@ class Key:
     minimum: Decimal | int | None = None
     maximum: Decimal | int | None = None
     max_items: int = MAX_VALUE
+    choices: tuple[str, ...] = ()
+    needed: tuple[str, ...] = ()
     connectors: int = 0
+    profile: str = "Core"
     is_secret: bool = False
     is_derived: bool = False
     is_custom: bool = False
@@ -75,6 +85,9 @@ class Key:
             bounds = [f"at least {self.minimum}"] if self.minimum is not None else []
             bounds += [f"at most {self.maximum}"] if self.maximum is not None else []
             return ", ".join([kind, *bounds])
+        if self.choices:
+            needed = f", {' and '.join(self.needed)} among them" if self.needed else ""
+            return f"one or more of {', '.join(self.choices)}, separated by commas{needed}"
         return {
             "boolean": "true or false",
             "hex": "32 to 40 hex digits, an even number",
@@ -104,6 +117,8 @@ class Key:
         names = [item.partition(".")[0] for item in items] if self.kind == "rotation" else items
         if len(items) > self.max_items or len(set(names)) != len(names):
             return None
+        if self.choices and (not items or not set(self.needed) <= set(items)):
+            return None
         return ",".join(items) if all(self._takes_item(item) for item in items) else None
 
     def _takes_item(self, item: str) -> bool:
@@ -112,7 +127,7 @@ class Key:
         if self.kind == "rotation":
             match = _ROTATION.fullmatch(item)
             return match is not None and int(match[1]) <= self.connectors
-        return bool(item)
+        return item in self.choices if self.choices else bool(item)
 
 
 _ENERGY: Final = str(Measurand.ENERGY_ACTIVE_IMPORT_REGISTER)
@@ -135,6 +150,45 @@ def _measurands(name: str, default: str) -> tuple[Key, Key]:
     return (
         Key(name, "measurands", default, max_items=_MEASURAND_ITEMS),
         _derived(f"{name}MaxLength", "integer", _MEASURAND_ITEMS),
+    )
+
+
+_SUPPORTED: Final = Key(
+    "SupportedFeatureProfiles",
+    "list",
+    FEATURE_PROFILES,
+    read_only=True,
+    choices=tuple(FEATURE_PROFILES.split(",")),
+    needed=("Core",),
+)
+
+
+def supported_profiles(configured: str | None) -> tuple[str, ...]:
+    """The feature profiles that ``hub.toml`` leaves switched on; all that are built when it does not say."""
+    text = None if configured is None else _SUPPORTED.normalised(configured)
+    return tuple((text or FEATURE_PROFILES).split(","))
+
+
+def _smart_charging(name: str, kind: Kind, default: object, **rest: Any) -> Key:
+    return Key(name, kind, str(default), read_only=True, profile="SmartCharging", **rest)
+
+
+def _smart_charging_keys(settings: ChargePointSettings) -> tuple[Key, ...]:
+    """The keys of requirement chapter 16 for the profile SmartCharging: fixed for the CSMS, set in ``hub.toml``."""
+    # SCA-38: amperes on the grid side mean nothing to whoever plans for a DC hub.
+    units = "Power" if settings.electrical.current == "dc" else "Current,Power"
+    # Three for each connector and ten for the station, which is what the chapter asks for at least.
+    installed = min(3 * settings.connectors + 10, MAX_PROFILES)
+    return (
+        _smart_charging("ChargeProfileMaxStackLevel", "integer", 10, minimum=0, maximum=MAX_STACK_LEVEL),
+        _smart_charging("ChargingScheduleAllowedChargingRateUnit", "list", units, choices=("Current", "Power")),
+        _smart_charging("ChargingScheduleMaxPeriods", "integer", 100, minimum=1, maximum=MAX_PERIODS),
+        _smart_charging("ConnectorSwitch3to1PhaseSupported", "boolean", "false"),
+        _smart_charging("MaxChargingProfilesInstalled", "integer", installed, minimum=1, maximum=MAX_PROFILES),
+        # A key of ours: how long a window GetCompositeSchedule answers is nothing that the standard tells (SCA-35).
+        _smart_charging(
+            "MaxCompositeScheduleDuration", "integer", MAX_COMPOSITE_S, minimum=1, maximum=COMPOSITE_LIMIT_S
+        ),
     )
 
 
@@ -163,12 +217,13 @@ def standard_keys(settings: ChargePointSettings) -> tuple[Key, ...]:
         _boolean("StopTransactionOnInvalidId", True),
         *_measurands("StopTxnAlignedData", ""),
         *_measurands("StopTxnSampledData", ""),
-        _derived("SupportedFeatureProfiles", "list", FEATURE_PROFILES),
+        _SUPPORTED,
         _integer("TransactionMessageAttempts", 3, minimum=1),
         # Times the attempts this stays above the ping interval of 30 s (JE 3.9).
         _integer("TransactionMessageRetryInterval", 20),
         _boolean("UnlockConnectorOnEVSideDisconnect", True),
         _integer("WebSocketPingInterval", settings.link.ping_interval_s),
+        *_smart_charging_keys(settings),
         Key("AuthorizationKey", "hex", None, is_secret=True, is_derived=True),
         Key("CpoName", "string", None),
         # DIFFERENCE: the white paper makes this RW; until a profile can be changed in operation it is read-only, so

@@ -45,6 +45,15 @@ class ChangeConfigurationRequest(TypedDict):
     value: str
 
 
+class ClearChargingProfileRequest(TypedDict):
+    """Which charging profiles to remove; none of them named means all (6.11)."""
+
+    id: NotRequired[int]
+    connectorId: NotRequired[int]
+    chargingProfilePurpose: NotRequired[str]
+    stackLevel: NotRequired[int]
+
+
 class DataTransferRequest(TypedDict):
     """A vendor's own message (6.15)."""
 
@@ -66,6 +75,14 @@ class KeyValue(TypedDict):
     key: str
     readonly: bool
     value: NotRequired[str]
+
+
+class GetCompositeScheduleRequest(TypedDict):
+    """Connector 0 to N, seconds from now, and the wanted unit (6.19)."""
+
+    connectorId: int
+    duration: int
+    chargingRateUnit: NotRequired[str]
 
 
 class GetConfigurationRequest(TypedDict):

@@ -1,55 +1,68 @@
-"""The variable ``charging_schedules`` from the configured limits, until charging profiles exist.
+"""Charging profiles of one charge point: set, cleared, asked for, stored, purged.
 
-Owns the limits of ``[charge_point.electrical]`` as one-period schedules, exact rationals until one final rounding down
-to 0.1 (decisions.md 5). Must never build a Python object per connector at publication: the text is prepared once.
+Owns the engine with the installed profiles, their rows, and the answers to the CSMS and to local readers. Must never
+look into a profile: its text goes to the engine as it came, and schedules leave it as text. When schedules are
+published is known to ``charging_schedules.py``, how long ones are computed to ``composite.py``.
+
+Implements: OCPP 1.6 sections 3.13, 5.5, 5.7 and 5.16; errata 3.8, 3.24 to 3.29, 3.37, 3.39 and 3.57; requirement 15.3
+rows 2, 3 and 8; SCA-23 to 25, 32, 35, 39 and 40.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from fractions import Fraction
-from typing import TYPE_CHECKING, Final
+import logging
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from ocpphub.core.boot import Clock, utc_text
-from ocpphub.core.effects import Effect, Publish
+from orjson import Fragment
+
+from ocpphub import _native
+from ocpphub.core.boot import Clock, parse_utc_ms
+from ocpphub.core.charging_schedules import SchedulePublication, second_text
+from ocpphub.core.composite import DAY_S, TURN_S, composite
+from ocpphub.core.configuration import Configuration
+from ocpphub.core.effects import Discard, Effect, Store
+from ocpphub.core.electrical import RATE_UNITS, new_profiles
+from ocpphub.core.inbound import Answer, Handler, Refusal
 from ocpphub.core.instant import Instant
+from ocpphub.core.messages import ClearChargingProfileRequest, GetCompositeScheduleRequest
+from ocpphub.core.rows import Rows
 from ocpphub.core.timers import Timers
+from ocpphub.core.vocabulary import (
+    ChargingProfilePurposeType,
+    ChargingProfileStatus,
+    ClearChargingProfileStatus,
+    GetCompositeScheduleStatus,
+)
+from ocpphub.errors import LocalError
 
 if TYPE_CHECKING:
-    from ocpphub.config import ChargePointSettings, ConnectorOverride, Electrical, HubSettings
+    from ocpphub.config import ChargePointSettings, HubSettings
 
-_START: Final = b"\x00"
-"""Where ``startSchedule`` goes; JSON text never holds this byte."""
+log = logging.getLogger("ocpphub.core")
 
+TABLE: Final = "charging_profile"
+FEATURE: Final = "SmartCharging"
+PURGE: Final = ("schedules", "purge")
+COMPOSITE: Final = ("schedules", "composite")
+PURGE_CHECK_S: Final = 3_600.0
+"""Longest wait for a purge: the machine's wall clock may be set while monotonic time goes on."""
+FIRST_S: Final = -62_135_596_800
+END_S: Final = 253_402_300_800
+"""The years 1 to 9999, beyond which no ``dateTime`` can be written."""
+TURN_BYTES: Final = 262_144
+TURN_CONNECTORS: Final = 5_000
+"""Text and connectors after which ``schedule.profiles`` lets the loop turn."""
+_MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_REJECTED: Final = {"status": str(GetCompositeScheduleStatus.REJECTED)}
 
-def _amperes_and_phases(electrical: Electrical, override: ConnectorOverride | None) -> tuple[Fraction, Fraction, int]:
-    """One connector's limit in A per phase and in W, and its phases."""
-
-    def chosen(name: str) -> float | None:
-        own = None if override is None else getattr(override, name)
-        value: float | None = getattr(electrical, name) if own is None else own
-        return value
-
-    phases = int(chosen("phases") or 3)
-    per_ampere = Fraction(str(chosen("nominal_voltage_v"))) * phases
-    own_w = None if override is None else override.connector_max_w
-    own_a = None if override is None else override.connector_max_a
-    limit_a, limit_w = (own_a, own_w) if (own_a, own_w) != (None, None) else (
-        electrical.connector_max_a, electrical.connector_max_w)  # fmt: skip
-    if limit_a is not None:
-        amperes = Fraction(str(limit_a))
-        return amperes, amperes * per_ampere, phases
-    watts = Fraction(str(limit_w or 0))
-    return watts / per_ampere, watts, phases
+Reply = Callable[[str, Answer | Refusal, Instant], None]
+"""Answers a CALL that was left open: its id, the answer, now."""
 
 
-def _rounded_down(limit: Fraction) -> str:
-    tenths = limit.numerator * 10 // limit.denominator
-    return f"{tenths // 10}.{tenths % 10}"
-
-
-class ChargingSchedules:
-    """The configured limits of connectors 0 to N, published at start and on a fixed interval."""
+class SmartCharging:
+    """The charging profiles of one charge point and the schedules that follow from them."""
 
     def __init__(
         self,
@@ -58,54 +71,296 @@ class ChargingSchedules:
         emit: Callable[[Effect], None],
         timers: Timers,
         clock: Clock,
+        configuration: Configuration,
+        reply: Reply,
     ) -> None:
+        """Raises :class:`LocalError` for configured limits that cannot be computed with exactly."""
         self._emit, self._timers, self._clock = emit, timers, clock
-        self._interval_s = 30.0 if hub is None else hub.publish_interval_s
-        duration_s = 600 if hub is None else hub.publish_duration_s
-        # The first allowed unit: A on AC, W on DC, where amperes mean nothing to the grid side (chapter 16).
-        self._unit = (hub.schedule_unit if hub is not None else None) or (
-            "W" if settings.electrical.current == "dc" else "A"
+        self._configuration, self._reply = configuration, reply
+        self._connectors = settings.connectors
+        allowed = configuration.text("ChargingScheduleAllowedChargingRateUnit") or ""
+        self._units = tuple(RATE_UNITS[name] for name in allowed.split(","))
+        """Allowed units, the first one for those who name none (SCA-23)."""
+        self._profiles = new_profiles(
+            settings,
+            max_stack_level=configuration.integer("ChargeProfileMaxStackLevel"),
+            max_periods=configuration.integer("ChargingScheduleMaxPeriods"),
+            max_installed=configuration.integer("MaxChargingProfilesInstalled"),
+            units="".join(self._units),
         )
-        self._template = self._prepared(settings, duration_s)
+        self.publication = SchedulePublication(self._profiles, self._units[0], hub, emit, timers, clock)
+        self._version = 0
+        self._dropped: list[int] = []
+        self._open: tuple[str, dict[str, Any], Iterator[bytes]] | None = None
+        """A GetCompositeSchedule that is computed in slices: its id, its answer so far, and the work that is left."""
 
-    def _prepared(self, settings: ChargePointSettings, duration_s: int) -> bytes:
-        electrical = settings.electrical
-        overrides = {i: override for override in settings.connector_overrides for i in override.ids}
-        limits = [_amperes_and_phases(electrical, overrides.get(i)) for i in range(1, settings.connectors + 1)]
-        whole = self._station_limit(electrical, limits)
-        rows = [(whole, electrical.phases), *((self._in_unit(limit), limit[2]) for limit in limits)]
-        parts = (self._schedule(i, limit, phases, duration_s) for i, (limit, phases) in enumerate(rows))
-        return b"{" + b",".join(parts) + b"}"
+    def restore(self, rows: Rows) -> None:
+        """Take up the profiles of an earlier process (errata 3.37). A row that cannot be read is left aside, loudly."""
+        stored = rows.of(TABLE)
+        if FEATURE not in self._configuration.feature_profiles:
+            # Nobody could clear them: they must not limit anything, and wait in the store until the feature is back.
+            if stored:
+                log.warning("%d stored charging profiles rest: %s is switched off", len(stored), FEATURE)
+            return
+        keys = list(stored)
+        for index in self._profiles.restore(list(stored.values())):
+            log.error("a damaged row of %s is left aside: %s", TABLE, keys[index])
+        # SCA-32: no transaction is resumed, so none of its profiles can ever be active again.
+        self._dropped = self._profiles.clear(purpose=ChargingProfilePurposeType.TX_PROFILE)
 
-    def _in_unit(self, limit: tuple[Fraction, Fraction, int]) -> Fraction:
-        return limit[0] if self._unit == "A" else limit[1]
+    def start(self, now: Instant) -> None:
+        """The process starts. Effects: ``Discard`` of dropped rows, ``Publish`` of the first schedules."""
+        self._discard(self._dropped)
+        self._dropped = []
+        self.publication.publish(now)
+        self._arm_purge(now)
 
-    def _station_limit(self, electrical: Electrical, limits: list[tuple[Fraction, Fraction, int]]) -> Fraction:
-        """Connector 0: the sum of the connectors' unrounded limits, bounded by the station's own (decisions.md 5)."""
-        total = sum((self._in_unit(limit) for limit in limits), Fraction(0))
-        per_ampere = Fraction(str(electrical.nominal_voltage_v)) * electrical.phases
-        bounds = [total]
-        if electrical.station_max_a is not None:
-            amperes = Fraction(str(electrical.station_max_a))
-            bounds.append(amperes if self._unit == "A" else amperes * per_ampere)
-        if electrical.station_max_w is not None:
-            watts = Fraction(str(electrical.station_max_w))
-            bounds.append(watts if self._unit == "W" else watts / per_ampere)
-        return min(bounds)
+    def __len__(self) -> int:
+        """How many profiles are installed."""
+        return len(self._profiles)
 
-    def _schedule(self, connector_id: int, limit: Fraction, phases: int, duration_s: int) -> bytes:
-        return (
-            f'"{connector_id}":{{"chargingRateUnit":"{self._unit}","duration":{duration_s},"startSchedule":"\x00",'
-            f'"chargingSchedulePeriod":[{{"startPeriod":0,"limit":{_rounded_down(limit)},"numberPhases":{phases}}}]}}'
-        ).encode()
+    # the CSMS
 
-    def text(self, now: Instant) -> bytes:
-        """The full object as JSON text, beginning at the present whole second (rpc.md "Interface variables")."""
-        second = self._clock.utc_ms(now) // 1000 * 1000
-        return self._template.replace(_START, (utc_text(second)[:-5] + "Z").encode())
+    def handlers(self) -> dict[str, Handler]:
+        """Action -> handler for the profile SmartCharging."""
+        return {
+            "SetChargingProfile": self.set_charging_profile,
+            "ClearChargingProfile": self.clear_charging_profile,
+            "GetCompositeSchedule": self.get_composite_schedule,
+        }
 
-    def publish(self, now: Instant) -> None:
-        """Effects: ``Publish`` of the full object; the next one follows after ``publish_interval_s``."""
-        self._emit(Publish("charging_schedules", self.text(now)))
-        if self._interval_s > 0:
-            self._timers.set("schedules", now.monotonic_s + self._interval_s)
+    def set_charging_profile(self, call: _native.Call, now: Instant) -> Answer | Refusal:
+        """OCPP 1.6 section 5.16. Effects: ``Discard`` of what it replaces, ``Store``; the answer comes after them."""
+        connector_id: int = call.get("connectorId")
+        if not 0 <= connector_id <= self._connectors:
+            return Refusal("PropertyConstraintViolation", f"connectorId: 0 to {self._connectors}")  # errata 3.39
+        installed = self._profiles.install(connector_id, call.raw("csChargingProfiles") or b"", self._second(now))
+        if isinstance(installed, str):
+            log.info("a charging profile for connector %d is rejected: %s", connector_id, installed)
+            return Answer({"status": ChargingProfileStatus.REJECTED})
+        profile_id = installed.charging_profile_id
+        self._discard(replaced for replaced in installed.replaced if replaced != profile_id)
+        self._emit(Store(TABLE, str(profile_id), installed.row))
+        self._changed(now)
+        return Answer({"status": ChargingProfileStatus.ACCEPTED})
+
+    def clear_charging_profile(self, call: _native.Call, now: Instant) -> Answer:
+        """OCPP 1.6 section 5.5. Effects: ``Discard`` of what matched; the answer comes after them."""
+        request = cast("ClearChargingProfileRequest", call.payload())
+        profile_id, connector_id = request.get("id"), request.get("connectorId")
+        if profile_id is not None:  # errata 3.26: with an id nothing else counts
+            cleared = self._profiles.clear(profile_id)
+        elif connector_id is not None and connector_id > self._connectors:
+            cleared = []  # SCA-25
+        else:
+            purpose, level = request.get("chargingProfilePurpose"), request.get("stackLevel")
+            cleared = self._profiles.clear(connector_id=connector_id, purpose=purpose, stack_level=level)
+        if not cleared:
+            return Answer({"status": ClearChargingProfileStatus.UNKNOWN})
+        self._discard(cleared)
+        self._changed(now)
+        return Answer({"status": ClearChargingProfileStatus.ACCEPTED})
+
+    def get_composite_schedule(self, call: _native.Call, now: Instant) -> Answer | None:
+        """OCPP 1.6 section 5.7: from now on; one that is too long to be computed at once is answered later."""
+        request = cast("GetCompositeScheduleRequest", call.payload())
+        connector_id, unit = request["connectorId"], request.get("chargingRateUnit", self._units[0])
+        # SCA-35: a longer window is cut, and the answer's duration says so.
+        duration_s = min(request["duration"], self.max_duration_s)
+        if connector_id > self._connectors or duration_s <= 0 or unit not in self._units:
+            return Answer(_REJECTED)
+        start_s = self._second(now)
+        answer = {
+            "status": GetCompositeScheduleStatus.ACCEPTED,
+            "connectorId": connector_id,
+            "scheduleStart": second_text(start_s),
+        }
+        work = self._composite(connector_id, start_s, duration_s, unit)
+        if schedule := next(work):
+            return Answer({**answer, "chargingSchedule": Fragment(schedule)})
+        self._open = call.unique_id, answer, work
+        self._timers.set(COMPOSITE, now.monotonic_s)
+        return None
+
+    def _continue_composite(self, now: Instant) -> None:
+        if self._open is None:
+            return
+        unique_id, answer, work = self._open
+        reaction: Answer | Refusal
+        try:
+            schedule = next(work)
+            reaction = Answer({**answer, "chargingSchedule": Fragment(schedule)})
+        except Exception:
+            # As for a handler that answers at once (J-278): an open CALL would hold up all later ones.
+            log.exception("a composite schedule failed")
+            reaction = Refusal("InternalError", "the schedule could not be computed")
+        else:
+            if not schedule:
+                self._timers.set(COMPOSITE, now.monotonic_s)
+                return
+        self._open = None
+        self._reply(unique_id, reaction, now)
+
+    def link_lost(self) -> None:
+        """Nobody waits for an open answer any more."""
+        self._open = None
+        self._timers.cancel(COMPOSITE)
+
+    # transactions
+
+    def transaction_started(self, connector_id: int, start_s: int, transaction_id: int | None, now: Instant) -> None:
+        """A transaction runs since ``start_s`` (UTC); its id may come later. Relative profiles count from there."""
+        self._profiles.transaction_started(connector_id, start_s, transaction_id)
+        self._changed(now)
+
+    def transaction_confirmed(self, connector_id: int, transaction_id: int) -> None:
+        """The CSMS has given the running transaction its id, which TxProfiles may name from now on (SCA-31)."""
+        self._profiles.transaction_confirmed(connector_id, transaction_id)
+
+    def transaction_stopped(self, connector_id: int, now: Instant) -> None:
+        """The transaction is over and its TxProfiles with it (CORE-SC-06). Effects: ``Discard`` of those."""
+        self._discard(self._profiles.transaction_stopped(connector_id))
+        self._changed(now)
+
+    # time
+
+    def handle_timer(self, part: str, now: Instant) -> None:
+        """A timer of this part is due. Effects: ``Publish``, ``Discard`` or ``Send``, whatever was due."""
+        match part:
+            case "publish":
+                self.publication.handle_publish_timer(now)
+            case "changes":
+                self.publication.publish_changes(now)
+            case "purge":
+                self._purge(now)
+            case "composite":
+                self._continue_composite(now)
+
+    def clock_stepped(self, step_ms: int, now: Instant) -> None:
+        """The CSMS has told the time: schedules move by the step, and from now on profiles may be over."""
+        if step_ms:
+            self._changed(now)
+        else:
+            self._arm_purge(now)
+
+    def _purge(self, now: Instant) -> None:
+        """SCA-39. Effects: ``Discard`` of what can never be active again."""
+        over = self._profiles.purge(self._second(now)) if self._clock.is_trusted else []
+        if over:
+            log.info("%d charging profiles are over", len(over))
+            self._discard(over)
+            self._changed(now)
+        else:
+            self._arm_purge(now)
+
+    def _arm_purge(self, now: Instant) -> None:
+        second = self._profiles.next_purge()
+        if second is None or not self._clock.is_trusted:  # 0008 item 11: a wrong clock must not remove anything
+            self._timers.cancel(PURGE)
+            return
+        wait_s = (second * 1000 - self._clock.utc_ms(now)) / 1000
+        self._timers.set(PURGE, now.monotonic_s + min(max(wait_s, 0.0), PURGE_CHECK_S))
+
+    # local readers
+
+    @property
+    def max_duration_s(self) -> int:
+        """The longest window of a composite schedule."""
+        return self._configuration.integer("MaxCompositeScheduleDuration")
+
+    def get(
+        self, connector_id: int, duration_s: int, unit: str | None, at: str | None, now: Instant
+    ) -> Iterator[bytes]:
+        """The result of ``schedule.get`` (rpc.md) as JSON text in parts, the loop may turn after each.
+
+        ``at`` is RFC 3339 text, now when absent; ``unit`` the first allowed one when absent. Raises :class:`LocalError`
+        at once for what cannot be answered.
+        """
+        start_s, unit = self._asked(connector_id, duration_s, unit, at, self.max_duration_s, now)
+        return self._texts(connector_id, start_s, duration_s, unit)
+
+    def _texts(self, connector_id: int, start_s: int, duration_s: int, unit: str) -> Iterator[bytes]:
+        yield b'{"connector_id":%d,"schedule_start":"%b","schedule":' % (connector_id, second_text(start_s).encode())
+        yield from self._composite(connector_id, start_s, duration_s, unit)
+        yield b"}"
+
+    def explain(
+        self, connector_id: int, duration_s: int | None, unit: str | None, at: str | None, now: Instant
+    ) -> bytes:
+        """The result of ``schedule.explain`` (rpc.md) as JSON text; without ``duration_s`` over the published window.
+
+        For connector 0 at most a day, so that no reader holds up the others. Raises :class:`LocalError`.
+        """
+        limit_s = self.max_duration_s
+        if connector_id == 0:
+            limit_s = min(limit_s, max(DAY_S, TURN_S // self._connectors))
+        duration_s = min(self.publication.duration_s, limit_s) if duration_s is None else duration_s
+        start_s, unit = self._asked(connector_id, duration_s, unit, at, limit_s, now)
+        return self._profiles.explain(connector_id, start_s, duration_s, unit)
+
+    def installed(self, connector_ids: Iterable[int] | None) -> Iterator[bytes]:
+        """The result of ``schedule.profiles`` (rpc.md) for these connectors or all: array items, by connector.
+
+        The loop may turn after each text; a text may be empty. Raises :class:`LocalError` for an unknown connector.
+        """
+        part: list[bytes] = []
+        size = 0
+        chosen = range(self._connectors + 1) if connector_ids is None else connector_ids
+        for count, connector_id in enumerate(chosen, 1):
+            self._check(connector_id)
+            items = self._profiles.installed(connector_id)[1:-1]
+            if items:
+                part.append(items)
+                size += len(items)
+            if size > TURN_BYTES or count % TURN_CONNECTORS == 0:
+                yield b",".join(part)
+                part, size = [], 0
+        yield b",".join(part)
+
+    def _asked(
+        self, connector_id: int, duration_s: int, unit: str | None, at: str | None, limit_s: int, now: Instant
+    ) -> tuple[int, str]:
+        """Start and unit of a question. Raises :class:`LocalError` naming the parameter that is wrong."""
+        self._check(connector_id)
+        if not 1 <= duration_s <= limit_s:
+            raise _wrong("not a duration in range", "duration_s", f"1 to {limit_s}")
+        if unit is not None and unit not in RATE_UNITS.values():
+            raise _wrong("unknown unit", "unit", "A or W")
+        start_s = self._second(now) if at is None else _second_of(at)
+        if not FIRST_S <= start_s <= END_S - duration_s:
+            raise _wrong("a window outside the calendar", "at", "the years 1 to 9999")
+        return start_s, unit or self._units[0]
+
+    def _check(self, connector_id: int) -> None:
+        if not 0 <= connector_id <= self._connectors:
+            raise LocalError("unknown_connector", path="/params/connector_id", hint=f"0 to {self._connectors}")
+
+    # inside
+
+    def _composite(self, connector_id: int, start_s: int, duration_s: int, unit: str) -> Iterator[bytes]:
+        return composite(
+            self._profiles, lambda: self._version, connector_id, self._connectors, start_s, duration_s, unit
+        )
+
+    def _changed(self, now: Instant) -> None:
+        self._version += 1
+        self.publication.changed(now)
+        self._arm_purge(now)
+
+    def _discard(self, profile_ids: Iterable[int]) -> None:
+        for profile_id in profile_ids:
+            self._emit(Discard(TABLE, str(profile_id)))
+
+    def _second(self, now: Instant) -> int:
+        return self._clock.utc_ms(now) // 1000  # SCA-06
+
+
+def _second_of(text: str) -> int:
+    utc_ms = parse_utc_ms(text.upper()) if _MOMENT.fullmatch(text) else None
+    if utc_ms is None:
+        raise _wrong("no moment", "at", 'RFC 3339, such as "2027-01-15T08:00:00Z"')
+    return utc_ms // 1000
+
+
+def _wrong(what: str, name: str, hint: str) -> LocalError:
+    return LocalError("invalid_params", what, path=f"/params/{name}", hint=hint)

@@ -269,7 +269,7 @@ class Connection(asyncio.Protocol):
             elif how == "command":
                 self._command(method, self._session.chosen(params), args, request_id, slot)
                 return
-            elif how == "slices":
+            elif how == "slices" or how == "texts":
                 self._slices(method, self._session.chosen(params), args, request_id, slot)
                 return
             else:
@@ -319,21 +319,30 @@ class Connection(asyncio.Protocol):
     def _slices(
         self, method: Method, charge_point: ChargePoint, args: list[Any], request_id: RequestId | None, slot: Slot
     ) -> None:
-        args[0] = self._session.visible(charge_point, args[0])
+        is_array = method.how == "slices"
+        if is_array:
+            args[0] = self._session.chosen_connectors(charge_point, method, args[0])
+        elif method.connector_index is not None:
+            self._session.check_connector(charge_point, method, args[method.connector_index])
+        texts = method.call(charge_point, *args)
         self._in_flight += 1
-        self._slice(method.call(charge_point, *args), [], request_id, slot)
+        self._slice(texts, [], request_id, slot, is_array)
 
-    def _slice(self, texts: Iterator[bytes], done: list[bytes], request_id: RequestId | None, slot: Slot) -> None:
+    def _slice(
+        self, texts: Iterator[bytes], done: list[bytes], request_id: RequestId | None, slot: Slot, is_array: bool
+    ) -> None:
         if self._closing:
             return
         try:
-            done.append(next(texts))
+            if text := next(texts):
+                done.append(text)
         except StopIteration:
-            self._replied(request_id, slot, orjson.Fragment(b"[" + b",".join(done) + b"]"), None)
+            whole = b"[%b]" % b",".join(done) if is_array else b"".join(done)
+            self._replied(request_id, slot, orjson.Fragment(whole), None)
         except Exception as error:  # noqa: BLE001  # as in _request
             self._replied(request_id, slot, None, error)
         else:
-            self._loop.call_soon(self._slice, texts, done, request_id, slot)
+            self._loop.call_soon(self._slice, texts, done, request_id, slot, is_array)
 
     # --- answers
 

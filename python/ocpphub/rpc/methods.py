@@ -14,6 +14,8 @@ from functools import lru_cache
 from operator import add
 from typing import Any, Final, Literal, Protocol
 
+import orjson
+
 from ocpphub.api import ChargePoint
 from ocpphub.errors import LocalError
 from ocpphub.publications import TOPICS, VARIABLES
@@ -123,6 +125,19 @@ class ConnectorId:
 
 
 @dataclass(frozen=True, slots=True)
+class OneConnector:
+    """A connector id as the set of that connector; 0 is the whole charge point."""
+
+    def check(self, value: Any, path: str) -> ConnectorSet:
+        if type(value) is not int:
+            raise _wrong("not a connector id", path, "an integer")
+        return ConnectorSet([(value, value)])
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "integer"}
+
+
+@dataclass(frozen=True, slots=True)
 class Boolean:
     """``true`` or ``false``."""
 
@@ -212,19 +227,23 @@ class Method:
 
     ``command``: ``command`` names the core's command, answered by callback after its commit;
     ``read``: ``call(charge_point, *args)`` is the result; ``slices``: it is an iterator of JSON texts of array items,
-    one per loop turn; ``session``: ``call(session, charge_point, *args)`` is the result; ``hub``: the same without
-    a charge point, and ``use`` is ``hub`` with ``charge_point`` as a parameter of its own.
+    one per loop turn, and its first argument a set of connectors, everything the client may see where it is left out;
+    ``texts``: it is an iterator of JSON texts that make up the result together, one per loop turn; ``session``:
+    ``call(session, charge_point, *args)`` is the result; ``hub``: the same without a charge point, and ``use`` is
+    ``hub`` with ``charge_point`` as a parameter of its own.
     """
 
     name: str
     level: Level
-    how: Literal["command", "read", "slices", "session", "hub", "use"]
+    how: Literal["command", "read", "slices", "texts", "session", "hub", "use"]
     about: str
     result: dict[str, Any]
     parameters: tuple[Parameter, ...] = ()
     call: Callable[..., Any] = field(default=lambda: None)
     connector_index: int | None = None
     """Which argument is a connector id that the client's range and the charge point must have."""
+    takes_zero: bool = False
+    """Whether connector 0, the whole charge point, may be named, by clients whose range is not limited (T41)."""
     per_minute: int | None = None
     """At most so many calls a minute from one client (T12)."""
     plan: tuple[tuple[str, Callable[[Any, str], Any], str, Any], ...] = field(init=False)
@@ -308,6 +327,23 @@ def _connector_list(charge_point: ChargePoint, connectors: ConnectorSet) -> Iter
     return charge_point.connector_texts(connectors, _SLICE)
 
 
+def _schedule_get(
+    charge_point: ChargePoint, connector_id: int, duration_s: int, unit: str | None, at: str | None
+) -> Iterator[bytes]:
+    return charge_point.core.schedules.get(connector_id, duration_s, unit, at, charge_point.now())
+
+
+def _schedule_explain(
+    charge_point: ChargePoint, connector_id: int, duration_s: int | None, unit: str | None, at: str | None
+) -> orjson.Fragment:
+    text = charge_point.core.schedules.explain(connector_id, duration_s, unit, at, charge_point.now())
+    return orjson.Fragment(text)
+
+
+def _schedule_profiles(charge_point: ChargePoint, connectors: ConnectorSet) -> Iterator[bytes]:
+    return charge_point.core.schedules.installed(connectors)
+
+
 def _subscribe(session: Session, charge_point: ChargePoint, *args: Any) -> dict[str, Any]:
     return session.subscribe(charge_point, *args)
 
@@ -337,6 +373,12 @@ _NULL: Final = {"type": "null"}
 _OBJECT: Final = {"type": "object"}
 _KEY: Final = Parameter("key", Text(max=50, min=1), "a declared custom key, at most 50 characters")
 _CONNECTOR_ID: Final = Parameter("connector_id", ConnectorId(), "1 to the number of connectors")
+_SCHEDULE_OF: Final = Parameter("connector_id", ConnectorId(), "1 to the number of connectors, 0 for all together")
+_SECONDS: Final = Integer(1, 31_536_000)
+_UNIT_AT: Final = (
+    Parameter("unit", Text(choices=("A", "W")), "absent = the first allowed unit", required=False),
+    Parameter("at", Text(max=40), 'begin, RFC 3339 such as "2027-01-15T08:00:00Z"; absent = now', required=False),
+)
 _ROWS: Final = (
     Method("stop", "operator", "command", "End all transactions and close the link until restart", _BOOLEAN),
     Method("restart", "operator", "command", "Open the link again after stop", _BOOLEAN),
@@ -459,6 +501,51 @@ _ROWS: Final = (
         (Parameter("connectors", Connectors(), "only these; absent = all the client may see", required=False),),
         _connector_list,
     ),
+    Method(
+        "schedule.get",
+        "monitor",
+        "texts",
+        "The composite schedule of a connector, as GetCompositeSchedule would answer it",
+        {
+            "type": "object",
+            "properties": {
+                "connector_id": {"type": "integer"},
+                "schedule_start": {"type": "string", "format": "date-time"},
+                "schedule": {"$ref": "#/components/schemas/ChargingSchedule"},
+            },
+            "required": ["connector_id", "schedule_start", "schedule"],
+        },
+        (_SCHEDULE_OF, Parameter("duration_s", _SECONDS, "seconds, 1 to MaxCompositeScheduleDuration"), *_UNIT_AT),
+        _schedule_get,
+        connector_index=0,
+        takes_zero=True,
+    ),
+    Method(
+        "schedule.explain",
+        "monitor",
+        "read",
+        "Which source limits a connector when, and why every other one does not",
+        {"type": "array", "items": {"$ref": "#/components/schemas/Explanation"}},
+        (
+            _SCHEDULE_OF,
+            Parameter("duration_s", _SECONDS, "seconds; absent = as charging_schedules", required=False),
+            *_UNIT_AT,
+        ),
+        _schedule_explain,
+        connector_index=0,
+        takes_zero=True,
+    ),
+    Method(
+        "schedule.profiles",
+        "monitor",
+        "slices",
+        "The installed charging profiles with the connector they were installed on, by connector",
+        {"type": "array", "items": {"type": "object"}},
+        (Parameter("connector_id", OneConnector(), "absent = of all the client may see", required=False),),
+        _schedule_profiles,
+        connector_index=0,
+        takes_zero=True,
+    ),
     Method("server.info", "monitor", "hub", "Version, limits, counters and charge points", _OBJECT, (), _server_info),
     Method("rpc.ping", "monitor", "hub", "Answers pong", {"const": "pong"}, (), _rpc_ping),
     Method(
@@ -475,7 +562,66 @@ _ROWS: Final = (
 
 METHODS: Final[dict[str, Method]] = {row.name: row for row in _ROWS}
 
+_SOURCE: Final = {
+    "type": "object",
+    "properties": {
+        "kind": {"enum": ["profile", "hardware", "station", "default", "external"]},
+        "charging_profile_id": {"type": "integer"},
+        "purpose": {"type": "string"},
+        "stack_level": {"type": "integer"},
+        "connector_id": {"type": "integer"},
+    },
+    "required": ["kind"],
+}
 _SCHEMAS: Final[dict[str, Any]] = {
+    "ChargingSchedule": {
+        "type": "object",
+        "properties": {
+            "chargingRateUnit": {"enum": ["A", "W"]},
+            "duration": {"type": "integer"},
+            "chargingSchedulePeriod": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "startPeriod": {"type": "integer"},
+                        "limit": {"type": "number"},
+                        "numberPhases": {"type": "integer"},
+                    },
+                    "required": ["startPeriod", "limit", "numberPhases"],
+                },
+            },
+        },
+        "required": ["chargingRateUnit", "duration", "chargingSchedulePeriod"],
+    },
+    "Explanation": {
+        "type": "object",
+        "properties": {
+            "start": {"type": "string", "format": "date-time"},
+            "end": {"type": "string", "format": "date-time"},
+            "limit": {"type": "number"},
+            "unit": {"enum": ["A", "W"]},
+            "phases": {"type": "integer"},
+            "winner": _SOURCE,
+            "losers": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "source": _SOURCE,
+                        "why": {
+                            "enum": [
+                                *("lower_stack_level", "gap", "not_valid_yet", "expired"),
+                                *("hidden_by_own_default", "overruled_by_tx_profile", "not_the_minimum"),
+                            ]
+                        },
+                    },
+                    "required": ["source", "why"],
+                },
+            },
+        },
+        "required": ["start", "end", "limit", "unit", "phases", "winner", "losers"],
+    },
     "KeyValue": {
         "type": "object",
         "properties": {"key": {"type": "string"}, "read_only": {"type": "boolean"}, "value": {"type": "string"}},

@@ -80,21 +80,36 @@ class ClientSession:
     def check_connector(self, charge_point: ChargePoint, method: Method, connector_id: int) -> None:
         """Raises :class:`LocalError` ``unknown_connector`` unless the client may name this connector."""
         allowed = self.access.connectors(method.level)
-        exists = 1 <= connector_id <= charge_point.connector_count
+        # Connector 0 tells about all connectors, so it is in no range: whoever has one cannot name it (T41).
+        first = 0 if method.takes_zero and allowed is None else 1
+        exists = first <= connector_id <= charge_point.connector_count
         if not exists or (allowed is not None and connector_id not in allowed):
             # The same answer for foreign and unknown: a client with a range learns nothing about the others.
-            hint = f"1 to {charge_point.connector_count}" if allowed is None else str(allowed)
+            hint = f"{first} to {charge_point.connector_count}" if allowed is None else str(allowed)
             raise LocalError("unknown_connector", "no such connector", path="/params/connector_id", hint=hint)
 
-    def visible(self, charge_point: ChargePoint, wanted: ConnectorSet | None) -> ConnectorSet:
-        """The connectors a request is about: those it names, else all real ones the client may see."""
+    def visible(
+        self, charge_point: ChargePoint, wanted: ConnectorSet | None, *, with_zero: bool = False
+    ) -> ConnectorSet:
+        """The connectors a request is about: those it names, else all that the client may see.
+
+        ``with_zero`` counts connector 0 in, for clients that may see all connectors.
+        """
         allowed = self.connectors()
+        first = 0 if with_zero and allowed is None else 1
+        known = ConnectorSet([(first, charge_point.connector_count)]) & allowed
         if wanted is None:
-            return ConnectorSet([(1, charge_point.connector_count)]) & allowed
-        known = ConnectorSet([(1, charge_point.connector_count)]) & allowed
+            return known
         if wanted & known != wanted:
             raise LocalError("unknown_connector", "no such connector", path="/params/connectors", hint=str(known))
         return wanted
+
+    def chosen_connectors(self, charge_point: ChargePoint, method: Method, wanted: ConnectorSet | None) -> ConnectorSet:
+        """The connectors that a method in slices goes through. Raises :class:`LocalError` ``unknown_connector``."""
+        if wanted is not None and method.connector_index is not None:
+            for connector_id in wanted:
+                self.check_connector(charge_point, method, connector_id)
+        return self.visible(charge_point, wanted, with_zero=method.takes_zero)
 
     def connectors(self) -> ConnectorSet | None:
         """The connectors that this client may see, ``None`` for all."""
@@ -113,7 +128,9 @@ class ClientSession:
             raise LocalError("forbidden", "a topic needs the role operator", path="/params/topics")
         if len(self._subscriptions) >= MAX_SUBSCRIPTIONS:
             raise LocalError("too_large", "too many subscriptions", hint=f"at most {MAX_SUBSCRIPTIONS} per connection")
-        visible = self.connectors() if connectors is None else self.visible(charge_point, connectors)
+        visible = self.connectors()
+        if connectors is not None:
+            visible = self.visible(charge_point, connectors, with_zero=True)
         self._numbers += 1
         publications = charge_point.publications
         subscription = Subscription(self._numbers, charge_point, topics, visible, self._output, self._wake)

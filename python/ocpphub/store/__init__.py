@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
-TABLES = ("configuration", "custom_key", "monitor", "boot", "outbox", "stopped", "availability")
+TABLES = ("configuration", "custom_key", "monitor", "boot", "outbox", "stopped", "availability", "charging_profile")
 
 
 class Row(NamedTuple):

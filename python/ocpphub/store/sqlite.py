@@ -38,11 +38,15 @@ _DISK_ERRORS: Final = (errno.EIO, errno.ENOSPC, errno.EDQUOT)
 
 Done = Callable[[BaseException | None], None]
 _COLUMNS: Final = "charge_point TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, crc INTEGER NOT NULL"
+_CREATE: Final = f"CREATE TABLE {{}} ({_COLUMNS}, PRIMARY KEY (charge_point, key)) WITHOUT ROWID"
+# Written out and not taken from TABLES: a published version never changes.
+_TABLES_OF_1: Final = ("configuration", "custom_key", "monitor", "boot", "outbox", "stopped", "availability")
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     (
-        *(f"CREATE TABLE {table} ({_COLUMNS}, PRIMARY KEY (charge_point, key)) WITHOUT ROWID" for table in TABLES),
+        *(_CREATE.format(table) for table in _TABLES_OF_1),
         "CREATE TABLE quarantine (charge_point BLOB, table_name TEXT, key BLOB, value BLOB, crc, found_utc_s INTEGER)",
     ),
+    (_CREATE.format("charging_profile"),),
 )
 """Statement lists; number ``n`` leads from ``user_version`` n to n + 1. Published ones are never edited."""
 

@@ -206,8 +206,12 @@ def test_csms_sends_more_list_items_than_announced_and_is_rejected(shared: Share
         ),
         ("SendLocalList", {"listVersion": 1, "updateType": "Full"}, "NotSupported"),
         ("GetLocalListVersion", {}, "NotSupported"),
-        ("ClearChargingProfile", {}, "NotSupported"),
-        ("GetCompositeSchedule", {"connectorId": 1, "duration": 60}, "NotSupported"),
+        ("ClearChargingProfile", {"chargingProfilePurpose": "TxProfil"}, "PropertyConstraintViolation"),
+        (
+            "GetCompositeSchedule",
+            {"connectorId": 1, "duration": 60, "chargingRateUnit": "kW"},
+            "PropertyConstraintViolation",
+        ),
         ("GetDiagnostics", {"location": "ftp://x/y"}, "NotSupported"),
         ("TriggerMessage", {"requestedMessage": 7}, "TypeConstraintViolation"),
         ("TriggerMessage", {}, "OccurenceConstraintViolation"),
@@ -340,6 +344,9 @@ def test_csms_asks_which_profiles_exist_and_the_answer_is_true(shared: Shared) -
     profiles = shared.link.value("SupportedFeatureProfiles")["value"].split(",")
     assert "Core" in profiles
     assert "RemoteTrigger" in profiles
+    assert "SmartCharging" in profiles
+    assert shared.link.result("ClearChargingProfile", {}) == {"status": "Unknown"}
+    assert shared.link.result("GetCompositeSchedule", {"connectorId": 99, "duration": 60}) == {"status": "Rejected"}
     refusals: dict[str, Any] = {
         "RemoteStartTransaction": {"idTag": "T"},
         "RemoteStopTransaction": {"transactionId": 1},
