@@ -295,7 +295,8 @@ class World:
     def install(self, connector_id: int, profile_id: int = 1, purpose: str = "TxDefaultProfile", **changes: Any) -> str:
         """The CSMS sets a charging profile; the status that it gets."""
         profile = charging_profile(profile_id, purpose, **changes)
-        return str(self.ask("SetChargingProfile", {"connectorId": connector_id, "csChargingProfiles": profile})["status"])
+        answer = self.ask("SetChargingProfile", {"connectorId": connector_id, "csChargingProfiles": profile})
+        return str(answer["status"])
 
     def command(self, name: str, *arguments: Any) -> int:
         """A local client calls a command; the request number whose reply may come later."""

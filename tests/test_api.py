@@ -14,6 +14,7 @@ from ocpphub.api import ChargePoint, Hub, Variable, system_instant
 from ocpphub.endpoint import Failure
 from ocpphub.errors import LocalError, PeerError, UnavailableError
 from ocpphub.publications import MAX_WAITING_EVENTS
+from ocpphub.rpc.connectors import ConnectorSet
 from ocpphub.store import Row
 from ocpphub.store.memory import MemoryStore
 from tests import builders
@@ -348,6 +349,58 @@ async def test_frames_are_traced_for_one_who_listened_before_the_start() -> None
         await turns()
 
     assert "BootNotification" in seen[0]["frame"]
+
+
+async def test_schedules_and_profiles_are_read_as_published() -> None:
+    """CORE-SC-39, CORE-SC-11: the socket's methods as Python has them."""
+    async with running_hub(csms=Csms()) as bench:
+        payload = {"connectorId": 1, "csChargingProfiles": builders.charging_profile(5)}
+        bench.links["CP1"].receive([2, "p", "SetChargingProfile", payload])
+        await turns()
+
+        found = await bench.point.schedule_get(1, 60, unit="W", at="2027-01-15T08:00:00Z")
+        (stretch,) = await bench.point.schedule_explain(1)
+        profiles = await bench.point.schedule_profiles()
+
+        assert found["schedule"]["chargingSchedulePeriod"] == [{"startPeriod": 0, "limit": 11040.0, "numberPhases": 3}]
+        assert stretch["winner"]["charging_profile_id"] == 5
+        assert [profile["charging_profile_id"] for profile in profiles] == [5]
+        assert await bench.point.schedule_profiles(2) == []
+        with pytest.raises(LocalError):
+            await bench.point.schedule_profiles(4)
+        with pytest.raises(LocalError):
+            await bench.point.schedule_get(1, 0)
+
+    with pytest.raises(LocalError, match="not running"):
+        await bench.point.schedule_get(1, 60)
+
+
+async def test_schedules_of_connectors_are_published_only_while_somebody_listens() -> None:
+    """CORE-SC-45: on demand, also for one who listened before the start."""
+    bench = HubBench(hub_settings(), Csms(), None)
+    stop = bench.point.publications.listen("connector.schedule", lambda event: None)
+    async with bench.hub:
+        await turns()
+        publication = bench.point.core.schedules.publication
+        before = publication._is_watched
+        stop()
+        after = publication._is_watched
+
+    assert (before, after) == (True, False)
+
+
+@pytest.mark.parametrize("connectors", [None, "0,2", "1-900"])
+async def test_snapshot_of_schedules_is_the_present_value_of_the_variable(connectors: str | None) -> None:
+    """CORE-SC-39: however many connectors are asked for."""
+    async with running_hub(builders.settings(connectors=800)) as bench:
+        chosen = None if connectors is None else ConnectorSet.parse(connectors)
+        found = orjson.loads(orjson.dumps(bench.point.snapshot("connector.schedule", chosen)))
+        everything = orjson.loads(bench.point.core.charging_schedules(bench.point.now()))
+
+    assert list(found) == [key for key in everything if chosen is None or int(key) in chosen]
+    assert [row["chargingSchedulePeriod"] for row in found.values()] == [
+        everything[key]["chargingSchedulePeriod"] for key in found
+    ]
 
 
 async def test_snapshot_of_connectors_shows_what_was_published_or_restored() -> None:

@@ -124,6 +124,34 @@ def test_fallbacks_that_just_fit_are_taken(tmp_path: Path, lines: str) -> None:
     assert config.load(write(tmp_path, electrical(lines, connectors=3))).charge_points
 
 
+@pytest.mark.parametrize(
+    ("lines", "key"),
+    [("nominal_voltage_v = 230.9401", "nominal_voltage_v"), ("station_max_a = 100.0001", "station_max_a"),
+     ("connector_default_a = 0.0005", "connector_default_a"), ("station_max_w = 1e3\nphases = 1", None)],
+)  # fmt: skip
+def test_limit_that_schedules_cannot_be_exact_with_is_refused(tmp_path: Path, lines: str, key: str | None) -> None:
+    """SCA-22, T38: the key and what is allowed."""
+    text = electrical(lines)
+    if key is None:
+        assert config.load(write(tmp_path, text)).charge_points
+        return
+    (found,) = problems(tmp_path, text)
+    assert found.startswith(f"charge_point[0].electrical.{key}: ")
+    assert "at most three decimals" in found
+
+
+def test_limits_that_do_not_add_up_exactly_are_refused_with_the_file(tmp_path: Path) -> None:
+    """SCA-22, T38: what the engine would refuse when the hub starts."""
+    tables = [
+        f"[[charge_point.connector]]\nids = {number}\nnominal_voltage_v = {200 + number}.{number:03}\n"
+        for number in range(1, 101)
+    ]
+    (found,) = problems(tmp_path, electrical("", connectors=100) + "".join(tables))
+    assert found.startswith("charge_point[0].electrical: nominal_voltage_v: too many different voltages")
+    (found,) = problems(tmp_path, electrical("", connectors=4) + tables[1].replace("202.002", "202.0021"))
+    assert found.startswith("charge_point[0].connector[0].nominal_voltage_v: ")
+
+
 def test_fallbacks_of_overrides_count_as_they_are(tmp_path: Path) -> None:
     """Decisions.md 5: 2 x 6 and 2 x 10 A; an override may have other phases, too."""
     override = '[[charge_point.connector]]\nids = "3-4"\nfallback_current_a = 10\nphases = 1\n'

@@ -7,7 +7,7 @@ import pytest
 
 from ocpphub import publications as module
 from ocpphub.core.instant import Instant
-from ocpphub.publications import Event, Publications, rfc3339
+from ocpphub.publications import Event, Publications, Schedules, rfc3339
 from ocpphub.rpc.connectors import ConnectorSet
 
 
@@ -220,6 +220,63 @@ def test_schedules_are_taken_apart_once_for_all_filters(
 
     assert texts == [b'{"1":{},"2":{}}', b'{"0":{}}', b'{"2":{}}', b"{}"]
     assert len(parses) == 1
+
+
+def engine_text(connectors: int) -> bytes:
+    """``charging_schedules`` as the engine writes it, every schedule a little different."""
+    row = (
+        '"%d":{"chargingRateUnit":"A","duration":60,"startSchedule":"2027-01-15T08:00:00Z","chargingSchedulePeriod":%s}'
+    )
+    rows = []
+    for connector_id in range(connectors + 1):
+        periods = [{"startPeriod": at, "limit": connector_id + 0.5} for at in range(1 + connector_id % 7)]
+        rows.append(row % (connector_id, orjson.dumps(periods).decode()))
+    return ("{" + ",".join(rows) + "}").encode()
+
+
+@pytest.mark.parametrize("connectors", [1, 2, 9, 10, 11, 99, 250])
+def test_schedules_of_the_engine_are_found_without_parsing(connectors: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """T41: every connector, one by one and together, and none that does not exist."""
+    text = engine_text(connectors)
+    expected = orjson.loads(text)
+    filters = [ConnectorSet([(i, i)]) for i in range(connectors + 1)]
+    filters += [
+        ConnectorSet([(0, connectors)]),
+        ConnectorSet([(1, connectors + 50)]),
+        ConnectorSet([(connectors + 1, 10**5)]),
+    ]
+    monkeypatch.setattr(orjson, "loads", None)
+    found = [Schedules(text).of(each) for each in filters]
+    together = Schedules(text)
+    again = [together.of(each) for each in filters]
+    monkeypatch.undo()
+
+    for each, one, other in zip(filters, found, again, strict=True):
+        assert one == other
+        assert orjson.loads(one) == {key: value for key, value in expected.items() if int(key) in each}
+
+
+def test_schedules_asked_for_often_are_cut_up_once() -> None:
+    """T08: ten thousand controllers with a filter of their own."""
+    schedules = Schedules(engine_text(1_000))
+    texts = [schedules.of(ConnectorSet([(i, i)])) for i in range(1, 1_001)]
+    assert len(schedules._cut) == 1_001
+    assert [next(iter(orjson.loads(text))) for text in texts] == [str(i) for i in range(1, 1_001)]
+
+
+def test_resume_of_a_topic_on_demand_begins_with_its_first_listener(publications: Publications) -> None:
+    """rpc.md ``since``: what changed while nobody listened was not published, so it cannot be replayed."""
+    publications.publish("is_connected", b"true")
+    assert numbers(publications.since("s", 1, ["connector.schedule"])) == []
+    stop = publications.listen("connector.schedule", lambda event: None)
+    publications.publish("connector.schedule", b"{}", 1)
+    publications.publish("connector.schedule", b"{}", 2)
+    assert publications.since("s", 1, ["connector.schedule"]) is None
+    assert numbers(publications.since("s", 2, ["connector.schedule"])) == [3]
+    stop()
+    publications.listen("connector.schedule", lambda event: None)
+    assert publications.since("s", 3, ["connector.schedule"]) is None
+    assert numbers(publications.since("s", 3, ["is_connected"])) == []
 
 
 def test_time_is_written_with_milliseconds() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ocpphub.config import CustomKey
-from ocpphub.core.keys import FEATURE_PROFILES, Key, custom_key, rotation_capacity, standard_keys
+from ocpphub.core.keys import FEATURE_PROFILES, Key, custom_key, rotation_capacity, standard_keys, supported_profiles
 from tests import builders
 
 KEYS = {key.name: key for key in standard_keys(builders.settings())}
@@ -129,6 +129,57 @@ def test_value_of_501_characters_is_refused_for_every_key() -> None:
 def test_every_default_is_legal_for_its_own_key() -> None:
     """CORE-CC-05: the table agrees with itself."""
     assert [k.name for k in KEYS.values() if k.default is not None and k.normalised(k.default) != k.default] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        (
+            "SupportedFeatureProfiles",
+            ["Core", "SmartCharging, Core"],
+            ["", "SmartCharging", "Core,Core", "Core,Reservation"],
+        ),
+        (
+            "ChargingScheduleAllowedChargingRateUnit",
+            ["Power", "Power,Current"],
+            ["", "A", "Current,Current", "current"],
+        ),
+        ("ChargeProfileMaxStackLevel", ["0", "100"], ["-1", "101"]),
+        ("ChargingScheduleMaxPeriods", ["1", "1000"], ["0", "1001"]),
+        ("MaxChargingProfilesInstalled", ["1", "1000000"], ["0", "1000001"]),
+        ("MaxCompositeScheduleDuration", ["1", "31536000"], ["0", "31536001"]),
+    ],
+)
+def test_key_of_smart_charging_takes_what_can_be_done(name: str, good: list[str], bad: list[str]) -> None:
+    """CORE-SC-13, CORE-SC-34, CORE-CC-04: fixed for the CSMS, bounded for the file."""
+    key = KEYS[name]
+    assert key.read_only
+    assert not key.is_derived
+    assert [text for text in good if key.normalised(text) is None] == []
+    assert [text for text in bad if key.normalised(text) is not None] == []
+    assert key.allowed()
+
+
+@pytest.mark.parametrize(
+    ("current", "connectors", "units", "installed"),
+    [("ac", 1, "Current,Power", "13"), ("dc", 10_000, "Power", "30010"), ("ac", 400_000, "Current,Power", "1000000")],
+)
+def test_keys_of_smart_charging_follow_the_hub(current: str, connectors: int, units: str, installed: str) -> None:
+    """CORE-SC-13, SCA-38: units of a DC hub, three profiles for each connector and ten for the whole."""
+    point = builders.settings(connectors=connectors, electrical=builders.electrical(current=current))
+    keys = {key.name: key.default for key in standard_keys(point)}
+    assert keys["ChargingScheduleAllowedChargingRateUnit"] == units
+    assert keys["MaxChargingProfilesInstalled"] == installed
+
+
+@pytest.mark.parametrize(
+    ("configured", "profiles"),
+    [(None, ("Core", "RemoteTrigger", "SmartCharging")), ("SmartCharging , Core", ("SmartCharging", "Core")),
+     ("nonsense", ("Core", "RemoteTrigger", "SmartCharging"))],
+)  # fmt: skip
+def test_supported_profiles_are_those_that_the_file_leaves(configured: str | None, profiles: tuple[str, ...]) -> None:
+    """CORE-GEN-01: what is illegal is reported elsewhere."""
+    assert supported_profiles(configured) == profiles
 
 
 def test_supported_profiles_name_what_is_built() -> None:

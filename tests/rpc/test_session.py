@@ -8,6 +8,7 @@ import pytest
 
 from ocpphub.config import Role
 from tests import builders
+from tests.builders import Csms
 from tests.hub_doubles import OTHER_UID, ClientDouble, HubBench, rpc_settings, running_hub, serve, turns
 
 pytestmark = pytest.mark.asyncio
@@ -101,6 +102,140 @@ async def test_client_with_a_range_lists_its_connectors_only() -> None:
 
         assert client.error("connector.list", connectors="2-3")["code"] == -32002
         assert client.error("subscribe", topics=["connector.status"], connectors=[3])["code"] == -32002
+
+
+ASKS: list[tuple[str, dict[str, Any]]] = [
+    ("schedule.get", {"duration_s": 60}),
+    ("schedule.explain", {}),
+    ("schedule.profiles", {}),
+]
+
+
+@pytest.mark.parametrize(("method", "params"), ASKS)
+async def test_client_without_a_range_may_ask_for_the_whole_charge_point(method: str, params: dict[str, Any]) -> None:
+    """CORE-SC-39: connector 0 of the schedule methods."""
+    async with running_hub() as bench:
+        client = ClientDouble(serve(bench))
+
+        for connector_id in (0, 3):
+            client.call(method, connector_id=connector_id, **params)
+            await turns()
+            assert "result" in client.answer()
+        client.call(method, connector_id=4, **params)
+        await turns()
+        assert client.answer()["error"]["data"] == {
+            "code": "unknown_connector",
+            "path": "/params/connector_id",
+            "hint": "0 to 3",
+        }
+
+
+@pytest.mark.parametrize(("method", "params"), ASKS)
+async def test_client_with_a_range_may_ask_for_the_schedules_of_its_connectors_only(
+    method: str, params: dict[str, Any]
+) -> None:
+    """T40, T41: connector 0 tells about all, so it is as foreign as the others, and as an unknown one."""
+    async with running_hub(rpc=ranged()) as bench:
+        client = ranged_client(bench)
+
+        client.call(method, connector_id=2, **params)
+        await turns()
+        assert "result" in client.answer()
+        errors = []
+        for connector_id in (0, 1, 99, -1):
+            client.call(method, connector_id=connector_id, **params)
+            await turns()
+            errors.append(client.answer()["error"])
+        assert errors == [errors[0]] * 4
+        assert errors[0]["code"] == -32002
+
+
+async def test_client_with_a_range_sees_the_profiles_of_its_connectors_only() -> None:
+    """T41: general profiles of connector 0 are not its business either."""
+    async with running_hub(rpc=ranged(), csms=Csms()) as bench:
+        for connector_id in range(4):
+            profile = builders.charging_profile(connector_id)
+            payload = {"connectorId": connector_id, "csChargingProfiles": profile}
+            bench.links["CP1"].receive([2, f"p{connector_id}", "SetChargingProfile", payload])
+        await turns()
+        lists = []
+        for client in (ranged_client(bench), ClientDouble(serve(bench, rpc=rpc_settings()))):
+            client.call("schedule.profiles")
+            await turns()
+            lists.append([row["connector_id"] for row in client.answer()["result"]])
+
+    assert lists == [[2], [0, 1, 2, 3]]
+
+
+async def test_client_gets_schedules_profiles_and_explanations_as_rpc_md_says() -> None:
+    """CORE-SC-39, CORE-SC-11."""
+    async with running_hub(csms=Csms()) as bench:
+        payload = {"connectorId": 1, "csChargingProfiles": builders.charging_profile(5)}
+        bench.links["CP1"].receive([2, "p", "SetChargingProfile", payload])
+        await turns()
+        client = ClientDouble(serve(bench))
+
+        client.call("schedule.get", connector_id=1, duration_s=60, at="2027-01-15T10:00:00+02:00", unit="W")
+        await turns()
+        assert client.answer()["result"] == {
+            "connector_id": 1,
+            "schedule_start": "2027-01-15T08:00:00Z",
+            "schedule": {
+                "chargingRateUnit": "W",
+                "duration": 60,
+                "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 11040.0, "numberPhases": 3}],
+            },
+        }
+        (stretch,) = client.result("schedule.explain", connector_id=1)
+        assert stretch["winner"] == {
+            "kind": "profile",
+            "charging_profile_id": 5,
+            "purpose": "TxDefaultProfile",
+            "stack_level": 0,
+            "connector_id": 1,
+        }
+        client.call("schedule.profiles", connector_id=1)
+        await turns()
+        (profile,) = client.answer()["result"]
+        assert (profile["connector_id"], profile["charging_profile_id"], profile["kind"]) == (1, 5, "Relative")
+        assert profile["accepted_at"].endswith("Z")
+        error = client.error("schedule.explain", connector_id=1, at="tomorrow")
+        assert (error["code"], error["data"]["path"]) == (-32602, "/params/at")
+        client.call("schedule.get", connector_id=1, duration_s=604_801)
+        await turns()
+        assert client.answer()["error"]["data"]["hint"] == "1 to 604800"
+
+
+async def test_subscription_to_schedules_begins_with_the_present_ones_and_follows_the_changes() -> None:
+    """CORE-SC-45: rpc.md ``connector.schedule``; what nobody else has asked for is not published before."""
+    async with running_hub(csms=Csms()) as bench:
+        client, other = ClientDouble(serve(bench)), ClientDouble(serve(bench))
+        whole = client.result("subscribe", topics=["connector.schedule"])["snapshot"]["connector.schedule"]
+        part = other.result("subscribe", topics=["connector.schedule"], connectors=[0, 2])["snapshot"]
+        assert list(whole) == ["0", "1", "2", "3"]
+        assert whole["2"]["chargingSchedulePeriod"] == [{"startPeriod": 0, "limit": 32.0, "numberPhases": 3}]
+        assert list(part["connector.schedule"]) == ["0", "2"]
+
+        payload = {"connectorId": 1, "csChargingProfiles": builders.charging_profile(5)}
+        bench.links["CP1"].receive([2, "p", "SetChargingProfile", payload])
+        await turns()
+        bench.point._driver.apply("CP1", lambda core, now: core.schedules.publication.publish(now))
+        await turns()
+
+        values = [event["params"]["value"] for event in client.received()]
+        assert [value["connector_id"] for value in values] == [0, 1]
+        assert values[1]["schedule"]["chargingSchedulePeriod"][0]["limit"] == 16.0
+        assert values[1]["schedule"]["startSchedule"].endswith("Z")
+        assert [event["params"]["value"]["connector_id"] for event in other.received()] == [0]
+
+
+async def test_subscription_of_a_client_with_a_range_cannot_name_the_whole_charge_point() -> None:
+    """T41"""
+    async with running_hub(rpc=ranged()) as bench:
+        client = ranged_client(bench)
+        assert client.error("subscribe", topics=["connector.schedule"], connectors=[0])["code"] == -32002
+        answer = client.result("subscribe", topics=["connector.schedule"])
+        assert set(answer["snapshot"]["connector.schedule"]) == {"2"}
 
 
 async def test_client_with_a_range_sees_only_its_part_of_variables_and_events() -> None:

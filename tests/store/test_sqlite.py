@@ -263,6 +263,26 @@ def test_store_of_an_older_version_is_migrated_and_its_copy_kept(directory: Path
     connection.close()
 
 
+def test_store_of_version_1_gets_the_table_of_charging_profiles(directory: Path, open_store: OpenStore) -> None:
+    """CORE-SC-16, reliability 4.3.10: the first published schema, written out here as it was."""
+    tables = ("configuration", "custom_key", "monitor", "boot", "outbox", "stopped", "availability")
+    columns = "charge_point TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, crc INTEGER NOT NULL"
+    aside = "charge_point BLOB, table_name TEXT, key BLOB, value BLOB, crc, found_utc_s INTEGER"
+    create = "CREATE TABLE {} ({}, PRIMARY KEY (charge_point, key)) WITHOUT ROWID"
+    first = (*(create.format(table, columns) for table in tables), f"CREATE TABLE quarantine ({aside})")
+    assert MIGRATIONS[0] == first
+    store = open_store((first,))
+    commit(store, [Write("CP1", "boot", "accepted", b"true")])
+    store.close()
+
+    store = open_store()
+
+    assert [row.key for row in store.load()] == ["accepted"]
+    assert commit(store, [Write("CP1", "charging_profile", "-1", b'"AQ"')]) == [None]
+    assert [(row.table, row.key) for row in store.load()] == [("boot", "accepted"), ("charging_profile", "-1")]
+    assert (directory / f"{FILE_NAME}.v1").exists()
+
+
 def test_store_whose_migration_fails_stays_at_the_old_version(open_store: OpenStore) -> None:
     open_store().close()
     with pytest.raises(UnavailableError):
