@@ -14,7 +14,7 @@ import pytest
 from ocpphub._native import Profiles
 from tests.native.test_profiles import DEFAULT, MAX, NOW_S, STATION, TX, engine, install, profile
 from tests.oracle import schedule_cases
-from tests.oracle.reference_schedule import Station, utc_s
+from tests.oracle.reference_schedule import Profile, Station, convert, utc_s
 from tests.oracle.schedule_runner import Native, read
 
 Json = dict[str, Any]
@@ -141,28 +141,68 @@ def check(native: Native, reference: Station, connector_id: int, start_s: int) -
     edges = [(utc_s(row["start"]) - start_s, utc_s(row["end"]) - start_s) for row in rows]
     assert [edge[0] for edge in edges] == [0, *(edge[1] for edge in edges[:-1])]
     assert edges[-1][1] == 300
-    composite = native.composite(connector_id, start_s, 300, "W")
-    steps = [
-        begin for (begin, _), row, before in zip(edges, rows, [None, *rows], strict=False) if says(row) != says(before)
-    ]
-    assert steps == [period.start_period for period in composite]
-    assert [says(row) for (begin, _), row in zip(edges, rows, strict=True) if begin in steps] == [
-        (period.tenths, period.number_phases) for period in composite
-    ]
+    told: list[tuple[int, int, int]] = []
+    for (begin, _), row in zip(edges, rows, strict=True):
+        if not told or told[-1][1:] != says(row):
+            told.append((begin, *says(row)))
+    assert told == native.composite(connector_id, start_s, 300, "W")
     if connector_id:
-        involved = sorted(
-            profile.id
-            for profile in reference.profiles
-            if profile.connector_id == connector_id or (profile.connector_id == 0)
-        )
+        involved = sorted(p.id for p in reference.profiles if p.connector_id in (0, connector_id))
         for row in rows:
             sources = [row["winner"], *(loser["source"] for loser in row["losers"])]
-            assert (
-                sorted(source["charging_profile_id"] for source in sources if source["kind"] == "profile") == involved
-            )
-            assert {loser["why"] for loser in row["losers"]} <= REASONS
+            named = [source["charging_profile_id"] for source in sources if source["kind"] == "profile"]
+            assert sorted(named) == involved
+            check_reasons(row, reference, connector_id, start_s)
 
 
-def says(row: Json | None) -> tuple[int, int] | None:
+def check_reasons(row: Json, reference: Station, connector_id: int, query_s: int) -> None:
+    """The winner is a source of the limit, and each reason is true at the row's first second."""
+    t = utc_s(row["start"])
+    part = reference.transaction_part(connector_id, t, query_s)
+    ceiling = reference.leading([p for p in reference.profiles if p.purpose == MAX], t, query_s)
+    by_id = {profile.id: profile for profile in reference.profiles}
+    if row["winner"]["kind"] == "profile":
+        winner = by_id[row["winner"]["charging_profile_id"]]
+        leading = next(period for period in (part, ceiling) if period in winner.periods)
+        assert leading is not None
+        exact = convert(leading.bound, "W", reference.connectors[connector_id - 1].voltage_v, row["phases"])
+        assert exact * 10 // 1 == says(row)[0]
+    for loser in row["losers"]:
+        assert loser["why"] in REASONS
+        if loser["source"]["kind"] == "profile":
+            profile = by_id[loser["source"]["charging_profile_id"]]
+            assert loser["why"] in true_of(profile, reference, connector_id, t, query_s), (row, loser)
+
+
+def true_of(profile: Profile, reference: Station, connector_id: int, t: int, query_s: int) -> set[str]:
+    """Every reason that can be given why a profile does not decide at ``t``."""
+    running = reference.transactions.get(connector_id)
+    zero_s = query_s if running is None else running.start_s
+    same = [p for p in reference.profiles if p.purpose == profile.purpose and p.connector_id in (0, connector_id)]
+    levels = [p.stack_level for p in same if p.period_at(t, zero_s) and not is_hidden(p, same, t)]
+    of_transaction = [p for p in reference.profiles if (p.purpose, p.connector_id) == (TX, connector_id)]
+    overruled = running is not None and reference.leading(of_transaction, t, zero_s) is not None
+    has_period = profile.period_at(t, zero_s) is not None
+    not_yet = profile.valid_from_s is not None and t < profile.valid_from_s
+    truth = {
+        "lower_stack_level": any(level > profile.stack_level for level in levels),
+        "gap": not (has_period or not_yet or (profile.valid_to_s is not None and t >= profile.valid_to_s)),
+        "not_valid_yet": not_yet,
+        "expired": profile.is_over(t),
+        "hidden_by_own_default": is_hidden(profile, same, t),
+        "overruled_by_tx_profile": profile.purpose == DEFAULT and overruled,
+        "not_the_minimum": has_period and profile.stack_level == max(levels, default=None),
+    }
+    return {why for why, holds in truth.items() if holds}
+
+
+def is_hidden(profile: Profile, defaults: list[Profile], t: int) -> bool:
+    """Whether an own default of its level hides it (SCA-03)."""
+    return (profile.purpose, profile.connector_id) == (DEFAULT, 0) and any(
+        own.connector_id and own.stack_level == profile.stack_level and not own.is_over(t) for own in defaults
+    )
+
+
+def says(row: Json) -> tuple[int, int]:
     """Limit in tenths and phases."""
-    return None if row is None else (int(row["limit"] * 10), row["phases"])
+    return int(row["limit"] * 10), row["phases"]

@@ -335,31 +335,31 @@ class Station:
 
     def _exact(self, connector_id: int, t: int, unit: str, query_s: int, known: dict[object, Exact]) -> Exact:
         """The unrounded limit at ``t``; ``known`` saves the arithmetic of sources that were met before."""
-        ceiling = self._leading([p for p in self.profiles if p.purpose == MAX], t, query_s)
+        ceiling = self.leading([p for p in self.profiles if p.purpose == MAX], t, query_s)
         numbers = [connector_id] if connector_id else range(1, len(self.connectors) + 1)
-        sources = [(number, self._transaction_part(number, t, query_s), ceiling) for number in numbers]
+        sources = [(number, self.transaction_part(number, t, query_s), ceiling) for number in numbers]
         everything = (connector_id, *sources)
         if everything not in known:
             parts = [self._of_connector(*source, unit) for source in sources]
             known[everything] = parts[0] if connector_id else self._of_station(parts, ceiling, unit)
         return known[everything]
 
-    def _transaction_part(self, connector_id: int, t: int, query_s: int) -> Period | None:
+    def transaction_part(self, connector_id: int, t: int, query_s: int) -> Period | None:
         """15.1 step 3: TxProfile while a transaction runs, else TxDefaultProfile (SCA-02)."""
         running = self.transactions.get(connector_id)
         charging_start_s = query_s if running is None else running.start_s  # SCA-11
         if running is not None:
             of_transaction = [p for p in self.profiles if (p.purpose, p.connector_id) == (TX, connector_id)]
-            found = self._leading(of_transaction, t, charging_start_s)
+            found = self.leading(of_transaction, t, charging_start_s)
             if found is not None:
                 return found
         defaults = [p for p in self.profiles if p.purpose == DEFAULT and p.connector_id in (0, connector_id)]
         hidden = {p.stack_level for p in defaults if p.connector_id and not p.is_over(t)}  # SCA-03, reading 2
         seen = [p for p in defaults if p.connector_id or p.stack_level not in hidden]
-        return self._leading(seen, t, charging_start_s)
+        return self.leading(seen, t, charging_start_s)
 
     @staticmethod
-    def _leading(profiles: Sequence[Profile], t: int, charging_start_s: int) -> Period | None:
+    def leading(profiles: Sequence[Profile], t: int, charging_start_s: int) -> Period | None:
         """The period of the highest stackLevel that has one at ``t`` (15.1 step 2, SCA-01)."""
         for profile in sorted(profiles, key=lambda p: (p.stack_level, p.connector_id), reverse=True):
             period = profile.period_at(t, charging_start_s)

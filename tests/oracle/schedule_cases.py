@@ -37,6 +37,18 @@ LIMITS_A = (0, 60, 63, 100, 160, 161, 160, 250, 320, 321, 1_000)
 LIMITS_W = (0, 36_800, 110_400, 110_401, 36_799, 13_800, 69_000, 73_333, 500_000)
 HUGE = (10_000_000_000, 1_000_000_000_000_000, 9_999_999_999)
 """Limits in tenths."""
+EDGE_TENTHS = (0, 1, 999_999, 1_000_000_007, 999_999_999_999, 1_000_000_000_000_000, 999_999_999_999_999)
+EDGE_MAXIMA: dict[str, tuple[int, ...]] = {
+    "max_ma": (100_000_000, 99_999_999, 1, 0, 32_000),
+    "max_mw": (100_000_000_000, 99_999_999_999, 1, 0, 22_000_001),
+}
+EDGE_VOLTAGES_MV = (
+    (230_941, 229_997),
+    (230_941, 229_997, 400_001),
+    (1_499_999, 1_000),
+    (230_000, 230_940, 120_000, 400_000, 277_000),
+)
+"""Maxima and voltages whose sums and comparisons need as many bits as a station may ask for, and some stations more."""
 VOLTAGES_MV = (230_000, 230_000, 230_940, 120_000, 400_000, 277_000)
 
 
@@ -73,12 +85,16 @@ class Draw:
         return plain + "Z"
 
 
-def station(draw: Draw) -> Json:
-    """One to five connectors with their limits, and what the configuration keys allow."""
+def station(draw: Draw, count: int) -> Json:
+    """Connectors with their limits, and what the configuration keys allow."""
     choice, one_in = draw.random.choice, draw.one_in
-    connectors = []
-    for _ in range(choice((1, 1, 2, 2, 3, 5))):
-        row: Json = {"voltage_mv": choice(VOLTAGES_MV), "phases": choice((1, 2, 3, 3))}
+    connectors: list[Json] = []
+    voltages = VOLTAGES_MV if count <= 9 else VOLTAGES_MV[:3]  # the engine refuses sums of too many denominators
+    for _ in range(count):
+        if len(connectors) >= 5 and not one_in(4):
+            connectors.append(connectors[draw.random.randrange(5)])  # a hub has few kinds of connectors
+            continue
+        row: Json = {"voltage_mv": choice(voltages), "phases": choice((1, 2, 3, 3))}
         if one_in(3):
             row["max_mw"] = choice((22_000_000, 11_040_000, 3_680_000, 7_333_333, 50_000_001))
         else:
@@ -86,7 +102,7 @@ def station(draw: Draw) -> Json:
         if one_in(3):
             row["default_ma"] = choice((0, 6_000, 10_050, 16_000, 100_000))
         connectors.append(row)
-    built: Json = {"connectors": connectors, "voltage_mv": choice(VOLTAGES_MV)}
+    built: Json = {"connectors": connectors, "voltage_mv": choice(voltages)}
     if one_in(3):
         built["max_ma"] = choice((25_000, 40_001, 100_000))
     elif one_in(3):
@@ -184,9 +200,9 @@ def query(draw: Draw, connectors: int) -> Json:
 class History:
     """Steps that make sense after one another: it knows which transactions run."""
 
-    def __init__(self, draw: Draw) -> None:
+    def __init__(self, draw: Draw, count: int) -> None:
         self.draw = draw
-        self.station = station(draw)
+        self.station = station(draw, count)
         self.connectors = len(self.station["connectors"])
         self.transactions: dict[int, int | None] = {}
         self.next_transaction = 1
@@ -269,10 +285,10 @@ class History:
         return {"do": "restart", "resumed": resumed, "now_s": self.draw.now_s}
 
 
-def history(random: Random) -> Json:
-    """One station with its history; the last of its queries asks for everything."""
+def history(random: Random, count: int | None = None) -> Json:
+    """One station with its history, of so many connectors; the last of its queries asks for everything."""
     draw = Draw(random)
-    told = History(draw)
+    told = History(draw, random.choice((1, 1, 2, 2, 3, 5)) if count is None else count)
     steps = [told.start() for _ in range(random.randint(0, told.connectors))]
     steps += [told.step() for _ in range(random.randint(4, 24))]
     last = query(draw, told.connectors)
@@ -280,6 +296,23 @@ def history(random: Random) -> Json:
     return {"station": told.station, "steps": [*steps, last]}
 
 
-def numbered(number: int) -> Json:
+def stretched(number: int) -> Json:
+    """History ``number`` with voltages that share no factor and with the least and greatest limits there may be."""
+    random = Random(number)  # noqa: S311 - repeatable on purpose
+    case = history(random, random.choice((None, 2, 3, 9)))
+    voltages = random.choice(EDGE_VOLTAGES_MV)
+    for row in (case["station"], *case["station"]["connectors"]):
+        row["voltage_mv"] = random.choice(voltages)
+        name = next((name for name in EDGE_MAXIMA if name in row), "")
+        if name and random.random() < 0.7:
+            row[name] = random.choice(EDGE_MAXIMA[name])
+    for step in case["steps"]:
+        if step["do"] == "install" and random.random() < 0.6:
+            for period in step["profile"]["chargingSchedule"]["chargingSchedulePeriod"]:
+                period["limit"] = random.choice(EDGE_TENTHS) / 10
+    return case
+
+
+def numbered(number: int, count: int | None = None) -> Json:
     """History ``number``, the same in every run."""
-    return history(Random(number))  # noqa: S311 - repeatable on purpose
+    return history(Random(number), count)  # noqa: S311 - repeatable on purpose

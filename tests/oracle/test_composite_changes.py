@@ -72,9 +72,9 @@ def floats(station: Station, connector_id: int) -> bool:
     )
 
 
-def follow(number: int) -> int:
+def follow(number: int, count: int | None = None) -> int:
     """Plays a history and listens after each step; how often somebody was told news."""
-    case = schedule_cases.numbered(number)
+    case = schedule_cases.numbered(number, count)
     random = Random(number)  # noqa: S311 - repeatable on purpose
     native, reference = Native(case["station"]), Station.of(case["station"])
     now_s = case["steps"][-1]["start_s"] - 200
@@ -122,6 +122,13 @@ def test_engine_a_follower_of_the_changes_knows_every_schedule() -> None:
     """CORE-SC-45: after each step everybody whose schedule is not what was said of it is told, and nobody else."""
     numbers = range(0, schedule_cases.CASES, SHARE)
     assert sum(follow(number) for number in numbers) > len(numbers)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("count", [64, 130])
+def test_engine_a_follower_of_a_big_hub_knows_every_schedule(count: int) -> None:
+    """CORE-SC-45: the same where news come in many portions."""
+    assert sum(follow(number, count) for number in range(6)) > count
 
 
 def test_follower_the_last_period_goes_on() -> None:
