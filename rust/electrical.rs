@@ -301,7 +301,8 @@ impl Electrical {
             most[0] = most[0].saturating_add(largest(&|n| exact(n) * i128::from(class.weights[0])));
             most[1] = most[1].saturating_add(largest(&|n| exact(n) * i128::from(n) * i128::from(class.weights[1])));
         }
-        if most[0].max(most[1]) >= MOST {
+        let is_divisible = common.iter().all(|common| common.checked_mul(600).is_some());
+        if !is_divisible || most[0].max(most[1]) >= MOST {
             return Err(uncommon());
         }
         Ok((Self { classes, voltage, station, common }, places))
@@ -329,12 +330,14 @@ impl Electrical {
         let (p, q) = (i128::from(self.voltage.0), i128::from(self.voltage.1));
         let per_unit = i128::from(self.sum_divisor(unit)) / 100; // units of the sum per thousandth
         let n = i128::from(phases.max(1));
-        let exact = match (own, unit) {
-            (Unit::A, Unit::A) | (Unit::W, Unit::W) => thousandths * per_unit,
-            (Unit::W, Unit::A) => thousandths * per_unit * q / (p * n),
-            (Unit::A, Unit::W) => thousandths * per_unit * p * n / q,
+        let (by, over) = match (own, unit) {
+            (Unit::A, Unit::A) | (Unit::W, Unit::W) => (1, 1),
+            (Unit::W, Unit::A) => (q, p * n),
+            (Unit::A, Unit::W) => (p * n, q),
         };
-        i64::try_from(exact).unwrap_or(i64::MAX)
+        // What leaves 127 bits before it is divided by less than 2^23 is beyond 63 bits after it.
+        let exact = thousandths.checked_mul(per_unit).and_then(|exact| exact.checked_mul(by));
+        exact.and_then(|exact| i64::try_from(exact / over).ok()).unwrap_or(i64::MAX)
     }
 
     /// A period of a ChargePointMaxProfile in units of a sum.

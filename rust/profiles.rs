@@ -326,11 +326,11 @@ impl Profiles {
         self.ends.first().map(|(over, _)| *over)
     }
 
-    /// A transaction begins; false when there is no such connector.
+    /// A transaction begins; false when there is no such connector or one runs there.
     pub fn start(&mut self, connector: u32, transaction: Transaction) -> bool {
         let connectors = self.connectors();
         match self.owner(connector) {
-            Some(owner) if (1..=connectors).contains(&connector) => {
+            Some(owner) if (1..=connectors).contains(&connector) && owner.transaction.is_none() => {
                 owner.transaction = Some(transaction);
                 self.dirty.mark(connector);
                 true

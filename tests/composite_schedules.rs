@@ -283,6 +283,23 @@ fn electrical_what_cannot_be_summed_exactly_is_refused_with_the_key() {
 
 // req: CORE-SC-11 SCA-22
 #[test]
+fn engine_voltages_without_a_common_measure_overflow_nothing() {
+    let connectors = [
+        (229_997, 2, Some(63_000), None, None),
+        (230_941, 3, Some(1), None, None),
+        (400_001, 1, None, Some(100_000_000_000), None),
+    ];
+    let mut profiles = Profiles::new(&connectors, (229_997, Some(1), None), LIMITS).unwrap();
+    let mut schedules = Schedules::default();
+    for (unit, limit) in [(Unit::A, "0.0"), (Unit::W, "0.6")] {
+        let window = Window { start: 0, duration: 10, unit, query: 0 };
+        // 1 mA x 229.997 V x 3 phases.
+        assert_eq!(answer(&mut profiles, &mut schedules, &window, 0), json!([[0, limit, 3]]));
+    }
+}
+
+// req: CORE-SC-11 SCA-22
+#[test]
 fn engine_largest_numbers_overflow_nothing() {
     let connectors = vec![(1_500_000, 3, Some(88_000), None, Some(88_000)); 1000];
     let mut profiles = Profiles::new(&connectors, (1_499_999, Some(u64::MAX), Some(u64::MAX)), LIMITS).unwrap();

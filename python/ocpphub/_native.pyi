@@ -200,11 +200,12 @@ class Profiles:
         """Remove profiles that can never be active again, and TxProfiles without transaction; their ids (SCA-39)."""
     def next_purge(self) -> int | None:
         """The second from which :meth:`purge` would find one that is over."""
-    def transaction_started(self, connector_id: int, start_s: int, transaction_id: int | None = None) -> None: ...
+    def transaction_started(self, connector_id: int, start_s: int, transaction_id: int | None = None) -> None:
+        """A transaction runs from ``start_s`` on. Raises ``ValueError`` where one runs already."""
     def transaction_confirmed(self, connector_id: int, transaction_id: int) -> None:
         """The CSMS has given the running transaction its id."""
     def transaction_stopped(self, connector_id: int) -> list[int]:
-        """The transaction is over; the ids of its TxProfiles, which are removed (CORE-SC-06)."""
+        """No transaction runs there any more; the ids of its TxProfiles, which are removed (CORE-SC-06)."""
     def composite(
         self, connector_id: int, start_s: int, duration_s: int, unit: str, query_s: int | None = None
     ) -> bytes:

@@ -3,6 +3,9 @@
 
 use std::path::Path;
 
+use ocpphub::profile::{Limits, Profile};
+use ocpphub::stored;
+
 use super::generate::frames;
 use super::mutate::Random;
 use super::rows::rows;
@@ -105,6 +108,8 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
         "times" => texts(TIMES),
         "encode_payload" => all_frames().iter().filter_map(|frame| payload(frame)).collect(),
         "meter_layout" => (0..64).map(|seed| noise(seed, 120)).collect(),
+        "charging_profile" => charging_profiles(),
+        "stored_row" => charging_profiles().iter().filter_map(|json| stored_row(json)).collect(),
         _ => all_frames(),
     };
     seeds.extend(regressions(target).into_iter().map(|(_, bytes)| bytes));
@@ -115,6 +120,25 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
 fn payload(frame: &[u8]) -> Option<Vec<u8>> {
     let start = frame.iter().position(|byte| *byte == b'{')?;
     Some(frame[start..].strip_suffix(b"]").unwrap_or(&frame[start..]).to_vec())
+}
+
+/// The profiles of the vectors of chapter 15.
+fn charging_profiles() -> Vec<Vec<u8>> {
+    let vectors = include_str!("../vectors/composite-schedules.jsonl").lines();
+    let steps = vectors.flat_map(|line| {
+        let vector: serde_json::Value = serde_json::from_str(line).unwrap();
+        vector["steps"].as_array().unwrap().clone()
+    });
+    let mut found: Vec<_> = steps.filter_map(|step| Some(step.get("profile")?.to_string().into_bytes())).collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+fn stored_row(json: &[u8]) -> Option<Vec<u8>> {
+    let limits = Limits { max_stack_level: 1000, max_periods: 2000, max_installed: 1, units: [true, true] };
+    let profile = Profile::read(json, 1, 1_704_067_200, &limits).ok()?.ok()?;
+    Some(stored::write(&profile).into_bytes())
 }
 
 fn noise(seed: u64, size: usize) -> Vec<u8> {

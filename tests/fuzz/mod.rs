@@ -13,6 +13,7 @@ pub mod decode;
 pub mod encode;
 pub mod generate;
 pub mod mutate;
+pub mod profiles;
 pub mod rows;
 pub mod scalars;
 pub mod strict_json;
@@ -21,12 +22,14 @@ pub mod strict_json;
 pub type Target = fn(bytes: &[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("decode", decode::decode),
     ("check_json", strict_json::check_json),
     ("encode_error", encode::encode_error),
     ("encode_payload", encode::encode_payload),
     ("meter_layout", encode::meter_layout),
+    ("charging_profile", profiles::charging_profile),
+    ("stored_row", profiles::stored_row),
     ("numbers", scalars::numbers),
     ("texts", scalars::texts),
     ("times", scalars::times),

@@ -1,0 +1,7 @@
+//! libFuzzer over `charging_profile` of tests/fuzz.
+#![no_main]
+
+#[path = "../../tests/fuzz/mod.rs"]
+mod fuzz;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz::profiles::charging_profile(bytes));
