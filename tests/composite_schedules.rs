@@ -284,18 +284,17 @@ fn electrical_what_cannot_be_summed_exactly_is_refused_with_the_key() {
 // req: CORE-SC-11 SCA-22
 #[test]
 fn engine_voltages_without_a_common_measure_overflow_nothing() {
-    let connectors = [
-        (229_997, 2, Some(63_000), None, None),
-        (230_941, 3, Some(1), None, None),
-        (400_001, 1, None, Some(100_000_000_000), None),
-    ];
-    let mut profiles = Profiles::new(&connectors, (229_997, Some(1), None), LIMITS).unwrap();
+    let connectors = [(229_997, 2, Some(63_000), None, None), (400_001, 1, None, Some(100_000_000_000), None)];
+    let station = (229_997, Some(1), None);
+    let mut profiles = Profiles::new(&connectors, station, LIMITS).unwrap();
     let mut schedules = Schedules::default();
-    for (unit, limit) in [(Unit::A, "0.0"), (Unit::W, "0.6")] {
+    for (unit, limit) in [(Unit::A, "0.0"), (Unit::W, "0.4")] {
         let window = Window { start: 0, duration: 10, unit, query: 0 };
-        // 1 mA x 229.997 V x 3 phases.
-        assert_eq!(answer(&mut profiles, &mut schedules, &window, 0), json!([[0, limit, 3]]));
+        // 1 mA x 229.997 V x 2 phases.
+        assert_eq!(answer(&mut profiles, &mut schedules, &window, 0), json!([[0, limit, 2]]));
     }
+    let more = [connectors[0], connectors[1], (230_941, 3, Some(1), None, None)];
+    assert!(Profiles::new(&more, station, LIMITS).is_err());
 }
 
 // req: CORE-SC-11 SCA-22
