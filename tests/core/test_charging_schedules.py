@@ -242,6 +242,8 @@ def test_schedule_of_a_connector_is_published_only_while_somebody_listens() -> N
     world.core.watch_schedules(False, world.now)
     world.install(3, 10)
     world.forget().advance(1)
+    world.core.watch_schedules(True, world.now)
+    world.settle().advance(1)
     assert times(world, "connector.schedule") == 0
 
 

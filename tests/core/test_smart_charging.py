@@ -345,6 +345,37 @@ def test_composite_whose_link_is_lost_meanwhile_is_answered_to_nobody() -> None:
     assert [answer[2]["status"] for answer in world.answers] == ["Accepted"]
 
 
+def test_composite_whose_link_is_lost_is_not_computed_any_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    """T08: work for nobody."""
+    world = big()
+    slices: list[bytes] = []
+
+    def endless(*arguments: Any) -> Any:
+        while True:
+            slices.append(b"")
+            yield b""
+
+    monkeypatch.setattr("ocpphub.core.smart_charging.composite", endless)
+    world.receive([2, "a", "GetCompositeSchedule", {"connectorId": 0, "duration": 604_800}])
+    world.core.handle_timer(world.now)
+    world.settle().disconnect().advance(10)
+    assert len(slices) == 2
+
+
+def test_composite_of_profiles_that_change_meanwhile_is_one_state_of_them() -> None:
+    """CORE-SC-38: a purge or a transaction may come between two slices."""
+    world = big()
+    limits = periods((0, 6), (90_000, 20))
+    world.install(20, 20, chargingSchedulePeriod=limits)
+    world.receive([2, "a", "GetCompositeSchedule", {"connectorId": 0, "duration": 2 * 86_400}])
+    for _ in range(4):
+        world.core.handle_timer(world.now)
+    world.core.schedules.transaction_started(20, now_s(world) - 89_000, None, world.now)
+    expected = read(world.core.schedules.get(0, 2 * 86_400, None, None, world.now))["schedule"]
+    world.settle().advance(0)
+    assert [answer[2]["chargingSchedule"] for answer in world.answers if answer[1] == "a"] == [expected]
+
+
 def test_composite_that_fails_halfway_is_an_internal_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """J-278: a bug of ours must not hold up the CALLs behind it."""
     world = big()

@@ -167,6 +167,15 @@ async def test_client_with_a_range_sees_the_profiles_of_its_connectors_only() ->
     assert lists == [[2], [0, 1, 2, 3]]
 
 
+async def test_client_of_a_large_hub_without_profiles_gets_an_empty_list() -> None:
+    """T08: nothing out of several turns of the loop."""
+    async with running_hub(builders.settings(connectors=12_000)) as bench:
+        client = ClientDouble(serve(bench))
+        client.call("schedule.profiles")
+        await turns()
+        assert client.answer()["result"] == []
+
+
 async def test_client_gets_schedules_profiles_and_explanations_as_rpc_md_says() -> None:
     """CORE-SC-39, CORE-SC-11."""
     async with running_hub(csms=Csms()) as bench:
@@ -231,7 +240,7 @@ async def test_subscription_to_schedules_begins_with_the_present_ones_and_follow
 
 async def test_subscription_of_a_client_with_a_range_cannot_name_the_whole_charge_point() -> None:
     """T41"""
-    async with running_hub(rpc=ranged()) as bench:
+    async with running_hub(rpc=ranged(connectors=(2, 99))) as bench:  # a range may be wider than the charge point
         client = ranged_client(bench)
         assert client.error("subscribe", topics=["connector.schedule"], connectors=[0])["code"] == -32002
         answer = client.result("subscribe", topics=["connector.schedule"])

@@ -245,7 +245,7 @@ class SmartCharging:
 
     def _purge(self, now: Instant) -> None:
         """SCA-39. Effects: ``Discard`` of what can never be active again."""
-        over = self._profiles.purge(self._second(now)) if self._clock.is_trusted else []
+        over = self._profiles.purge(self._second(now))
         if over:
             log.info("%d charging profiles are over", len(over))
             self._discard(over)

@@ -81,7 +81,7 @@ class ClientSession:
         """Raises :class:`LocalError` ``unknown_connector`` unless the client may name this connector."""
         allowed = self.access.connectors(method.level)
         # Connector 0 tells about all connectors, so it is in no range: whoever has one cannot name it (T41).
-        first = 0 if method.takes_zero and allowed is None else 1
+        first = 0 if method.takes_zero else 1
         exists = first <= connector_id <= charge_point.connector_count
         if not exists or (allowed is not None and connector_id not in allowed):
             # The same answer for foreign and unknown: a client with a range learns nothing about the others.
@@ -93,11 +93,10 @@ class ClientSession:
     ) -> ConnectorSet:
         """The connectors a request is about: those it names, else all that the client may see.
 
-        ``with_zero`` counts connector 0 in, for clients that may see all connectors.
+        ``with_zero`` counts connector 0 in, which is in no range: only clients that may see all connectors get it.
         """
         allowed = self.connectors()
-        first = 0 if with_zero and allowed is None else 1
-        known = ConnectorSet([(first, charge_point.connector_count)]) & allowed
+        known = ConnectorSet([(0 if with_zero else 1, charge_point.connector_count)]) & allowed
         if wanted is None:
             return known
         if wanted & known != wanted:
