@@ -296,6 +296,17 @@ impl Profiles {
         self.remove_all(ids)
     }
 
+    /// Take up stored rows; the places of those that cannot be read.
+    pub fn restore_all(&mut self, rows: &[&[u8]]) -> Vec<usize> {
+        // By connector, so that what is evaluated in a row lies in a row.
+        let mut order: Vec<_> = rows.iter().enumerate().map(|(place, row)| (stored::connector(row), place)).collect();
+        order.sort_unstable();
+        let is_unread = |place: &usize| !rows.get(*place).is_some_and(|row| self.restore(row));
+        let mut unread: Vec<_> = order.into_iter().map(|(_, place)| place).filter(is_unread).collect();
+        unread.sort_unstable();
+        unread
+    }
+
     /// Take up a stored row; whether it could be read.
     pub fn restore(&mut self, row: &[u8]) -> bool {
         let Some(profile) = stored::read(row) else { return false };

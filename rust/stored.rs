@@ -128,6 +128,17 @@ pub fn write(profile: &Profile) -> String {
     format!("\"{}\"", STANDARD_NO_PAD.encode(out.0))
 }
 
+/// The connector of a row, without reading it all; 0 where that cannot be told.
+#[must_use]
+pub fn connector(row: &[u8]) -> u32 {
+    let text = row.get(1..).unwrap_or_default();
+    let start = text.get(..24).unwrap_or(text);
+    let bytes = STANDARD_NO_PAD.decode(start).unwrap_or_default();
+    let mut input = Reader(bytes.get(1..).unwrap_or_default());
+    let before = input.unsigned().and_then(|_| input.signed());
+    before.and_then(|_| input.small()).unwrap_or(0)
+}
+
 /// The profile of a row; `None` when it is not one of this version.
 #[must_use]
 pub fn read(row: &[u8]) -> Option<Profile> {

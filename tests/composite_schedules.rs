@@ -197,6 +197,7 @@ fn row_of_any_profile_is_read_back_as_the_same_profile() {
         let profile = read(&profile);
         let row = stored::write(&profile);
         assert_eq!(stored::read(row.as_bytes()).as_ref(), Some(&profile), "{row}");
+        assert_eq!(stored::connector(row.as_bytes()), 7, "{row}");
         count += 1;
     }
     assert_eq!(count, 1024);

@@ -149,13 +149,8 @@ impl Profiles {
     }
 
     fn restore(&mut self, rows: Vec<Bound<'_, PyBytes>>) -> PyResult<Vec<usize>> {
-        let mut unread = Vec::new();
-        for (place, row) in rows.iter().enumerate() {
-            if !guarded(|| self.profiles.restore(row.as_bytes()))? {
-                unread.push(place);
-            }
-        }
-        Ok(unread)
+        let rows: Vec<_> = rows.iter().map(|row| row.as_bytes()).collect();
+        guarded(|| self.profiles.restore_all(&rows))
     }
 
     fn purge(&mut self, now_s: i64) -> PyResult<Vec<i64>> {
