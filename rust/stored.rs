@@ -131,7 +131,7 @@ pub fn write(profile: &Profile) -> String {
 /// The connector of a row, without reading it all; 0 where that cannot be told.
 #[must_use]
 pub fn connector(row: &[u8]) -> u32 {
-    let text = row.get(1..).unwrap_or_default();
+    let text = row.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")).unwrap_or_default();
     let start = text.get(..24).unwrap_or(text);
     let bytes = STANDARD_NO_PAD.decode(start).unwrap_or_default();
     let mut input = Reader(bytes.get(1..).unwrap_or_default());
