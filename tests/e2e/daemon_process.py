@@ -25,7 +25,7 @@ state_directory = "{state}"
 [[charge_point]]
 identity = "CP1"
 csms_url = "{csms_url}"
-connectors = 10
+connectors = {connectors}
 vendor = "V"
 model = "M"
 [charge_point.electrical]
@@ -39,11 +39,12 @@ START_S = 20.0
 class DaemonProcess:
     """A running daemon."""
 
-    def __init__(self, directory: Path, more: str = "", csms_url: str = NOWHERE) -> None:
+    def __init__(self, directory: Path, more: str = "", csms_url: str = NOWHERE, connectors: int = 10) -> None:
         self.socket = directory / "hub.sock"
         self.state = directory / "state"
         file = directory / "hub.toml"
-        file.write_text(CONFIGURATION.format(socket=self.socket, state=self.state, more=more, csms_url=csms_url))
+        words = {"socket": self.socket, "state": self.state, "more": more, "csms_url": csms_url}
+        file.write_text(CONFIGURATION.format(**words, connectors=connectors))
         self.log = directory / "log"
         # An environment of its own, so that a sanitiser or coverage of the tests does not leak into it.
         environment = {key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "LANG", "TMPDIR")}
