@@ -502,6 +502,7 @@ class Rig:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.hubs: list[Hub] = []
+        self.clients: list[Rpc] = []
         self.csmses: list[Csms] = []
 
     def csms(self, **options: Any) -> Csms:
@@ -514,12 +515,19 @@ class Rig:
         self.hubs.append(Hub(directory, *points, **options))
         return self.hubs[-1]
 
+    def client(self, hub: Hub) -> Rpc:
+        """A client of this hub's socket that is closed with the rig."""
+        self.clients.append(hub.rpc())
+        return self.clients[-1]
+
     def pair(self, connectors: int = 2, **parts: str) -> tuple[Csms, Hub, Link]:
         csms = self.csms()
         hub = self.hub(point(url=csms.url, connectors=connectors, **parts)).start()
         return csms, hub, csms.booted(connectors=connectors)
 
     def close(self) -> None:
+        for client in self.clients:
+            client.close()
         for hub in self.hubs:
             hub.stop()
         for csms in self.csmses:
