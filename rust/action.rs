@@ -676,8 +676,9 @@ shapes! {
         opt("chargingProfilePurpose", choice(&CHARGING_PROFILE_PURPOSE_TYPE)), opt("stackLevel", COUNT),
     ];
     CLEAR_CHARGING_PROFILE_CONF "ClearChargingProfile.conf" [req("status", choice(&CLEAR_CHARGING_PROFILE_STATUS)),];
+    // Negative ones are answered by a status (CORE-SC-40, SCA-35).
     GET_COMPOSITE_SCHEDULE_REQ "GetCompositeSchedule.req" [
-        req("connectorId", CONNECTOR), req("duration", COUNT), opt("chargingRateUnit", choice(&CHARGING_RATE_UNIT_TYPE)),
+        req("connectorId", ANY), req("duration", ANY), opt("chargingRateUnit", choice(&CHARGING_RATE_UNIT_TYPE)),
     ];
     GET_COMPOSITE_SCHEDULE_CONF "GetCompositeSchedule.conf" [
         req("status", choice(&GET_COMPOSITE_SCHEDULE_STATUS)), opt("connectorId", CONNECTOR),

@@ -1,4 +1,4 @@
-"""A SetChargingProfile for each of ten thousand connectors, twice: schedules follow, others are served, nothing grows."""
+"""A profile for each of ten thousand connectors, twice: schedules follow, others are served, nothing grows."""
 
 from __future__ import annotations
 

@@ -21,6 +21,8 @@ WIDE = frozenset(("transactionId",))
 NOT_NEGATIVE = frozenset(
     ("connectorId", "stackLevel", "duration", "startPeriod", "retries", "retryInterval")
 )  # fmt: skip
+ANSWERED_BY_STATUS = ("GetCompositeSchedule", "request")
+"""Whose numbers below 0 are Rejected, not refused (CORE-SC-40, SCA-35)."""
 ABOVE_ZERO_IN_STRICT = {
     ("RemoteStartTransaction", "request"), ("UnlockConnector", "request"), ("StartTransaction", "request"),
 }  # fmt: skip
@@ -78,7 +80,8 @@ def out_of_range(where: Where, place: Place, strict: bool) -> bool:
     least = 0
     if strict and name == "connectorId" and where in ABOVE_ZERO_IN_STRICT:
         least = 1
-    return value not in (I64 if wide else I32) or (name in NOT_NEGATIVE and value < least)
+    is_negative = name in NOT_NEGATIVE and value < least and where != ANSWERED_BY_STATUS
+    return is_negative or value not in (I64 if wide else I32)
 
 
 def strict_transaction_id(where: Where, place: Place, strict: bool) -> bool:

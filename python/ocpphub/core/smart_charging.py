@@ -150,7 +150,7 @@ class SmartCharging:
         profile_id, connector_id = request.get("id"), request.get("connectorId")
         if profile_id is not None:  # errata 3.26: with an id nothing else counts
             cleared = self._profiles.clear(profile_id)
-        elif connector_id is not None and connector_id > self._connectors:
+        elif connector_id is not None and not 0 <= connector_id <= self._connectors:
             cleared = []  # SCA-25
         else:
             purpose, level = request.get("chargingProfilePurpose"), request.get("stackLevel")
@@ -167,7 +167,7 @@ class SmartCharging:
         connector_id, unit = request["connectorId"], request.get("chargingRateUnit", self._units[0])
         # SCA-35: a longer window is cut, and the answer's duration says so.
         duration_s = min(request["duration"], self.max_duration_s)
-        if connector_id > self._connectors or duration_s <= 0 or unit not in self._units:
+        if not 0 <= connector_id <= self._connectors or duration_s <= 0 or unit not in self._units:
             return Answer(_REJECTED)
         start_s = self._second(now)
         answer = {
