@@ -84,8 +84,8 @@ icount: build ## instruction counts of the pure paths under valgrind, against th
 	@command -v valgrind >/dev/null || { echo "make: valgrind is needed (apt install valgrind)" >&2; exit 1; }
 	$(PY) -m benches.icount
 
-oracle: build ## compare our verdicts with independent references on N random cases (N=2000)
-	ORACLE_EXAMPLES=$(N) $(PY) -m pytest -q tests/oracle
+oracle: build ## compare frames and schedules with independent references on N random cases (N=2000)
+	ORACLE_EXAMPLES=$(N) OCPPHUB_ORACLE_CASES=$(N) $(PY) -m pytest -q tests/oracle
 
 docs: build ## regenerate docs/requirements.md and the reference pages that come from tables
 	$(PY) tests/requirements_matrix.py
