@@ -305,6 +305,19 @@ def test_engine_transaction_profiles_live_with_their_transaction() -> None:
     assert refusal(profiles, 1, profile(3, TX))
 
 
+def test_engine_a_connector_has_one_transaction_at_a_time() -> None:
+    """CORE-SC-06: a start where one runs is a mistake of the caller, what is installed for the running one stays."""
+    profiles = engine()
+    profiles.transaction_started(1, NOW_S, 7)
+    install(profiles, 1, profile(1, TX, 6))
+    with pytest.raises(ValueError, match="connector_id"):
+        profiles.transaction_started(1, NOW_S + 10, 8)
+    with pytest.raises(ValueError, match="connector_id"):
+        profiles.transaction_confirmed(2, 9)
+    assert periods(profiles, 1) == [[0, 6, 3]]
+    assert profiles.transaction_stopped(2) == []
+
+
 def test_engine_a_second_decimal_is_cut_as_the_tolerant_decoder_does() -> None:
     """CORE-SC-29: 8.15 counts as 8.1, in the schedule and in what is stored."""
     profiles = engine()

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.oracle import schedule_cases
-from tests.oracle.schedule_runner import Native, play, shrink
+from tests.oracle.schedule_runner import Native, engine, play, shrink
 from tests.oracle.schedule_vectors import Json, check_vector, vectors
 
 AT_ONCE = 500
@@ -29,6 +29,30 @@ def test_engine_random_histories_agree_with_the_reference(first: int) -> None:
         if any(play(case)):
             least = shrink(case)
             pytest.fail(f"history {number}: {'; '.join(play(least))}\n{json.dumps(least)}")
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("count", [63, 64, 65, 130, 257])
+def test_engine_hubs_of_many_connectors_agree_with_the_reference(count: int) -> None:
+    """CORE-SC-39, SCA-19: sums of very many connectors, where an engine may group them or count them in words."""
+    for number in range(6):
+        case = schedule_cases.numbered(number, count)
+        assert list(play(case)) == [], json.dumps(case)
+
+
+@pytest.mark.timeout(120)
+def test_engine_stations_at_the_edge_of_exactness_agree_or_are_refused() -> None:
+    """SCA-18, SCA-22: what the engine says it can compute exactly it does; the rest it refuses when it is made."""
+    numbers, taken = range(schedule_cases.CASES // 10), 0
+    for number in numbers:
+        case = schedule_cases.stretched(number)
+        try:
+            engine(case["station"])
+        except ValueError:
+            continue
+        taken += 1
+        assert list(play(case)) == [], json.dumps(case)
+    assert taken > len(numbers) / 2
 
 
 @settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
