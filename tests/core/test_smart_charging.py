@@ -272,9 +272,10 @@ def test_composite_is_in_the_wanted_unit_if_it_is_allowed(allowed: str, unit: st
     assert answer.get("chargingSchedule", {}).get("chargingRateUnit") == answered
 
 
-@pytest.mark.parametrize("payload", [{"connectorId": 4, "duration": 60}, {"connectorId": 1, "duration": 0}])
-def test_composite_that_cannot_be_given_is_rejected(payload: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("connector_id", "duration_s"), [(4, 60), (-1, 60), (1, 0), (1, -5)])
+def test_composite_that_cannot_be_given_is_rejected(connector_id: int, duration_s: int) -> None:
     """CORE-SC-40, SCA-25, SCA-35."""
+    payload = {"connectorId": connector_id, "duration": duration_s}
     assert booted().ask("GetCompositeSchedule", payload) == {"status": "Rejected"}
 
 
