@@ -66,11 +66,15 @@ pub struct Dirty {
     pub connectors: Vec<u32>,
 }
 
+/// Changed connectors from which on all are computed anew.
+const MOST_DIRTY: usize = 4096;
+
 impl Dirty {
     fn mark(&mut self, connector: u32) {
         // A profile of connector 0 concerns every connector.
-        if connector == 0 {
+        if connector == 0 || self.connectors.len() >= MOST_DIRTY {
             self.all = true;
+            self.connectors.clear();
         } else if !self.all {
             self.connectors.push(connector);
         }

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 use crate::composite::{Lead, Window, maximum, sweep};
+use crate::electrical::Limit;
 use crate::profiles::Profiles;
 use crate::total::{Answer, Step, Total};
 
@@ -37,6 +38,23 @@ pub struct Piece {
     pub tenths: u32,
     /// 1 to 3.
     pub phases: u8,
+}
+
+impl Piece {
+    #[inline(always)]
+    fn new(window: &Window, t: i64, limit: &Limit) -> Self {
+        let start = u32::try_from(t.wrapping_sub(window.start)).unwrap_or(u32::MAX);
+        Self { start, tenths: u32::try_from(limit.tenths).unwrap_or(u32::MAX), phases: limit.phases }
+    }
+
+    /// Append it to the pieces of its connector, which begin at `from`, unless it only goes on with the last one.
+    #[inline(always)]
+    fn join(self, pieces: &mut Vec<Self>, from: usize) {
+        let last = pieces.get(from..).and_then(<[Self]>::last);
+        if last.is_none_or(|last| (last.tenths, last.phases) != (self.tenths, self.phases)) {
+            pieces.push(self);
+        }
+    }
 }
 
 /// A period of any connector: seconds since the window's start, tenths of the unit, phases.
@@ -95,10 +113,9 @@ impl Schedules {
         self.steps.clear();
         self.step_spans.clear();
         self.patches = 0;
-        self.total.clear(window.duration.min(SUMMED_S));
-        let is_summed = window.duration <= SUMMED_S;
+        self.total.clear(window.duration);
         for connector in 1..=profiles.connectors() {
-            let (pieces, steps) = self.connector(profiles, window, connector, is_summed);
+            let (pieces, steps) = self.connector(profiles, window, connector);
             self.piece_spans.push(pieces);
             if window.duration <= PATCHED_S {
                 self.step_spans.push(steps);
@@ -113,21 +130,16 @@ impl Schedules {
     }
 
     /// Compute one connector, appending to the shared lists, and add it to the sum.
-    fn connector(&mut self, profiles: &Profiles, window: &Window, connector: u32, is_summed: bool) -> (Span, Span) {
+    fn connector(&mut self, profiles: &Profiles, window: &Window, connector: u32) -> (Span, Span) {
         let (pieces, steps, total) = (&mut self.pieces, &mut self.steps, &mut self.total);
         let (piece_start, step_start) = (pieces.len(), steps.len());
         if let Some((class, stack)) = profiles.stack(connector, window.query) {
             let mut last: Option<Step> = None;
             sweep(class, &stack, &self.maximum, window, |t, limit| {
-                let start = u32::try_from(t.wrapping_sub(window.start)).unwrap_or(u32::MAX);
-                let phases = limit.phases;
-                let piece = Piece { start, tenths: u32::try_from(limit.tenths).unwrap_or(u32::MAX), phases };
-                let latest = pieces.get(piece_start..).and_then(<[Piece]>::last);
-                if latest.is_none_or(|last| (last.tenths, last.phases) != (piece.tenths, phases)) {
-                    pieces.push(piece);
-                }
-                let step = Step { start, phases, share: class.share(&limit, window.unit) };
-                if is_summed && last.is_none_or(|last| (last.share, last.phases) != (step.share, phases)) {
+                let piece = Piece::new(window, t, &limit);
+                piece.join(pieces, piece_start);
+                let step = Step { start: piece.start, phases: limit.phases, share: class.share(&limit, window.unit) };
+                if last.is_none_or(|last| (last.share, last.phases) != (step.share, step.phases)) {
                     total.step(last.as_ref(), &step);
                     steps.push(step);
                     last = Some(step);
@@ -144,7 +156,7 @@ impl Schedules {
         };
         let Some(old) = self.step_spans.get(place) else { return };
         self.total.remove(old.of(&self.steps));
-        let (pieces, steps) = self.connector(profiles, window, connector, true);
+        let (pieces, steps) = self.connector(profiles, window, connector);
         if let (Some(kept_pieces), Some(kept_steps)) = (self.piece_spans.get_mut(place), self.step_spans.get_mut(place))
         {
             (*kept_pieces, *kept_steps) = (pieces, steps);
@@ -178,11 +190,7 @@ impl Schedules {
         pieces.clear();
         if let Some((class, stack)) = profiles.stack(connector, window.query) {
             sweep(class, &stack, &self.single_maximum, window, |t, limit| {
-                let start = u32::try_from(t.wrapping_sub(window.start)).unwrap_or(u32::MAX);
-                let tenths = u32::try_from(limit.tenths).unwrap_or(u32::MAX);
-                if pieces.last().is_none_or(|last| (last.tenths, last.phases) != (tenths, limit.phases)) {
-                    pieces.push(Piece { start, tenths, phases: limit.phases });
-                }
+                Piece::new(window, t, &limit).join(pieces, 0)
             });
         }
         pieces
