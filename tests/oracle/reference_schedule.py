@@ -174,7 +174,7 @@ def parse(profile: Json, connector_id: int, now_s: int) -> Profile:
 
 @dataclass
 class Station:
-    """One charge point: its connectors, its limits, what is installed and which transactions run."""
+    """One charge point: its connectors, its limits, what is installed (highest level first), which transactions run."""
 
     connectors: Sequence[Connector]
     voltage_v: Fraction
@@ -217,7 +217,7 @@ class Station:
         if len(kept) + 1 > self.max_installed:
             return None
         replaced = sorted(old.id for old in self.profiles if old not in kept)
-        self.profiles = [*kept, new]
+        self.profiles = sorted([*kept, new], key=lambda p: (p.stack_level, p.connector_id), reverse=True)
         return replaced
 
     def _is_malformed(self, new: Profile, profile: Json, now_s: int) -> bool:
@@ -360,8 +360,8 @@ class Station:
 
     @staticmethod
     def leading(profiles: Sequence[Profile], t: int, charging_start_s: int) -> Period | None:
-        """The period of the highest stackLevel that has one at ``t`` (15.1 step 2, SCA-01)."""
-        for profile in sorted(profiles, key=lambda p: (p.stack_level, p.connector_id), reverse=True):
+        """The period of the highest stackLevel that has one at ``t`` (15.1 step 2, SCA-01); the highest come first."""
+        for profile in profiles:
             period = profile.period_at(t, charging_start_s)
             if period is not None:
                 return period
