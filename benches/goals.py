@@ -62,12 +62,12 @@ def decode_goals(frames: Figures) -> list[Goal]:
     package = {name: row["decode"] / row["ocpp"] for name, row in frames.items() if row["bytes"] >= PACKAGE}
     return [
         Goal("decode_msgspec", "frames >= 150 B: decode / msgspec, geometric mean", geomean(against.values()), 0.36),
-        _worst("decode_msgspec_worst", "frames >= 150 B: decode / msgspec, worst frame", against, 0.50),
-        _worst("decode_orjson_worst", "frames >= 150 B: decode / orjson.loads, worst frame", parse, 1.0),
-        _worst("decode_small", "frames < 150 B: nanoseconds, worst frame", small, 200.0, gated=False),
-        _worst("decode_simdjson", "frames >= 1 kB: decode / pysimdjson bare parse, worst frame", kilo, 1.5),
+        worst("decode_msgspec_worst", "frames >= 150 B: decode / msgspec, worst frame", against, 0.50),
+        worst("decode_orjson_worst", "frames >= 150 B: decode / orjson.loads, worst frame", parse, 1.0),
+        worst("decode_small", "frames < 150 B: nanoseconds, worst frame", small, 200.0, gated=False),
+        worst("decode_simdjson", "frames >= 1 kB: decode / pysimdjson bare parse, worst frame", kilo, 1.5),
         Goal("payload_orjson", "decode + payload() / orjson.loads, geometric mean", geomean(whole.values()), 1.1),
-        _worst("payload_orjson_worst", "decode + payload() / orjson.loads, worst frame", whole, 1.4),
+        worst("payload_orjson_worst", "decode + payload() / orjson.loads, worst frame", whole, 1.4),
         Goal(
             "decode_ocpp",
             "frames >= 200 B: decode / `ocpp`, geometric mean",
@@ -87,14 +87,14 @@ def refusal_goals(pairs: Mapping[str, float], rows: Mapping[str, float]) -> list
     """
     return [
         Goal("refused_sibling", "refused frame / its good sibling, geometric mean", geomean(pairs.values()), 1.05),
-        _worst("refused_sibling_worst", "refused frame / its good sibling, worst pair", pairs, 1.05, gated=False),
+        worst("refused_sibling_worst", "refused frame / its good sibling, worst pair", pairs, 1.05, gated=False),
         Goal(
             "refused_vector",
             "row of bad-frames / good frames of its size (median), geometric mean",
             geomean(rows.values()),
             1.05,
         ),
-        _worst(
+        worst(
             "refused_vector_worst", "row of bad-frames / good frames of its size, worst row", rows, 1.05, gated=False
         ),
     ]
@@ -130,7 +130,8 @@ def encode_goals(frames: Figures, meter: Mapping[str, float]) -> list[Goal]:
     ]
 
 
-def _worst(key: str, text: str, ratios: Mapping[str, float], bound: float, *, gated: bool = True) -> Goal:
+def worst(key: str, text: str, ratios: Mapping[str, float], bound: float, *, gated: bool = True) -> Goal:
+    """The line of the largest of several figures, which it names."""
     name = max(ratios, key=ratios.__getitem__)
     over = sum(ratio > bound for ratio in ratios.values())
     return Goal(key, text, ratios[name], bound, f"{name}; {over} of {len(ratios)} beyond the bound", gated)

@@ -15,8 +15,10 @@ from typing import Any
 
 import orjson
 
+from benches import schedule_report
 from benches.frames import Results
 from benches.goals import Goal, geomean
+from benches.schedules import Results as Schedules
 from ocpphub import _native
 
 MARKDOWN = Path(__file__).with_name("RESULTS.md")
@@ -57,13 +59,13 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in _PACKAGES}
 
 
-def write(results: Results, extra: Mapping[str, Any]) -> None:
+def write(results: Results, schedules: Schedules, extra: Mapping[str, Any]) -> None:
     """Both files. ``extra``: named figures measured apart from the frames (abi3, JSON reader)."""
     document = {
         "machine": machine(),
         "versions": versions(),
-        "goals": [goal.as_json() for goal in results.goals],
-        "median_spread": statistics.median(results.spread.values()),
+        "goals": [goal.as_json() for goal in (*results.goals, *schedules.goals)],
+        "median_spread": _spread(results, schedules),
         "received_ns": results.received,
         "sent_ns": results.sent,
         "encode_ns": results.encoded,
@@ -71,11 +73,12 @@ def write(results: Results, extra: Mapping[str, Any]) -> None:
         "refused_over_good": results.refused,
         "vectors_over_good": results.vectors,
         "longest_ns": results.stops,
+        "schedules": schedule_report.as_json(schedules),
         **extra,
     }
     rounded = _rounded(document)
     JSON.write_bytes(orjson.dumps(rounded, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-    MARKDOWN.write_text(markdown(results, extra))
+    MARKDOWN.write_text(markdown(results, schedules, extra))
 
 
 def committed() -> dict[str, float]:
@@ -85,28 +88,28 @@ def committed() -> dict[str, float]:
     return {goal["key"]: goal["figure"] for goal in orjson.loads(JSON.read_bytes())["goals"]}
 
 
-def goal_table(goals: list[Goal]) -> str:
-    """The goal lines, met or not, with the figure."""
+def goal_table(goals: list[Goal], part: str) -> str:
+    """The goal lines of ``part`` (P1, P2), met or not, with the figure."""
     rows = [
         f"| {goal.text} | {_number(goal.bound)} | **{_number(goal.figure)}** | {'met' if goal.met else 'NOT MET'} "
         f"| {goal.detail} |"
         for goal in goals
     ]
-    return "\n".join(["| P1 goal | at most | measured | | |", "|---|--:|--:|---|---|", *rows])
+    return "\n".join([f"| {part} goal | at most | measured | | |", "|---|--:|--:|---|---|", *rows])
 
 
-def markdown(results: Results, extra: Mapping[str, Any]) -> str:
+def markdown(results: Results, schedules: Schedules, extra: Mapping[str, Any]) -> str:
     """The whole of RESULTS.md."""
     kind = machine()
     used = ", ".join(f"{name} {number}" for name, number in versions().items())
-    spread = statistics.median(results.spread.values())
+    spread = _spread(results, schedules)
     parts = [
         "# Results\n\nWritten by `make bench`; method and bias are in README.md. CPU nanoseconds net of an empty call, "
         "medians of interleaved rounds; the ratios are the result, the nanoseconds belong to one hour of one machine.",
         f"{kind['cpu']}, {kind['cores']} cores, {kind['architecture']}, {kind['system']}, CPython {kind['python']}, "
         f"{kind['build']} build. {used}. Median spread (half the middle half of the rounds): {spread:.1%}.",
         "## P1 frames",
-        goal_table(results.goals),
+        goal_table(results.goals, "P1"),
         "### Received: the judged corpus, ns",
         _table(results.received, _COLUMNS),
         "### Sent: shown, decoded as a CSMS would, ns",
@@ -116,8 +119,15 @@ def markdown(results: Results, extra: Mapping[str, Any]) -> str:
         "### Longest legal frames, ns",
         _table(results.stops, ("decode", *_COLUMNS[2:5])),
         *(f"### {title}\n\n{text}" for title, text in extra.get("notes", {}).items()),
+        "## P2 composite schedules",
+        goal_table(schedules.goals, "P2"),
+        *schedule_report.sections(schedules),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _spread(results: Results, schedules: Schedules) -> float:
+    return statistics.median((results.spread | schedules.spread).values())
 
 
 def _table(figures: Mapping[str, Mapping[str, float]], columns: tuple[str, ...]) -> str:
@@ -131,7 +141,7 @@ def _table(figures: Mapping[str, Mapping[str, float]], columns: tuple[str, ...])
 def _number(value: float) -> str:
     if value >= 10:
         return f"{value:.0f}"
-    return f"1/{1 / value:.0f}" if value < 0.02 else f"{value:.2f}"
+    return f"1/{1 / value:.0f}" if value < 0.04 else f"{value:.2f}"
 
 
 def _rounded(value: Any) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from benches import beside, frames, report
+from benches import beside, frames, report, schedules
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -23,10 +23,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--dry", action="store_true", help="print only, write no file")
     options = parser.parse_args(arguments)
     results = frames.run(options.rounds)
+    composites = schedules.run(options.rounds)
     extra = beside.measured() if options.beside else beside.committed()
-    sys.stdout.write(report.markdown(results, extra))
+    sys.stdout.write(report.markdown(results, composites, extra))
     if not options.dry:
-        report.write(results, extra)
+        report.write(results, composites, extra)
     return 0
 
 

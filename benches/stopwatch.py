@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 import timeit
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import thread_time
 from typing import Any
@@ -19,10 +19,15 @@ EMPTY_CALL = "callable(frame)"
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What is timed: Python source (a statement beside the timing loop costs no call of its own) and its names."""
+    """What is timed: Python source (a statement beside the timing loop costs no call of its own) and its names.
+
+    It makes so many ``calls``, each of which costs the floor, and does so many ``operations``.
+    """
 
     source: str
     names: Mapping[str, Any]
+    calls: int = 1
+    operations: int = 1
 
     def run(self) -> Any:
         """The value of the statement, for the assertion that precedes timing."""
@@ -31,6 +36,10 @@ class Statement:
     def timer(self) -> timeit.Timer:
         """A timer on thread CPU time."""
         return timeit.Timer(self.source, globals=dict(self.names), timer=thread_time)
+
+
+Lap = Callable[[], float]
+"""One round of a peer in another process: nanoseconds of CPU time per operation, with nothing to be taken off."""
 
 
 @dataclass(slots=True)
@@ -65,25 +74,38 @@ class Figure:
 
 
 def measure(
-    statements: Mapping[str, Statement], rounds: int, slice_s: float = SLICE_S, slow_ns: float = 20e6
+    statements: Mapping[str, Statement],
+    rounds: int,
+    slice_s: float = SLICE_S,
+    slow_ns: float = 20e6,
+    beside: Mapping[str, Lap] | None = None,
 ) -> dict[str, Figure]:
-    """Net figures of all statements, one lap of each per round; statements slower than ``slow_ns`` get five rounds."""
+    """Net figures of all statements, one lap of each per round; statements slower than ``slow_ns`` get five rounds.
+
+    Peers in other processes (``beside``) have their turn in every round too.
+    """
     tracks = {name: Track(statement.timer()) for name, statement in statements.items()}
     floor = Track(timeit.Timer(EMPTY_CALL, globals={"frame": b""}, timer=thread_time))
     for track in (*tracks.values(), floor):
         track.calibrate(slice_s)
+    others: dict[str, list[float]] = {name: [] for name in beside or {}}
     for number in range(rounds):
         floor.lap()
         for track in tracks.values():
             if number < 5 or track.rounds[0] < slow_ns:
                 track.lap()
+        for name, lap in (beside or {}).items():
+            others[name].append(lap())
     empty = statistics.median(floor.rounds)
-    return {name: _figure(track.rounds, empty) for name, track in tracks.items()}
+    return {
+        name: _figure(track.rounds, empty * statements[name].calls, statements[name].operations)
+        for name, track in tracks.items()
+    } | {name: _figure(laps, 0.0, 1) for name, laps in others.items()}
 
 
-def _figure(rounds: Sequence[float], empty: float) -> Figure:
+def _figure(rounds: Sequence[float], empty: float, operations: int) -> Figure:
     middle = statistics.median(rounds)
     ordered = sorted(rounds)
     quarter = len(ordered) // 4
     width = (ordered[-1 - quarter] - ordered[quarter]) / 2
-    return Figure(max(middle - empty, 0.1), width / middle)
+    return Figure(max(middle - empty, 0.1) / operations, width / middle)
