@@ -66,6 +66,8 @@ pub struct Class {
     default: Option<[Bound; 4]>,
     /// Which of the two is `maximum`, by merged phases: whether it is the station's.
     pub station_is_less: [bool; 4],
+    /// Whether the station has a limit of its own.
+    pub has_station: bool,
     /// Units of a sum per unit, in A and in W.
     weights: [i64; 2],
 }
@@ -106,6 +108,7 @@ impl Class {
             maximum: [Bound::default(); 4],
             default: None,
             station_is_less: [false; 4],
+            has_station: station.1.or(station.2).is_some(),
             weights: [1, 1],
         };
         let milli = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);

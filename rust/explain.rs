@@ -138,7 +138,8 @@ fn contest(class: &Class, at: Instant, exact: i64, phases: u8) -> (Source, Vec<(
     let of = |lead: &(Period, Unit)| class.exact(lead.0.limit, lead.1, phases);
     let place = usize::from(phases);
     let is_station = class.station_is_less.get(place).copied().unwrap_or(false);
-    let configured = if is_station { Source::Station } else { Source::Hardware };
+    let (configured, other) =
+        if is_station { (Source::Station, Source::Hardware) } else { (Source::Hardware, Source::Station) };
     let mut sources = Vec::new();
     if let (Some(own), Some(source)) = (at.own.as_ref(), at.own_source) {
         sources.push((source, of(own)));
@@ -153,6 +154,9 @@ fn contest(class: &Class, at: Instant, exact: i64, phases: u8) -> (Source, Vec<(
     let (winner, _) = sources.remove(found.min(sources.len().saturating_sub(1)));
     let mut losers = at.losers;
     losers.extend(sources.into_iter().map(|(source, _)| (source, Why::NotTheMinimum)));
+    if class.has_station {
+        losers.push((other, Why::NotTheMinimum));
+    }
     (winner, losers)
 }
 

@@ -112,6 +112,19 @@ class Integer:
 
 
 @dataclass(frozen=True, slots=True)
+class Duration:
+    """Any integer: the longest window is a configuration key's, which the core names when it is not kept to."""
+
+    def check(self, value: Any, path: str) -> int:
+        if type(value) is not int:
+            raise _wrong("not a number of seconds", path, "an integer of 1 or more")
+        return value
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "integer", "minimum": 1}
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectorId:
     """Any integer: one that no connector has is -32002, which says more than a range would."""
 
@@ -374,7 +387,7 @@ _OBJECT: Final = {"type": "object"}
 _KEY: Final = Parameter("key", Text(max=50, min=1), "a declared custom key, at most 50 characters")
 _CONNECTOR_ID: Final = Parameter("connector_id", ConnectorId(), "1 to the number of connectors")
 _SCHEDULE_OF: Final = Parameter("connector_id", ConnectorId(), "1 to the number of connectors, 0 for all together")
-_SECONDS: Final = Integer(1, 31_536_000)
+_SECONDS: Final = Duration()
 _UNIT_AT: Final = (
     Parameter("unit", Text(choices=("A", "W")), "absent = the first allowed unit", required=False),
     Parameter("at", Text(max=40), 'begin, RFC 3339 such as "2027-01-15T08:00:00Z"; absent = now', required=False),
