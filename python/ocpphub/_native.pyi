@@ -161,8 +161,8 @@ class Profiles:
     """The installed charging profiles of one charge point and every composite schedule (OCPP 1.6 section 3.13).
 
     Opaque to Python; exact rationals until one final rounding down to 0.1. Times are whole seconds since 1970 UTC
-    (callers floor), within the years 0 to 9999. Connector ids beyond the station raise ``ValueError``, but match nothing
-    in :meth:`clear`: check before.
+    (callers floor), within the years 0 to 9999. Connector ids beyond the station raise ``ValueError``, but match
+    nothing in :meth:`clear`: check before.
     """
 
     def __new__(
@@ -217,7 +217,7 @@ class Profiles:
         """The value of ``charging_schedules`` as JSON text: ``{"0": {...}, ..., "N": {...}}``, with startSchedule.
         At most 604,800 s, as for :meth:`compute` and :meth:`changes`."""
     def compute(self, start_s: int, duration_s: int, unit: str) -> int:
-        """What :meth:`composite_all` computes, kept for later calls with this window; how many periods connector 0 has."""
+        """What :meth:`composite_all` computes, kept for later calls with this window; the number of connector 0's periods."""
     def changes(self, start_s: int, duration_s: int, unit: str, limit: int) -> list[tuple[int, bytes]]:
         """At most ``limit`` connectors (0 too) whose schedule is not what this method last said of them (0008 item 12),
         each with its ChargingSchedule as JSON text with startSchedule; ``limit`` of them means: call again."""
