@@ -217,7 +217,7 @@ class Profiles:
         """The value of ``charging_schedules`` as JSON text: ``{"0": {...}, ..., "N": {...}}``, with startSchedule.
         At most 604,800 s, as for :meth:`compute` and :meth:`changes`."""
     def compute(self, start_s: int, duration_s: int, unit: str) -> int:
-        """What :meth:`composite_all` computes, kept for later calls with this window; the number of connector 0's periods."""
+        """What :meth:`composite_all` computes, kept for later calls with this window; how many periods 0 has."""
     def changes(self, start_s: int, duration_s: int, unit: str, limit: int) -> list[tuple[int, bytes]]:
         """At most ``limit`` connectors (0 too) whose schedule is not what this method last said of them (0008 item 12),
         each with its ChargingSchedule as JSON text with startSchedule; ``limit`` of them means: call again."""
