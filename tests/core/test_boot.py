@@ -288,7 +288,11 @@ def test_clock_small_difference_moves_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "told", ["yesterday", "1970-01-01T00:00:00Z", "2025-12-31T23:59:59Z", "", "2026-13-01T00:00:00Z"]
+    "told",
+    [
+        *("yesterday", "1970-01-01T00:00:00Z", "2025-12-31T23:59:59Z", "", "2026-13-01T00:00:00Z"),
+        *("2200-01-01T00:00:00Z", "9999-12-31T23:59:59Z"),
+    ],
 )
 def test_clock_implausible_time_is_not_applied(told: str) -> None:
     """J-307."""

@@ -33,6 +33,8 @@ CLOCK_THRESHOLD_MS: Final = 2_000
 """A difference up to this is jitter of the link: it neither moves the clock nor is it an event (2.8)."""
 EARLIEST_UTC_MS: Final = 1_767_225_600_000
 """2026-01-01T00:00:00Z, before this software was built: an earlier ``currentTime`` is not believed (J-307)."""
+LATEST_UTC_MS: Final = 7_258_118_400_000
+"""2200-01-01T00:00:00Z: a later one is not believed either; nothing here would still run, and dates end with 9999."""
 RETRY_FIRST_S: Final = 10.0
 RETRY_LIMIT_S: Final = 300.0
 OWN_INTERVAL_S: Final = 60
@@ -90,7 +92,7 @@ class Clock:
         so that the jitter of the link moves nothing.
         """
         told_ms = parse_utc_ms(current_time)
-        if told_ms is None or told_ms < EARLIEST_UTC_MS:
+        if told_ms is None or not EARLIEST_UTC_MS <= told_ms < LATEST_UTC_MS:
             log.warning("the CSMS told an implausible currentTime; the clock stays")
             return 0
         self.is_trusted = True
