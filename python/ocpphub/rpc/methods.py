@@ -578,7 +578,7 @@ METHODS: Final[dict[str, Method]] = {row.name: row for row in _ROWS}
 _SOURCE: Final = {
     "type": "object",
     "properties": {
-        "kind": {"enum": ["profile", "hardware", "station", "default", "external"]},
+        "kind": {"enum": ["profile", "hardware", "station", "default", "external", "connectors"]},
         "charging_profile_id": {"type": "integer"},
         "purpose": {"type": "string"},
         "stack_level": {"type": "integer"},
