@@ -143,7 +143,7 @@ class Station:
                     parsed: list[Any] = json.loads(answer)
                     if parsed[0] in (3, 4) and parsed[1] == message_id:
                         return parsed
-            time.sleep(0.001)
+            time.sleep(0.0003)
         raise AssertionError(f"no answer to {frame[:300]}")
 
     def ask(self, action: str, payload: Any) -> list[Any]:

@@ -194,6 +194,8 @@ def test_connector_0_adds_amperes_of_connectors_with_different_phases(rig: Rig) 
         ("station_max_a = 20.5", (20.5, 20.5), (14145.0, 14145.0)),
         ("station_max_w = 34500", (50.0, 32.0), (34500.0, 22080.0)),
         ("station_max_w = 13800", (20.0, 20.0), (13800.0, 13800.0)),
+        ("station_max_a = 50\nstation_max_w = 13800", (20.0, 20.0), (13800.0, 13800.0)),
+        ("station_max_a = 20.5\nstation_max_w = 34500", (20.5, 20.5), (14145.0, 14145.0)),
     ],
 )
 def test_station_limit_bounds_connector_0_and_each(
