@@ -150,13 +150,11 @@ def test_csms_clears_a_connector_below_zero_and_nothing_goes(stocked: Station) -
     assert stocked.ids() == IDS
 
 
-def test_csms_clears_with_nulls_and_they_count_as_absent_or_as_missing(stocked: Station) -> None:
-    """CORE-SC-35, J-254: null is no value; what stays or goes is never a part of what is meant."""
-    answer = stocked.ask("ClearChargingProfile", {"id": None, "connectorId": 2})
-    if answer[0] == 3:
-        assert stocked.ids() == [1, 2, 3, 4, 5, 6]
-    else:
-        assert stocked.ids() == IDS
+def test_csms_clears_with_nulls_and_they_count_as_absent(stocked: Station) -> None:
+    """X-30, D-07, CORE-SC-35: null for an optional member is no value, so connector 2 is all that is meant."""
+    fields = {"id": None, "connectorId": 2, "chargingProfilePurpose": None, "stackLevel": None}
+    assert stocked.clear(**fields) == "Accepted"
+    assert stocked.ids() == [1, 2, 3, 4, 5, 6]
 
 
 def test_csms_clears_the_own_default_and_the_general_one_is_uncovered(hub: Station) -> None:

@@ -134,9 +134,9 @@ def test_user_types_what_cannot_be_understood_and_exits_2(hub: Station, command:
 )
 def test_user_asks_for_what_is_not_there_and_is_told_the_field(hub: Station, arguments: list[str], word: str) -> None:
     """surface.md exit codes: 1 the answer was an error (2 where the command itself saw it); the message names it."""
-    for command in ("get", "explain", "plot"):
-        more = ["-o", "/dev/null/x.svg"] if command == "plot" else []
-        result = run(hub, command, *arguments, *more)
+    # The picture asks as the others do; once is enough for it, since its library takes a second to load.
+    for command in ("get", "explain", "plot") if arguments == ["4"] else ("get", "explain"):
+        result = run(hub, command, *arguments, *(["-o", "/dev/null/x.svg"] if command == "plot" else []))
         assert result.returncode in {1, 2}, result
         assert result.stdout == ""
         assert word.replace("_", "") in result.stderr.lower().replace("_", "").replace("-", "").replace(" ", "")
@@ -197,7 +197,7 @@ def png_size(data: bytes) -> tuple[int, int]:
 def test_user_draws_a_connector_and_the_hub_as_svg(hub: Station, tmp_path: Path) -> None:
     """surface.md `schedule plot`, issue 3 Explain: well-formed, the same twice, nothing else left behind."""
     pictures = {}
-    for name, arguments in (("one.svg", ["1"]), ("hub.svg", []), ("zero.svg", ["0"]), ("again.svg", ["1"])):
+    for name, arguments in (("one.svg", ["1"]), ("hub.svg", []), ("again.svg", ["1"])):
         path = tmp_path / name
         done(hub, "plot", *arguments, "-o", str(path), *WINDOW)
         # Which number a clip path has in a picture says nothing about what one sees.

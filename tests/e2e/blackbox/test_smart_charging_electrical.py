@@ -238,3 +238,11 @@ def test_direct_current_hub_speaks_watts_only(rig: Rig) -> None:
     assert [hub.periods(n)[0][1] for n in (0, 1, 2)] == [180_000.0, 50_000.5, 150_000.0]
     published = hub.rpc.call("get_variable", name="charging_schedules")["value"]
     assert {s["chargingRateUnit"] for s in published.values()} == {"W"}
+
+
+def test_direct_current_connector_of_an_alternating_hub_counts_on_the_grid_side(rig: Rig) -> None:
+    """SCA-38: A is W / (nominal AC voltage x phases), never amperes of the vehicle; 50 kW are 72.4 A."""
+    direct = '[[charge_point.connector]]\nids = 2\ncurrent = "dc"\nconnector_max_w = 50000'
+    hub = station(rig, security=direct)
+    assert (hub.periods(2), hub.periods(2, unit="W")) == (flat(72.4), flat(50_000.0))
+    assert (hub.periods(0), hub.periods(0, unit="W")) == (flat(104.4), flat(72_080.0))

@@ -50,7 +50,7 @@ def test_csms_reads_that_smart_charging_is_supported(opened: Station) -> None:
 
 @pytest.mark.parametrize("key", KEYS)
 def test_csms_changes_a_key_that_it_may_only_read_and_is_rejected(opened: Station, key: str) -> None:
-    """CORE-SC-13, CORE-CC-03: Rejected, with a good value, a bad one and its own; nothing changes."""
+    """CORE-SC-13, CORE-CC-04, CORE-CC-05: Rejected, with a good value, a bad one and its own; nothing changes."""
     before = opened.link.value(key)
     for value in (OTHER[key], before["value"], "", "nonsense"):
         assert opened.link.change(key, value) == "Rejected"
@@ -168,6 +168,15 @@ def test_user_sets_an_electrical_limit_wrongly_and_is_told_which(tmp_path: Path,
     refused(tmp_path, point(electrical=line), words)
     if line.startswith(("nominal", "phases", "connector_default", "current")):
         refused(tmp_path, point(security=f"[[charge_point.connector]]\nids = 1\n{line}"), words)
+
+
+def test_user_mixes_voltages_that_cannot_be_summed_exactly_and_is_told_so(tmp_path: Path) -> None:
+    """docs/design/0008 item 14: refused before it runs, and the key is named."""
+    overrides = "".join(
+        f"[[charge_point.connector]]\nids = [{n}]\nnominal_voltage_v = {volts}\n"
+        for n, volts in enumerate((229.993, 230.941, 277.123, 479.909, 110.021), 1)
+    )
+    refused(tmp_path, point(connectors=20_000, security=overrides), ["nominal_voltage_v"])
 
 
 @pytest.mark.parametrize("line", ['schedule_unit = "kW"', "publish_duration_s = 0", "publish_interval_s = -1"])

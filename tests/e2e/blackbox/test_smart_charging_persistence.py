@@ -48,7 +48,7 @@ def answers(hub: Station) -> Any:
 
 @pytest.mark.parametrize("kill", [True, False], ids=["kill", "term"])
 def test_hub_dies_right_after_a_set_and_comes_back_with_the_same_answers(hub: Station, kill: bool) -> None:
-    """CORE-SC-16, CORE-SC-23, SCA-32, D-10: every kind of profile, whole, with the moment of its acceptance."""
+    """CORE-SC-16, CORE-SC-23, reliability.md D10: every kind of profile, whole, with the moment of its acceptance."""
     hub.put(0, limit_of_all(1, (0, 50), (3600, 40.5), valid_to=far(100)), limit_of_all(2, (0, 90.1), level=1))
     hub.put(0, daily(3, (0, 8.1, 1), (7200, 12, 2), start=far(1800), duration=10_000, level=2, valid_from=far(10)))
     hub.put(1, profile(4, (0, 4140), unit="W", kind="Relative"), profile(-5, (0, 3), level=1, start=now(40 * 86_400)))
@@ -191,7 +191,7 @@ def rewritten(hub: Station, connectors: int, **parts: str) -> None:
 
 
 def test_hub_with_fewer_connectors_starts_and_serves(rig: Rig) -> None:
-    """CORE-SC-16, D-10: no restart needs a human, whatever profiles the store has; what fits the hub is in force."""
+    """CORE-SC-16, reliability.md 4.1: no restart needs a human, what fits the hub is in force."""
     hub = station(rig, connectors=3)
     hub.put(0, limit_of_all(1, (0, 50)))
     hub.put(1, profile(2, (0, 10)))

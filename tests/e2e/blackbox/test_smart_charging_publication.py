@@ -15,7 +15,7 @@ from .conftest import Rpc
 
 ALL = ["0", "1", "2", "3"]
 # Longer than publish_min_interval_s of the shared hub: what has not come by then does not come.
-SOON_S = 0.4
+SOON_S = 0.3
 
 
 @pytest.fixture(scope="module")
@@ -231,6 +231,24 @@ def test_client_that_left_and_came_back_is_up_to_date(hub: Station) -> None:
         assert heard(rpc, SOON_S) == []
         hub.clear()
         assert {event["value"]["connector_id"] for event in heard(rpc, SOON_S)} == {0, 1}
+
+
+def test_client_resumes_and_hears_what_it_missed() -> None:
+    """rpc.md `since`: replays the events of the last 60 s as long as somebody has listened, from the first one on."""
+    with open_station(2, hub="publish_interval_s = 0\npublish_min_interval_s = 0.1") as opened:
+        answer = opened.rpc.call("subscribe", topics=["connector.schedule"], connectors=[1], snapshot=False)
+        seq = answer["seq"]
+        for limit in (10, 11):
+            opened.put(1, profile(1, (0, limit)))
+            live = opened.rpc.event("connector.schedule", timeout=3)
+            since = {"stream": answer["stream"], "seq": seq}
+            with opened.hub.rpc() as late:
+                resumed = late.call("subscribe", topics=["connector.schedule"], connectors=[1], since=since)
+                assert not resumed.get("gap")
+                replayed = late.event("connector.schedule", timeout=3)
+            assert (replayed["seq"], replayed["value"]) == (live["seq"], live["value"])
+            assert periods_of(replayed["value"]["schedule"]) == flat(float(limit))
+            seq = live["seq"]
 
 
 def test_boundary_that_comes_into_the_window_is_news_and_one_that_passes_is_none() -> None:

@@ -230,10 +230,10 @@ def test_csms_replaces_a_profile_by_a_bad_one_and_the_old_one_stays(
     ],
     ids=str,
 )
-def test_csms_sends_a_number_out_of_its_range_and_nothing_is_installed(hub: Station, path: str, value: Any) -> None:
-    """SCA-29, J-256: the lists name both answers for these; one of the two, and never an effect."""
+def test_csms_sends_a_number_out_of_its_range_and_it_is_a_bad_value(hub: Station, path: str, value: Any) -> None:
+    """J-256, docs/design/0008 item 15: refused by the frame's own rules, before row 4 is asked."""
     before = hub.state()
-    assert hub.verdict("SetChargingProfile", broken((path, value))) in {"Rejected", PROPERTY}
+    assert hub.error("SetChargingProfile", broken((path, value))) == PROPERTY
     assert hub.state() == before
 
 
@@ -328,6 +328,31 @@ def test_csms_writes_numbers_in_odd_ways_and_they_count_for_what_they_are(opened
     answer = opened.exchange(frame.replace("111", "1.61E1").replace("222", "1e-400").replace("10.0", "1e1"), "odd")
     assert answer[2] == {"status": "Accepted"}
     assert opened.periods(1) == [(0, 16.1, 3), (10, 0.0, 3)]
+
+
+def test_csms_writes_integers_as_decimals_and_nulls_for_nothing(opened: Station) -> None:
+    """X-30, D-07: 1.0 is 1, and null for an optional member is none."""
+    changes: list[tuple[str, Any]] = [
+        ("connectorId", 1.0),
+        (f"{PROFILE}/stackLevel", 2.0),
+        (f"{SCHEDULE}/startSchedule", None),
+        (f"{SCHEDULE}/duration", None),
+        (f"{SCHEDULE}/minChargingRate", None),
+        (f"{PERIOD}/1/numberPhases", None),
+    ]
+    changes += [(f"{PROFILE}/{name}", None) for name in ("transactionId", "recurrencyKind", "validFrom", "validTo")]
+    assert cleared(opened).result("SetChargingProfile", broken(*changes)) == {"status": "Accepted"}
+    assert opened.installed()[0]["stack_level"] == 2
+    assert opened.periods(1) == [(0, 10.0, 3), (60, 12.0, 3)]
+
+
+@pytest.mark.parametrize(("limit", "tenths"), [(16.05, 16.0), (16.09, 16.0), (0.09, 0.0), (15.999, 15.9)])
+def test_csms_sends_more_decimals_than_there_are_and_the_limit_is_no_higher(
+    opened: Station, limit: float, tenths: float
+) -> None:
+    """CORE-SC-29, D-03, SCA-22: a limit has one decimal; what is beyond is dropped, never rounded up."""
+    cleared(opened).put(1, profile(1, (0, limit)))
+    assert opened.periods(1) == flat(tenths)
 
 
 def test_csms_adds_an_unknown_member_and_it_is_passed_over(opened: Station) -> None:

@@ -235,16 +235,21 @@ def test_client_is_told_why_each_profile_decides_or_does_not(hub: Station) -> No
 
 
 def test_client_is_told_of_limits_that_are_no_profiles(rig: Rig) -> None:
-    """rpc.md Source: hardware, default, station; a ChargePointMaxProfile below them all."""
+    """rpc.md Source, docs/design/0008 item 13: hardware, default, station, connectors; a ChargePointMaxProfile."""
     hub = station(rig, electrical="station_max_a = 40\nconnector_default_a = 20")
     assert [s["winner"] for s in explained(hub, 1)] == [{"kind": "default"}]
-    assert {"kind": "hardware"} in [loser["source"] for loser in explained(hub, 1)[0]["losers"]]
+    losers = [loser["source"] for loser in explained(hub, 1)[0]["losers"]]
+    assert {"kind": "hardware"} in losers
+    assert {"kind": "station"} in losers
     hub.put(1, profile(1, (0, 100)))
     assert [s["winner"] for s in explained(hub, 1)] == [{"kind": "hardware"}]
     assert why(explained(hub, 1)[0], 1) == "not_the_minimum"
     hub.put(0, profile(2, (0, 100), level=1))
     assert [s["winner"]["kind"] for s in explained(hub, 0)] == ["station"]
-    hub.put(0, limit_of_all(3, (0, 12)))
+    hub.put(0, profile(2, (0, 9), level=1))
+    hub.put(1, profile(1, (0, 9), level=1))
+    assert [s["winner"]["kind"] for s in explained(hub, 0)] == ["connectors"]
+    hub.put(0, limit_of_all(3, (0, 8)))
     assert [s["winner"]["charging_profile_id"] for s in explained(hub, 1)] == [3]
     assert [s["winner"]["charging_profile_id"] for s in explained(hub, 0)] == [3]
 

@@ -84,7 +84,7 @@ def limit(connector_id: int) -> float:
 
 
 def test_hub_takes_a_profile_for_each_connector_and_serves_others_meanwhile(hub: Station) -> None:
-    """Issue 3 Proof, CORE-SC-45, T09: current within 1 s of the last answer, other calls p99 <= 100 ms."""
+    """Issue 3 Proof, CORE-SC-45: current within 1 s of the last answer, other calls p99 <= 100 ms."""
     bystander, listener = Bystander(hub.hub), Listener(hub.hub)
     listener.start()
     bystander.start()
