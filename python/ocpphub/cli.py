@@ -351,7 +351,7 @@ def _seconds(text: str) -> float:
 
 def _whole_seconds(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 10**9:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 1 to {10**9}")
     return int(text)
 
 
