@@ -2,13 +2,15 @@
 
 Owns the fine gate of the pure paths. Must never be influenced by time or by neighbours: counts are
 (count(3n) - count(n)) / 2n of two runs of the same program, hash seed 0. A new baseline only with ``--baseline``, in a
-commit that says why. With an unknown key (CPython, rustc, architecture, orjson) the ratio to the yardstick is held.
+commit that says why. With an unknown key (CPython, rustc, architecture, orjson) the ratio to a yardstick is held:
+``orjson.loads`` of the corpus for frames, the limit program for schedules. What is counted is in icount_programs.py.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import pickle
 import platform
 import re
 import shutil
@@ -20,47 +22,18 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 
+from benches import limit
+from benches.icount_programs import LIMIT, LIMIT_BATCH, LOADS, OPERATIONS, write
+from benches.stations import DAY_S
+
 ROOT = Path(__file__).parents[1]
 BASELINE = Path(__file__).with_name("icount.json")
 TOLERANCE = 0.02
 RATIO_TOLERANCE = 0.10
-YARDSTICK = "orjson.loads"
+YARDSTICKS = (LOADS, LIMIT)
 WORKERS = 2
 # Random addresses change how memcpy and the allocator go about their work, by up to 5 %.
 _FIXED_ADDRESSES = ("setarch", platform.machine(), "-R") if shutil.which("setarch") else ()
-
-# The program under callgrind: no argument parser, no pathlib, nothing but what is counted. Frames come from a pickle,
-# because building the corpus would cost more instructions than the operations.
-_PROGRAM = """
-import gc, pickle, sys
-sys.path[:0] = pickle.loads(bytes.fromhex(sys.argv[3]))
-import orjson
-from ocpphub import _native
-with open(sys.argv[2], "rb") as file:
-    received, sent = pickle.load(file)
-decode, call, result, check = _native.decode, _native.encode_call, _native.encode_result, _native.check_json
-def run_decode():
-    for frame, pending in short: decode(frame, pending)
-def run_decode_long():
-    for frame, pending in long: decode(frame, pending)
-def run_payload():
-    for frame, pending in short: decode(frame, pending).payload()
-def run_encode():
-    for encode, unique_id, action, payload in sent_by: encode(unique_id, action, payload)
-def run_check():
-    for frame, pending in short: check(frame)
-def run_loads():
-    for frame, pending in short: orjson.loads(frame)
-short = [row for row in received if len(row[0]) < 5000]
-long = [row for row in received if len(row[0]) >= 5000]
-sent_by = [(call if kind == "call" else result, *rest) for kind, *rest in sent]
-work = {"decode": run_decode, "decode long": run_decode_long, "payload()": run_payload, "encode": run_encode,
-        "check_json": run_check, "orjson.loads": run_loads}[sys.argv[1]]
-gc.collect(); gc.disable()
-for _ in range(int(sys.argv[4])): work()
-"""
-OPERATIONS = {"decode": 30, "decode long": 3, "payload()": 30, "encode": 30, "check_json": 30, YARDSTICK: 30}
-"""Operation and its n; one operation is one pass over the corpus."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -75,7 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
         BASELINE.write_text(json.dumps(stored, indent=2, sort_keys=True) + "\n")
     problems = judge(counts, stored)
     for name, count in counts.items():
-        sys.stdout.write(f"{name:14} {count:12,} instructions  {count / counts[YARDSTICK]:6.3f} x {YARDSTICK}\n")
+        yardstick = OPERATIONS[name].yardstick
+        sys.stdout.write(f"{name:15} {count:12,} instructions  {count / counts[yardstick]:6.3f} x {yardstick}\n")
     sys.stdout.write("".join(f"FAILED {problem}\n" for problem in problems) or f"within tolerance ({key()})\n")
     return 1 if problems else 0
 
@@ -93,71 +67,64 @@ def judge(counts: dict[str, int], stored: dict[str, dict[str, int]]) -> list[str
         return ["no baseline: run with --baseline"]
     if key() in stored:
         known = stored[key()]
-        missing = [f"{name}: no baseline" for name in counts if name not in known]
+        missing = [f"{name}: no baseline, renew it with --baseline" for name in counts if name not in known]
         return missing + [
             f"{name}: {count:,} instead of {known[name]:,} ({count / known[name] - 1:+.1%})"
             for name, count in counts.items()
-            if name in known and name != YARDSTICK and count > known[name] * (1 + TOLERANCE)
+            if name in known and name not in YARDSTICKS and count > known[name] * (1 + TOLERANCE)
         ]
     problems = []
     reference = stored[max(stored)]
     for name, count in counts.items():
-        ratio, known_ratio = count / counts[YARDSTICK], reference.get(name, 0) / reference[YARDSTICK]
+        yardstick = OPERATIONS[name].yardstick
+        if name not in reference or yardstick not in reference:
+            problems.append(f"{name}: no baseline, renew it with --baseline")
+            continue
+        ratio, known_ratio = count / counts[yardstick], reference[name] / reference[yardstick]
         if ratio > known_ratio * (1 + RATIO_TOLERANCE):
-            problems.append(f"{name}: {ratio:.3f} x {YARDSTICK} instead of {known_ratio:.3f}")
+            problems.append(f"{name}: {ratio:.3f} x {yardstick} instead of {known_ratio:.3f}")
     return problems
 
 
 def count_all() -> dict[str, int]:
     """Instructions per operation."""
-    with tempfile.TemporaryDirectory() as directory, ThreadPoolExecutor(WORKERS) as pool:
-        frames = Path(directory, "frames.pickle")
-        frames.write_bytes(_pickled())
+    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(WORKERS) as pool:
+        directory = Path(name)
+        write(directory)
         jobs = {
-            (name, times): pool.submit(_count, name, frames, n * times)
-            for name, n in OPERATIONS.items()
+            (name, times): pool.submit(_count, name, directory, operation.n * times)
+            for name, operation in OPERATIONS.items()
             for times in (1, 3)
         }
         return {
-            name: round((jobs[name, 3].result() - jobs[name, 1].result()) / (2 * n)) for name, n in OPERATIONS.items()
+            name: round((jobs[name, 3].result() - jobs[name, 1].result()) / (2 * operation.n))
+            for name, operation in OPERATIONS.items()
         }
 
 
-def _pickled() -> bytes:
-    import pickle
-
-    from benches import corpus
-
-    received = [(frame.data, frame.pending) for frame in corpus.received()]
-    sent = [(frame.kind, frame.unique_id, frame.action, frame.payload) for frame in corpus.sent()]
-    return pickle.dumps((received, sent))
-
-
-def _count(name: str, frames: Path, times: int) -> int:
-    import pickle
-
-    paths = pickle.dumps([str(ROOT / "python"), sysconfig.get_path("platlib")]).hex()
-    command = [
-        *_FIXED_ADDRESSES,
-        "valgrind",
-        "--tool=callgrind",
-        "--callgrind-out-file=/dev/null",
-        sys.executable,
-        "-S",  # not -I, which would ignore PYTHONHASHSEED
-        "-s",
-        "-c",
-        _PROGRAM,
-        name,
-        frames.name,
-        paths,
-        str(times),
-    ]
+def _count(name: str, directory: Path, times: int) -> int:
+    """Instructions of one program that does an operation so many times; of limit.rs those of one in a batch."""
+    callgrind = [*_FIXED_ADDRESSES, "valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
+    is_limit = name == LIMIT
+    command = callgrind + (_limit_command(times) if is_limit else _python_command(name, times))
     environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
-    run = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=frames.parent)
+    run = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=directory)
     found = re.search(r"Collected : (\d+)", run.stderr)
     if run.returncode or not found:
         raise RuntimeError(f"{name}: {run.stderr[-2000:]}")
-    return int(found[1])
+    return int(found[1]) // (LIMIT_BATCH if is_limit else 1)
+
+
+def _limit_command(times: int) -> list[str]:
+    return [str(limit.compiled()), "bench", OPERATIONS[LIMIT].data, str(DAY_S), "all_full", str(times)]
+
+
+def _python_command(name: str, times: int) -> list[str]:
+    operation = OPERATIONS[name]
+    assert operation.program is not None
+    paths = pickle.dumps([str(ROOT / "python"), sysconfig.get_path("platlib")]).hex()
+    # -S and not -I, which would ignore PYTHONHASHSEED
+    return [sys.executable, "-S", "-s", "-c", operation.program, name, operation.data, paths, str(times)]
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """The goal lines of P2 as functions of the measured figures.
 
-Owns the bounds, and the published figures that a ratio refers to. Must never measure. Ratios of one run may gate;
-microseconds, seconds and resident bytes are judged in RESULTS.md and never gate.
+Owns the bounds, and the published figures that a ratio refers to. Must never measure. Ratios of one run and resident
+bytes may gate; microseconds and seconds are judged in RESULTS.md and never gate. Ratios at many connectors swing with
+what is left of the caches, so they are not held to the committed figure: instruction counts are (icount.py).
 Source: performance.md P2.
 """
 
@@ -45,7 +46,7 @@ def every_goals(every: Rows) -> Iterator[Goal]:
     for variant, sizes in judged.items():
         chosen = {name: ratios[name] for size in sizes for name in ratios if name.startswith(f"{variant} {size},")}
         text = f"{variant}, N = {' and '.join(sizes)}, three windows: all connectors + 0 / limit, worst"
-        yield worst(f"schedules_{variant}", text, chosen, ALLOWED)
+        yield worst(f"schedules_{variant}", text, chosen, ALLOWED, steady=False)
     yield Goal(
         "schedules_small",
         "std, N = 10, 600 s: all connectors + 0, us",
@@ -59,7 +60,8 @@ def every_goals(every: Rows) -> Iterator[Goal]:
     for window, bound in LIBOCPP_SHARE.items():
         share = ratios[f"std 10,000, {window}"] * LIMIT_US[window] / LIBOCPP_US[window]
         key = f"schedules_libocpp_{window.replace(' ', '_')}"
-        yield Goal(key, f"std, N = 10,000, {window}: share of libocpp's time, through the limit", share, bound)
+        text = f"std, N = 10,000, {window}: share of libocpp's time, through the limit"
+        yield Goal(key, text, share, bound, steady=False)
 
 
 def one_goals(one: Rows) -> Iterator[Goal]:
@@ -84,7 +86,7 @@ def flat_goals(flat: Rows) -> Iterator[Goal]:
         yield worst(f"schedules_even_{axis}", text, evenness, EVEN, gated=False)
         growth = {name: growing(list(row.values())) for name, row in rows.items()}
         text = f"time per output period, {axis}: dearest / any with fewer (nothing quadratic)"
-        yield worst(f"schedules_growth_{axis}", text, growth, EVEN)
+        yield worst(f"schedules_growth_{axis}", text, growth, EVEN, steady=False)
 
 
 def growing(figures: list[float]) -> float:
@@ -100,6 +102,10 @@ def change_goals(changes: Rows, other: Mapping[str, float]) -> Iterator[Goal]:
         key = f"schedules_change_{window.replace(' ', '_')}"
         text = f"one change, that connector and 0 current, N = 10,000, {window}: us, worst kind"
         yield worst(key, text, figures, bound, gated=False)
+        row = changes[f"{window}, no ChargePointMaxProfile"]
+        text = f"one profile set, the same without ChargePointMaxProfile, computed but not written, {window}: us"
+        detail = f"written as JSON {row['profile set'] / 1e3:.0f} us"
+        yield Goal(f"{key}_unbounded", text, row["profile set, current"] / 1e3, bound, detail, gated=False)
     yield Goal(
         "schedules_burst",
         "10,000 SetChargingProfile decoded, installed, current after each: s CPU",
@@ -122,6 +128,7 @@ def publication_goals(other: Mapping[str, float]) -> Iterator[Goal]:
         ours / min(tuples, parsed),
         0.25,
         f"dicts out of ready tuples {tuples / 1e6:.1f} ms, out of composite() {parsed / 1e6:.1f} ms",
+        steady=False,
     )
     text = "connector.schedule, per cent of the bytes of charging_schedules, every 30 s"
     yield Goal("schedules_topic", text, other["topic_share"] * 100, 5.0)
@@ -141,7 +148,7 @@ def footprint_goals(other: Mapping[str, float]) -> Iterator[Goal]:
         other["memory_bytes"] / 1024,
         2.0,
         kept,
-        gated=False,
+        steady=False,
     )
     if "load_s" in other:
         text = "10,000 x 10 profiles x 96 periods from the store"
@@ -150,4 +157,4 @@ def footprint_goals(other: Mapping[str, float]) -> Iterator[Goal]:
         yield Goal("schedules_load", f"{text}: s CPU", other["load_s"], 2.0, of_these, gated=False)
         after = f"{other['load_kept_bytes'] / MIB:.0f} MiB afterwards"
         peak = other["load_peak_bytes"] / MIB
-        yield Goal("schedules_load_memory", f"{text}: MiB at the peak", peak, 200.0, after, gated=False)
+        yield Goal("schedules_load_memory", f"{text}: MiB at the peak", peak, 200.0, after, steady=False)

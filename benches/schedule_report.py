@@ -42,7 +42,8 @@ def sections(results: Results) -> list[str]:
         table(results.one, "hub, schedule, window", ONE),
         "### One change of a hub of 10,000 connectors, us",
         "That connector and connector 0 are written as JSON after each change; *current*: only computed, as the limit "
-        "program's `incr` does (its kept schedules of other connectors are not read again).",
+        "program's `incr` does. Where no ChargePointMaxProfile hides the sum, connector 0 has 598 periods at 600 s and "
+        "6,910 at one day, and most of the time is their JSON.",
         table(results.changes, "window", [_us(name) for name in next(iter(results.changes.values()))]),
         "### Time per output period, ns",
         *(_flat(axis, row) for axis, row in results.flat.items()),

@@ -46,14 +46,14 @@ class Station:
 
 def engine(connectors: int) -> Profiles:
     """A charge point without profiles, with room for any workload."""
-    return Profiles(
-        [(230_000, 3, MAX_MA, None, None)] * connectors,
-        (230_000, None, None),
-        max_stack_level=10,
-        max_periods=2_000,
-        max_installed=1_000_000,
-        units="AW",
-    )
+    arguments, limits = ratings(connectors)
+    return Profiles(*arguments, **limits)
+
+
+def ratings(connectors: int) -> tuple[tuple[Any, Any], dict[str, Any]]:
+    """The arguments of such a charge point."""
+    limits = {"max_stack_level": 10, "max_periods": 2_000, "max_installed": 1_000_000, "units": "AW"}
+    return ([(230_000, 3, MAX_MA, None, None)] * connectors, (230_000, None, None)), limits
 
 
 def load(
@@ -112,8 +112,7 @@ def workload(variant: str, connectors: int, years: int = 0, **shape: Any) -> Ite
 def begin(profiles: Profiles, row: dict[str, Any]) -> None:
     """The transaction that a row of a workload names, if any."""
     if row["tx"]:
-        start_s = int(datetime.fromisoformat(row["tx"]["start"]).timestamp())
-        profiles.transaction_started(row["connector"], start_s, row["tx"]["id"])
+        profiles.transaction_started(row["connector"], second(row["tx"]["start"]), row["tx"]["id"])
 
 
 def periods(schedule: dict[str, Any]) -> limit.Periods:
@@ -133,6 +132,11 @@ def check(station: Station, duration_s: int) -> None:
     assert phases == {3}, phases
 
 
-def second_text(second: int) -> str:
+def second(text: str) -> int:
+    """The whole second of a ``dateTime``."""
+    return int(datetime.fromisoformat(text).timestamp())
+
+
+def second_text(second_s: int) -> str:
     """A whole second as ``dateTime``."""
-    return datetime.fromtimestamp(second, UTC).isoformat().replace("+00:00", "Z")
+    return datetime.fromtimestamp(second_s, UTC).isoformat().replace("+00:00", "Z")

@@ -39,6 +39,8 @@ def run(results: Results, station: Station, rounds: int) -> None:
     """Every figure of this module, on ``std`` with its payloads kept."""
     for window in ("600 s", "1 day"):
         changed(results, station, window, rounds)
+    for window in ("600 s", "1 day"):
+        changed_unbounded(results, station, window, rounds)
     results.other["burst_s"] = burst(station, max(3, rounds // 4))
     published(results, station, rounds)
     results.other["topic_share"] = topic_share(station, DAY_S // 24)
@@ -99,17 +101,32 @@ def change_statements(station: Station, duration_s: int) -> dict[str, Statement]
 
 def changed(results: Results, station: Station, window: str, rounds: int) -> None:
     """Changes of a hub whose window is kept, beside the limit program's."""
-    duration_s = WINDOWS[window]
+    statements = checked_changes(station, WINDOWS[window])
+    with Limit(station.path, WINDOWS[window], "incr") as limit:
+        limit.lap()
+        figures = measure(statements, rounds, SLICE_S, SLOW_NS, {"limit incr": limit.lap})
+    assert_current(station, WINDOWS[window])
+    results.add(results.changes, window, figures)
+
+
+def changed_unbounded(results: Results, station: Station, window: str, rounds: int) -> None:
+    """The same where no ChargePointMaxProfile hides the sum: connector 0 has a period wherever any connector has."""
+    connector, payload = station.payloads[0]
+    assert station.profiles.clear(purpose="ChargePointMaxProfile") != []
+    figures = measure(checked_changes(station, WINDOWS[window]), rounds, SLICE_S, SLOW_NS)
+    assert_current(station, WINDOWS[window])
+    results.add(results.changes, f"{window}, no ChargePointMaxProfile", figures)
+    assert not isinstance(station.profiles.install(connector, payload, station.now_s), str)
+
+
+def checked_changes(station: Station, duration_s: int) -> dict[str, Statement]:
+    """The statements of a change; each has been held against a window computed anew, and the window is kept."""
     statements = change_statements(station, duration_s)
     station.profiles.compute(station.now_s, duration_s, "A")
     for statement in statements.values():
         statement.timer().timeit(50)
         assert_current(station, duration_s)
-    with Limit(station.path, duration_s, "incr") as limit:
-        limit.lap()
-        figures = measure(statements, rounds, SLICE_S, SLOW_NS, {"limit incr": limit.lap})
-    assert_current(station, duration_s)
-    results.add(results.changes, window, figures)
+    return statements
 
 
 def assert_current(station: Station, duration_s: int) -> None:
