@@ -10,8 +10,7 @@ use crate::periods::Period;
 use crate::profile::{NEVER, Profile, Purpose, Unit, Validity};
 use crate::profiles::Profiles;
 use crate::published::{write_second, write_tenths};
-use crate::schedules::Schedules;
-use crate::total::Answer;
+use crate::schedules::{SUMMED_S, Schedules};
 
 /// Where a limit comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,9 +159,13 @@ fn contest(class: &Class, at: Instant, exact: i64, phases: u8) -> (Source, Vec<(
     (winner, losers)
 }
 
-/// The stretches of connector 1 to N, neighbours with the same limit and reasons joined.
-fn of_connector(profiles: &Profiles, window: &Window, connector: u32) -> Vec<Stretch> {
-    let Some((class, stack)) = profiles.stack(connector, window.query) else { return Vec::new() };
+/// Judgements, of one source in one stretch, that an explanation may have: more than anybody reads, some milliseconds.
+const MOST_JUDGEMENTS: usize = 40_000;
+
+/// The stretches of connector 1 to N, neighbours with the same limit and reasons joined; `None` beyond the bound.
+fn of_connector(profiles: &Profiles, window: &Window, connector: u32) -> Option<Vec<Stretch>> {
+    let (class, stack) = profiles.stack(connector, window.query)?;
+    let mut judgements = 0_usize;
     let maxima = profiles.maxima();
     let mut stretches: Vec<Stretch> = Vec::new();
     let mut t = window.start;
@@ -170,12 +173,16 @@ fn of_connector(profiles: &Profiles, window: &Window, connector: u32) -> Vec<Str
         let at = instant(&stack, maxima, t, window.query);
         let limit = class.composite(at.own.as_ref(), at.whole.as_ref(), window.unit);
         let (winner, losers) = contest(class, at, limit.exact, limit.phases);
+        judgements = judgements.saturating_add(losers.len()).saturating_add(1);
+        if judgements > MOST_JUDGEMENTS {
+            return None;
+        }
         join(&mut stretches, Stretch { start: t, tenths: limit.tenths, phases: limit.phases, winner, losers });
         let all = stack.transaction.iter().chain(stack.own).chain(stack.general);
         let next = |profile: &Profile| profile.track.at(t, stack.start).1.min(profile.track.edge(t));
         t = all.chain(maxima).map(next).min().unwrap_or(NEVER);
     }
-    stretches
+    Some(stretches)
 }
 
 fn join(stretches: &mut Vec<Stretch>, stretch: Stretch) {
@@ -186,13 +193,15 @@ fn join(stretches: &mut Vec<Stretch>, stretch: Stretch) {
 }
 
 /// The stretches of connector 0: the sum of the connectors, or what bounds it.
-fn of_station(profiles: &mut Profiles, schedules: &mut Schedules, window: &Window) -> Vec<Stretch> {
-    let answers = schedules.zero(profiles, window).to_vec();
+fn of_station(profiles: &mut Profiles, schedules: &mut Schedules, window: &Window) -> Option<Vec<Stretch>> {
+    if window.duration > SUMMED_S {
+        return None;
+    }
+    let sums = schedules.sums(profiles, window);
     let electrical = profiles.electrical();
-    let divisor = electrical.sum_divisor(window.unit);
     let maxima = profiles.maxima();
-    let mut instants: Vec<i64> =
-        answers.iter().map(|answer| window.start.saturating_add(i64::from(answer.start))).collect();
+    let second = |start: u32| window.start.saturating_add(i64::from(start));
+    let mut instants: Vec<i64> = sums.iter().map(|(start, ..)| second(*start)).collect();
     let mut t = window.start;
     while t < window.end() {
         instants.push(t);
@@ -201,27 +210,30 @@ fn of_station(profiles: &mut Profiles, schedules: &mut Schedules, window: &Windo
     }
     instants.sort_unstable();
     instants.dedup();
+    let judgements = instants.len().saturating_mul(maxima.len().saturating_add(3));
+    if judgements > MOST_JUDGEMENTS {
+        return None;
+    }
     let mut stretches = Vec::new();
     for t in instants {
-        let begun = |answer: &&Answer| window.start.saturating_add(i64::from(answer.start)) <= t;
-        let Some(answer) = answers.iter().take_while(begun).last() else { continue };
+        let begun = |(start, ..): &(u32, u8, i64)| second(*start) <= t;
+        let Some((_, phases, sum)) = sums.get(sums.partition_point(begun).wrapping_sub(1)) else { continue };
         let (whole, _) = leading(maxima, t, window.query);
         let mut losers = Vec::new();
         let leader = judge(maxima.iter(), whole, t, window.query, |_| false, &mut losers);
-        let bound = whole.map(|lead| electrical.bound_of(&lead, window.unit, answer.phases));
-        let station = electrical.station(window.unit, answer.phases);
-        let mut sources = vec![(leader, bound), (Some(Source::Station), (station < i64::MAX).then_some(station))];
-        sources.retain(|(_, limit)| limit.is_some());
-        let least = |limit: Option<i64>| limit.is_some_and(|limit| limit.checked_div(divisor) == Some(answer.tenths));
-        let found = sources.iter().position(|(_, limit)| least(*limit));
-        let winner = found.and_then(|found| sources.remove(found).0).unwrap_or(Source::Connectors);
-        losers.extend(sources.into_iter().filter_map(|(source, _)| Some((source?, Why::NotTheMinimum))));
-        if winner != Source::Connectors {
-            losers.push((Source::Connectors, Why::NotTheMinimum));
-        }
-        join(&mut stretches, Stretch { start: t, tenths: answer.tenths, phases: answer.phases, winner, losers });
+        let station = electrical.station(window.unit, *phases);
+        let bound = whole.map(|lead| electrical.bound_of(&lead, window.unit, *phases));
+        // Where they are equal it is the bound that says more.
+        let mut sources: Vec<_> = leader.zip(bound).into_iter().collect();
+        sources.extend((station < i64::MAX).then_some((Source::Station, station)));
+        sources.push((Source::Connectors, *sum));
+        let least = (0..sources.len()).min_by_key(|place| sources.get(*place).map(|(_, limit)| *limit))?;
+        let (winner, exact) = sources.remove(least);
+        losers.extend(sources.into_iter().map(|(source, _)| (source, Why::NotTheMinimum)));
+        let tenths = exact.checked_div(electrical.sum_divisor(window.unit))?;
+        join(&mut stretches, Stretch { start: t, tenths, phases: *phases, winner, losers });
     }
-    stretches
+    Some(stretches)
 }
 
 fn write_source(out: &mut String, source: &Source) {
@@ -245,12 +257,12 @@ fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
     String::from_utf8(out).unwrap_or_default()
 }
 
-/// The result of `schedule.explain` for connector 0 to N through `window`, as JSON text.
+/// The result of `schedule.explain` for connector 0 to N through `window`, as JSON text; `None` where it would be too long.
 #[must_use]
-pub fn explain(profiles: &mut Profiles, schedules: &mut Schedules, window: &Window, connector: u32) -> String {
+pub fn explain(profiles: &mut Profiles, schedules: &mut Schedules, window: &Window, connector: u32) -> Option<String> {
     let stretches = match connector {
-        0 => of_station(profiles, schedules, window),
-        _ => of_connector(profiles, window, connector),
+        0 => of_station(profiles, schedules, window)?,
+        _ => of_connector(profiles, window, connector)?,
     };
     let ends = stretches.iter().skip(1).map(|next| next.start).chain([window.end()]);
     let mut out = String::with_capacity(stretches.len().saturating_mul(320).saturating_add(2));
@@ -273,5 +285,5 @@ pub fn explain(profiles: &mut Profiles, schedules: &mut Schedules, window: &Wind
         out.push_str("]}");
     }
     out.push(']');
-    out
+    Some(out)
 }

@@ -7,7 +7,7 @@ use crate::composite::Window;
 use crate::explain::explain;
 use crate::profile::Profile;
 use crate::profiles::Profiles;
-use crate::schedules::{Entry, Schedules};
+use crate::schedules::{Entry, Schedules, give_back};
 use crate::time;
 
 fn number(out: &mut Vec<u8>, value: i64) {
@@ -37,12 +37,12 @@ fn head(window: &Window, with_start: bool) -> Vec<u8> {
     out
 }
 
-/// The last second that a date-time can name.
-const LAST_S: i64 = 253_402_300_799;
+/// The seconds of the years 1 to 9999, which every reader of date-times knows.
+pub const SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 
-/// A whole second as a date-time; behind the year 9999 its last one.
+/// A whole second as a date-time; beyond those years the nearest one of them.
 pub fn write_second(out: &mut Vec<u8>, second: i64) {
-    if time::write(out, second.min(LAST_S).saturating_mul(1000)) {
+    if time::write(out, second.clamp(*SECONDS.start(), *SECONDS.end()).saturating_mul(1000)) {
         out.truncate(out.len().saturating_sub(".000Z".len()));
         out.push(b'Z');
     }
@@ -68,6 +68,19 @@ fn write(out: &mut Vec<u8>, head: &[u8], entries: impl Iterator<Item = Entry>) {
     out.extend_from_slice(b"]}");
 }
 
+/// A shorter window where only the first connectors' periods have fitted: nine tenths of what they let expect, always less
+/// than before, in whole minutes while it has several, down to the second that always fits.
+fn shorter(duration: u32, reached: u32, connectors: u32) -> u32 {
+    let guess = f64::from(duration) * (f64::from(reached) / f64::from(connectors)).min(0.9) * 0.9;
+    #[allow(clippy::as_conversions, clippy::cast_possible_truncation, clippy::cast_sign_loss)] // saturates
+    let guess = guess as u32;
+    if guess >= 120 { guess.saturating_sub(guess.wrapping_rem(60)) } else { guess.max(1) }
+}
+
+/// Periods of all connectors together that are told at once: a day of ten thousand connectors with 24 periods each and more,
+/// some 20 MB of text.
+pub const MOST_PERIODS: usize = 400_000;
+
 /// The composite schedules of a charge point as others see them.
 #[derive(Clone, Debug, Default)]
 pub struct Published {
@@ -77,6 +90,8 @@ pub struct Published {
     is_silent: bool,
     /// The last value of [`Published::all`], whose memory is used again.
     text: Vec<u8>,
+    /// The window that was last wanted for all connectors, and how long the one was that was taken.
+    fitted: Option<(Window, u32)>,
 }
 
 impl Published {
@@ -103,10 +118,17 @@ impl Published {
         out
     }
 
+    /// The value that [`Published::all`] has made last.
+    #[must_use]
+    pub fn text(&self) -> &[u8] {
+        &self.text
+    }
+
     /// The composite schedules of all connectors, as the value of `charging_schedules`.
     pub fn all(&mut self, profiles: &mut Profiles, window: &Window) -> &[u8] {
+        let window = &self.fit(profiles, window);
         let head = head(window, true);
-        self.schedules.zero(profiles, window);
+        self.schedules.zero_of_kept(profiles, window);
         let out = &mut self.text;
         out.clear();
         out.extend_from_slice(b"{\"0\":");
@@ -118,7 +140,46 @@ impl Published {
             write(out, &head, self.schedules.kept(connector));
         }
         out.push(b'}');
+        give_back(out);
         out
+    }
+
+    /// Make `window` the kept one, or as much of it as [`MOST_PERIODS`] reach: what all connectors say at once must not hold
+    /// up everybody else because a CSMS has sent a profile of a hundred periods within a minute.
+    fn fit(&mut self, profiles: &mut Profiles, window: &Window) -> Window {
+        let connectors = profiles.connectors().max(1);
+        let most = MOST_PERIODS.max(usize::try_from(connectors).unwrap_or(usize::MAX).saturating_mul(2));
+        let mut fitted = *window;
+        if let Some((wanted, duration)) = self.fitted
+            && wanted.duration == window.duration
+        {
+            // What has fitted last is a good guess, of the same window the best one.
+            let is_same = wanted == *window && !profiles.dirty.all && profiles.dirty.connectors.is_empty();
+            fitted.duration = window.duration.min(if is_same { duration } else { duration.saturating_mul(2) });
+        }
+        let mut may_grow = true;
+        loop {
+            match self.schedules.refresh(profiles, &fitted, most) {
+                Ok(periods) => {
+                    // What the rest of the wanted window would come to if it is like this part.
+                    let times = usize::try_from(window.duration.div_ceil(fitted.duration)).unwrap_or(usize::MAX);
+                    if !may_grow || fitted.duration >= window.duration || periods.saturating_mul(times) > most {
+                        break;
+                    }
+                    may_grow = false;
+                    fitted.duration = window.duration;
+                }
+                Err(reached) => fitted.duration = shorter(fitted.duration, reached, connectors),
+            }
+        }
+        self.fitted = Some((*window, fitted.duration));
+        fitted
+    }
+
+    /// How long the window was that [`Published::all`] or [`Published::changes`] has taken last.
+    #[must_use]
+    pub fn fitted_s(&self) -> Option<u32> {
+        self.fitted.map(|(_, duration)| duration)
     }
 
     /// Compute the composite schedules of all connectors and keep them, as [`Published::all`] does before it writes them;
@@ -127,8 +188,8 @@ impl Published {
         self.schedules.zero(profiles, window).len()
     }
 
-    /// The result of `schedule.explain` as JSON text.
-    pub fn explain(&mut self, profiles: &mut Profiles, window: &Window, connector: u32) -> String {
+    /// The result of `schedule.explain` as JSON text; `None` where it would be too long.
+    pub fn explain(&mut self, profiles: &mut Profiles, window: &Window, connector: u32) -> Option<String> {
         explain(profiles, &mut self.schedules, window, connector)
     }
 
@@ -140,9 +201,10 @@ impl Published {
 
     /// At most `limit` connectors whose schedule is not what was last said of them, each as JSON text.
     pub fn changes(&mut self, profiles: &mut Profiles, window: &Window, limit: usize) -> Vec<(u32, Vec<u8>)> {
+        let window = &self.fit(profiles, window);
         let head = head(window, true);
         let mut changed = Vec::new();
-        self.schedules.zero(profiles, window);
+        self.schedules.zero_of_kept(profiles, window);
         for connector in 0..=profiles.connectors() {
             if changed.len() >= limit {
                 break;
@@ -173,7 +235,11 @@ impl Published {
     }
 }
 
+/// Whether a schedule moves with the second of the query; the sum does when one of its parts does.
 fn floats(profiles: &Profiles, connector: u32) -> bool {
+    if connector == 0 {
+        return (1..=profiles.connectors()).any(|connector| floats(profiles, connector));
+    }
     profiles.transaction(connector).is_none() && profiles.stack(connector, 0).is_some_and(|(_, stack)| stack.floats())
 }
 

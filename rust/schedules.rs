@@ -84,15 +84,18 @@ fn index(list: usize) -> u32 {
 }
 
 /// A long window must not keep its memory for ever.
-fn give_back<T>(list: &mut Vec<T>) {
+pub(crate) fn give_back<T>(list: &mut Vec<T>) {
     if list.capacity() / 8 > list.len().max(1024) {
         list.shrink_to(list.len().saturating_mul(2));
     }
 }
 
 impl Schedules {
-    /// Make `window` the kept one and every connector in it current.
-    pub fn refresh(&mut self, profiles: &mut Profiles, window: &Window) {
+    /// Make `window` the kept one and every connector in it current; how many periods they have together, about.
+    ///
+    /// # Errors
+    /// When the connectors would have more than `most` periods together: at which connector; nothing is kept then.
+    pub fn refresh(&mut self, profiles: &mut Profiles, window: &Window, most: usize) -> Result<usize, u32> {
         let dirty = std::mem::take(&mut profiles.dirty);
         let is_kept = self.window.as_ref() == Some(window) && !dirty.all;
         // Patches leave what they replace behind in the shared lists.
@@ -101,21 +104,26 @@ impl Schedules {
             for connector in &dirty.connectors {
                 self.patch(profiles, window, *connector);
             }
-            return;
+            return Ok(self.pieces.len());
         }
-        self.compute(profiles, window);
+        self.compute(profiles, window, most)
     }
 
-    fn compute(&mut self, profiles: &Profiles, window: &Window) {
+    fn compute(&mut self, profiles: &Profiles, window: &Window, most: usize) -> Result<usize, u32> {
         maximum(profiles.maxima(), window, &mut self.maximum);
         self.pieces.clear();
         self.piece_spans.clear();
         self.steps.clear();
         self.step_spans.clear();
         self.patches = 0;
+        self.zero_is_current = false;
+        self.window = None;
         self.total.clear(window.duration);
         for connector in 1..=profiles.connectors() {
             let (pieces, steps) = self.connector(profiles, window, connector);
+            if self.pieces.len() > most {
+                return Err(connector);
+            }
             self.piece_spans.push(pieces);
             if window.duration <= PATCHED_S {
                 self.step_spans.push(steps);
@@ -124,9 +132,9 @@ impl Schedules {
             }
         }
         self.window = Some(*window);
-        self.zero_is_current = false;
         give_back(&mut self.pieces);
         give_back(&mut self.steps);
+        Ok(self.pieces.len())
     }
 
     /// Compute one connector, appending to the shared lists, and add it to the sum.
@@ -181,12 +189,13 @@ impl Schedules {
 
     /// The pieces of connector 1 to N: out of the kept window if it is this one, else computed for it alone.
     pub fn one(&mut self, profiles: &mut Profiles, window: &Window, connector: u32) -> &[Piece] {
-        if self.window.as_ref() == Some(window) && !profiles.dirty.all && window.duration <= PATCHED_S {
-            self.refresh(profiles, window);
+        let is_kept = self.window.as_ref() == Some(window) && !profiles.dirty.all && window.duration <= PATCHED_S;
+        if is_kept && self.refresh(profiles, window, usize::MAX).is_ok() {
             return self.of(connector);
         }
         maximum(profiles.maxima(), window, &mut self.single_maximum);
         let pieces = &mut self.single;
+        give_back(pieces);
         pieces.clear();
         if let Some((class, stack)) = profiles.stack(connector, window.query) {
             sweep(class, &stack, &self.single_maximum, window, |t, limit| {
@@ -202,14 +211,30 @@ impl Schedules {
             self.long_zero(profiles, window);
             return &self.zero;
         }
-        self.refresh(profiles, window);
+        let _ = self.refresh(profiles, window, usize::MAX);
+        self.zero_of_kept(profiles, window)
+    }
+
+    /// The periods of connector 0 through the kept window, which is `window`.
+    pub fn zero_of_kept(&mut self, profiles: &Profiles, window: &Window) -> &[Answer] {
         if !self.zero_is_current {
             let mut zero = std::mem::take(&mut self.zero);
             self.total.answers(profiles.electrical(), window, &self.maximum, &mut zero);
+            give_back(&mut zero);
             self.zero = zero;
             self.zero_is_current = true;
         }
         &self.zero
+    }
+
+    /// The exact sum of the connectors at each instant of the window at which anything of it changes: seconds since the
+    /// window's start, phases, units of the sum.
+    pub fn sums(&mut self, profiles: &mut Profiles, window: &Window) -> Vec<(u32, u8, i64)> {
+        let _ = self.refresh(profiles, window, usize::MAX);
+        let mut sums = Vec::new();
+        let visit = |start, phases, sum, _| sums.push((start, phases, sum));
+        self.total.walk(profiles.electrical(), window, &self.maximum, visit);
+        sums
     }
 
     fn long_zero(&mut self, profiles: &mut Profiles, window: &Window) {

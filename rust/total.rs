@@ -121,10 +121,27 @@ impl Total {
         out: &mut Vec<Answer>,
     ) {
         out.clear();
+        let divisor = electrical.sum_divisor(window.unit);
+        self.walk(electrical, window, maximum, |start, phases, sum, bound| {
+            let tenths = sum.min(bound) / divisor.max(1);
+            if out.last().is_none_or(|last| last.tenths != tenths || last.phases != phases) {
+                out.push(Answer { start, phases, tenths });
+            }
+        });
+    }
+
+    /// Go through the seconds with events: phases, the sum and its bound from there on, in units of the sum.
+    #[inline(always)]
+    pub fn walk(
+        &mut self,
+        electrical: &Electrical,
+        window: &Window,
+        maximum: &[(i64, Lead)],
+        mut visit: impl FnMut(u32, u8, i64, i64),
+    ) {
         for (at, _) in maximum {
             self.mark(u32::try_from(at - window.start).unwrap_or(u32::MAX));
         }
-        let divisor = electrical.sum_divisor(window.unit).max(1);
         let mut whole = maximum.iter().peekable();
         let mut present = None;
         let (mut sum, mut counts, mut phases, mut bound) = (0_i64, self.counts, 0_u8, i64::MAX);
@@ -153,10 +170,7 @@ impl Total {
                         bound = bound.min(electrical.bound_of(lead, window.unit, phases));
                     }
                 }
-                let tenths = sum.min(bound) / divisor;
-                if out.last().is_none_or(|last| last.tenths != tenths || last.phases != phases) {
-                    out.push(Answer { start: second, phases, tenths });
-                }
+                visit(second, phases, sum, bound);
             }
         }
     }

@@ -161,7 +161,7 @@ class Profiles:
     """The installed charging profiles of one charge point and every composite schedule (OCPP 1.6 section 3.13).
 
     Opaque to Python; exact rationals until one final rounding down to 0.1. Times are whole seconds since 1970 UTC
-    (callers floor), within the years 0 to 9999. Connector ids beyond the station raise ``ValueError``, but match
+    (callers floor), within the years 1 to 9999. Connector ids beyond the station raise ``ValueError``, but match
     nothing in :meth:`clear`: check before.
     """
 
@@ -215,7 +215,11 @@ class Profiles:
         At most 31,622,400 s."""
     def composite_all(self, start_s: int, duration_s: int, unit: str) -> bytes:
         """The value of ``charging_schedules`` as JSON text: ``{"0": {...}, ..., "N": {...}}``, with startSchedule.
-        At most 604,800 s, as for :meth:`compute` and :meth:`changes`."""
+        At most 604,800 s, as for :meth:`compute` and :meth:`changes`. Shorter than asked for, and ``duration`` says
+        so, where all connectors would have more than 400,000 periods (or twice their number, if that is more)."""
+    @property
+    def fitted_s(self) -> int | None:
+        """The duration that :meth:`composite_all` or :meth:`changes` has taken last."""
     def compute(self, start_s: int, duration_s: int, unit: str) -> int:
         """What :meth:`composite_all` computes, kept for later calls with this window; how many periods 0 has."""
     def changes(self, start_s: int, duration_s: int, unit: str, limit: int) -> list[tuple[int, bytes]]:
@@ -223,8 +227,8 @@ class Profiles:
         each with its ChargingSchedule as JSON text with startSchedule; ``limit`` of them means: call again."""
     def forget_changes(self) -> None:
         """From now on :meth:`changes` compares with the schedules of its next call, which returns none."""
-    def explain(self, connector_id: int, start_s: int, duration_s: int, unit: str) -> bytes:
-        """The result of ``schedule.explain`` as JSON text (rpc.md)."""
+    def explain(self, connector_id: int, start_s: int, duration_s: int, unit: str, query_s: int | None = None) -> bytes:
+        """The result of ``schedule.explain`` as JSON text (rpc.md). Raises ``ValueError`` where that is too long."""
     def installed(self, connector_id: int | None = None) -> bytes:
         """The result of ``schedule.profiles`` as JSON text: [{"connector_id", "accepted_at", "charging_profile_id",
         "transaction_id"?, "stack_level", "purpose", "kind", "recurrency_kind"?, "valid_from"?, "valid_to"?,

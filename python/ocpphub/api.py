@@ -140,18 +140,13 @@ class ChargePoint:
         self, connector_id: int, duration_s: int, unit: str | None = None, at: str | None = None
     ) -> dict[str, Any]:
         """The composite schedule of a connector, of the whole charge point for 0 (rpc.md ``schedule.get``)."""
-        parts = []
-        for text in self.core.schedules.get(connector_id, duration_s, unit, at, self.now()):
-            parts.append(text)
-            await asyncio.sleep(0)
-        return cast(dict[str, Any], orjson.loads(b"".join(parts)))
+        return dict(await _whole(self.core.schedules.get(connector_id, duration_s, unit, at, self.now())))
 
     async def schedule_explain(
         self, connector_id: int, at: str | None = None, duration_s: int | None = None, unit: str | None = None
     ) -> list[dict[str, Any]]:
         """Which source limits a connector when, and why the others do not (rpc.md ``schedule.explain``)."""
-        text = self.core.schedules.explain(connector_id, duration_s, unit, at, self.now())
-        return cast(list[dict[str, Any]], orjson.loads(text))
+        return list(await _whole(self.core.schedules.explain(connector_id, duration_s, unit, at, self.now())))
 
     async def schedule_profiles(self, connector_id: int | None = None) -> list[dict[str, Any]]:
         """The installed charging profiles, of one connector or of all (rpc.md ``schedule.profiles``)."""
@@ -444,3 +439,12 @@ def _refuse_ask(identity: str, ask: Ask, answer: Answer) -> None:
 
 def _log_fatal(error: BaseException) -> None:
     log.critical("the store failed; stop the hub: %s", error)
+
+
+async def _whole(texts: Iterator[bytes]) -> Any:
+    """What texts are together, a turn of the loop for each."""
+    whole = bytearray()
+    for text in texts:
+        whole += text
+        await asyncio.sleep(0)
+    return orjson.loads(whole)

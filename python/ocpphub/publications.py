@@ -292,8 +292,8 @@ class Publications:
         self._interest[topic] += 1
         if self._interest[topic] == 1:
             if TOPICS[topic].on_demand:
-                # What happened while nobody listened was not published: nobody can resume from before this moment, which
-                # has a number of its own, so that this listener can.
+                # What happened while nobody listened was not published: nobody can resume from before this moment,
+                # which has a number of its own, so that this listener can.
                 self.seq += 1
                 self._rings[topic].lost_seq = self.seq
             self.on_interest(topic, True)

@@ -6,7 +6,7 @@ use crate::composite::Window;
 use crate::electrical::{Ratings, StationRatings};
 use crate::profile::{Limits, Purpose, Unit};
 use crate::profiles::{self, Filter, Transaction};
-use crate::published::{self, Published};
+use crate::published::{self, Published, SECONDS};
 use crate::schedules::SUMMED_S;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -14,8 +14,6 @@ use pyo3::types::{PyBytes, PyString};
 
 /// Longest window: beyond it no date-time could say when it ends.
 const LONGEST_S: u32 = 31_622_400;
-/// The years 0 to 9999.
-const SECONDS: std::ops::RangeInclusive<i64> = -62_167_219_200..=253_402_300_799;
 
 #[pyclass(frozen, module = "ocpphub._native")]
 pub(super) struct Installed {
@@ -59,7 +57,7 @@ fn second(name: &str, value: i64) -> PyResult<i64> {
     if SECONDS.contains(&value) {
         Ok(value)
     } else {
-        Err(refused(format!("{name}: a second of the years 0 to 9999 allowed")))
+        Err(refused(format!("{name}: a second of the years 1 to 9999 allowed")))
     }
 }
 
@@ -82,6 +80,17 @@ fn window_of_all(start_s: i64, duration_s: u32, unit: &str) -> PyResult<Window> 
 }
 
 impl Profiles {
+    /// Run `body`; after a panic nothing that was computed is trusted any more.
+    fn run<T>(&mut self, body: impl FnOnce(&mut profiles::Profiles, &mut Published) -> T) -> PyResult<T> {
+        let Self { profiles, published } = self;
+        let outcome = guarded(|| body(profiles, published));
+        if outcome.is_err() {
+            self.published = Published::new();
+            self.profiles.dirty.all = true;
+        }
+        outcome
+    }
+
     fn connector(&self, connector_id: i64) -> PyResult<u32> {
         let connectors = self.profiles.connectors();
         let known = u32::try_from(connector_id).ok().filter(|id| *id <= connectors);
@@ -108,7 +117,7 @@ impl Profiles {
             _ => return Err(refused("units: A, W or AW allowed")),
         };
         let limits = Limits { max_stack_level, max_periods, max_installed, units };
-        let profiles = profiles::Profiles::new(&connectors, station, limits).map_err(refused)?;
+        let profiles = guarded(|| profiles::Profiles::new(&connectors, station, limits))?.map_err(refused)?;
         Ok(Self { profiles, published: Published::new() })
     }
 
@@ -120,7 +129,7 @@ impl Profiles {
         now_s: i64,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (connector, now) = (self.connector(connector_id)?, second("now_s", now_s)?);
-        match guarded(|| self.profiles.install(connector, profile, now))?.map_err(refused)? {
+        match self.run(|profiles, _| profiles.install(connector, profile, now))?.map_err(refused)? {
             Ok(profiles::Installed { id, row, replaced }) => {
                 Ok(Bound::new(py, Installed { charging_profile_id: id, row, replaced })?.into_any())
             }
@@ -145,16 +154,16 @@ impl Profiles {
         let nowhere = |value: i64| u32::try_from(value).unwrap_or(u32::MAX);
         let (connector, level) = (connector_id.map(nowhere), stack_level.map(nowhere));
         let filter = Filter { id: charging_profile_id, connector, purpose, level };
-        guarded(|| self.profiles.clear(&filter))
+        self.run(|profiles, _| profiles.clear(&filter))
     }
 
     fn restore(&mut self, rows: Vec<Bound<'_, PyBytes>>) -> PyResult<Vec<usize>> {
         let rows: Vec<_> = rows.iter().map(|row| row.as_bytes()).collect();
-        guarded(|| self.profiles.restore_all(&rows))
+        self.run(|profiles, _| profiles.restore_all(&rows))
     }
 
     fn purge(&mut self, now_s: i64) -> PyResult<Vec<i64>> {
-        guarded(|| self.profiles.purge(now_s))
+        self.run(|profiles, _| profiles.purge(now_s))
     }
 
     fn next_purge(&self) -> Option<i64> {
@@ -165,7 +174,7 @@ impl Profiles {
     fn transaction_started(&mut self, connector_id: i64, start_s: i64, transaction_id: Option<i64>) -> PyResult<()> {
         let connector = self.connector(connector_id)?;
         let transaction = Transaction { start: second("start_s", start_s)?, id: transaction_id };
-        if self.profiles.start(connector, transaction) {
+        if self.run(|profiles, _| profiles.start(connector, transaction))? {
             Ok(())
         } else {
             Err(refused("connector_id: 1 or more allowed"))
@@ -174,13 +183,13 @@ impl Profiles {
 
     fn transaction_confirmed(&mut self, connector_id: i64, transaction_id: i64) -> PyResult<()> {
         let connector = self.connector(connector_id)?;
-        let is_running = self.profiles.confirm(connector, transaction_id);
+        let is_running = self.run(|profiles, _| profiles.confirm(connector, transaction_id))?;
         if is_running { Ok(()) } else { Err(refused("connector_id: no transaction runs there")) }
     }
 
     fn transaction_stopped(&mut self, connector_id: i64) -> PyResult<Vec<i64>> {
         let connector = self.connector(connector_id)?;
-        Ok(self.profiles.stop(connector))
+        self.run(|profiles, _| profiles.stop(connector))
     }
 
     #[pyo3(signature = (connector_id, start_s, duration_s, unit, query_s=None))]
@@ -195,8 +204,7 @@ impl Profiles {
     ) -> PyResult<Bound<'py, PyBytes>> {
         let connector = self.connector(connector_id)?;
         let window = window(start_s, duration_s, unit, query_s)?;
-        let Self { profiles, published } = self;
-        Ok(PyBytes::new(py, &guarded(|| published.one(profiles, &window, connector))?))
+        Ok(PyBytes::new(py, &self.run(|profiles, published| published.one(profiles, &window, connector))?))
     }
 
     fn composite_all<'py>(
@@ -207,16 +215,14 @@ impl Profiles {
         unit: &str,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let window = window_of_all(start_s, duration_s, unit)?;
-        let Self { profiles, published } = self;
         // Others may run meanwhile: the writer of the store above all.
-        let all = py.detach(|| guarded(|| published.all(profiles, &window)))?;
-        Ok(PyBytes::new(py, all))
+        py.detach(|| self.run(|profiles, published| published.all(profiles, &window).len()))?;
+        Ok(PyBytes::new(py, self.published.text()))
     }
 
     fn compute(&mut self, py: Python<'_>, start_s: i64, duration_s: u32, unit: &str) -> PyResult<usize> {
         let window = window_of_all(start_s, duration_s, unit)?;
-        let Self { profiles, published } = self;
-        py.detach(|| guarded(|| published.compute(profiles, &window)))
+        py.detach(|| self.run(|profiles, published| published.compute(profiles, &window)))
     }
 
     fn changes<'py>(
@@ -228,15 +234,20 @@ impl Profiles {
         limit: usize,
     ) -> PyResult<Vec<(u32, Bound<'py, PyBytes>)>> {
         let window = window_of_all(start_s, duration_s, unit)?;
-        let Self { profiles, published } = self;
-        let changes = guarded(|| published.changes(profiles, &window, limit))?;
+        let changes = self.run(|profiles, published| published.changes(profiles, &window, limit))?;
         Ok(changes.into_iter().map(|(connector, schedule)| (connector, PyBytes::new(py, &schedule))).collect())
+    }
+
+    #[getter]
+    fn fitted_s(&self) -> Option<u32> {
+        self.published.fitted_s()
     }
 
     fn forget_changes(&mut self) {
         self.published.forget();
     }
 
+    #[pyo3(signature = (connector_id, start_s, duration_s, unit, query_s=None))]
     fn explain<'py>(
         &mut self,
         py: Python<'py>,
@@ -244,18 +255,19 @@ impl Profiles {
         start_s: i64,
         duration_s: u32,
         unit: &str,
+        query_s: Option<i64>,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let connector = self.connector(connector_id)?;
-        let window = window(start_s, duration_s, unit, None)?;
-        let Self { profiles, published } = self;
-        let text = guarded(|| published.explain(profiles, &window, connector))?;
+        let window = window(start_s, duration_s, unit, query_s)?;
+        let text = self.run(|profiles, published| published.explain(profiles, &window, connector))?;
+        let text = text.ok_or_else(|| refused("duration_s: more than can be explained at once"))?;
         Ok(PyBytes::new(py, text.as_bytes()))
     }
 
     #[pyo3(signature = (connector_id=None))]
     fn installed<'py>(&self, py: Python<'py>, connector_id: Option<i64>) -> PyResult<Bound<'py, PyBytes>> {
         let connector = connector_id.map(|id| self.connector(id)).transpose()?;
-        Ok(PyBytes::new(py, &published::installed(&self.profiles, connector)))
+        Ok(PyBytes::new(py, &guarded(|| published::installed(&self.profiles, connector))?))
     }
 
     fn __len__(&self) -> usize {

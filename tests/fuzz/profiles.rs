@@ -52,7 +52,8 @@ fn ask(profiles: &mut Profiles) {
                 let pieces = schedules.one(profiles, &window, connector).to_vec();
                 let entries = pieces.iter().map(|piece| (piece.start, i64::from(piece.tenths), piece.phases));
                 check(entries, &window, if unit == Unit::A { 4_400_100 } else { 220_800 });
-                assert!(explain(profiles, &mut schedules, &window, connector).starts_with("[{\"start\":"));
+                let explained = explain(profiles, &mut schedules, &window, connector);
+                assert!(explained.is_none_or(|text| text.starts_with("[{\"start\":")));
             }
             schedules.zero(profiles, &window);
             check(schedules.kept(0), &window, if unit == Unit::A { 400 } else { 3 * 92_000 });

@@ -195,7 +195,9 @@ async def test_client_gets_schedules_profiles_and_explanations_as_rpc_md_says() 
                 "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 11040.0, "numberPhases": 3}],
             },
         }
-        (stretch,) = client.result("schedule.explain", connector_id=1)
+        client.call("schedule.explain", connector_id=1)
+        await turns()
+        (stretch,) = client.answer()["result"]
         assert stretch["winner"] == {
             "kind": "profile",
             "charging_profile_id": 5,

@@ -8,6 +8,7 @@ Implements: design rpc.md "Interface variables"; CORE-SC-45 as far as schedules 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -20,6 +21,8 @@ from ocpphub.core.timers import Timers
 
 if TYPE_CHECKING:
     from ocpphub.config import HubSettings
+
+log = logging.getLogger("ocpphub.core")
 
 SLICE: Final = 200
 """Connectors whose changed schedules are published in one turn of the loop."""
@@ -41,7 +44,7 @@ class SchedulePublication:
 
     __slots__ = (
         *("_changed_s", "_clock", "_duration_s", "_emit", "_first_change_s", "_interval_s", "_is_watched"),
-        *("_min_interval_s", "_profiles", "_published_s", "_timers", "_unit"),
+        *("_length_s", "_min_interval_s", "_profiles", "_published_s", "_timers", "_unit"),
     )
 
     def __init__(
@@ -63,6 +66,7 @@ class SchedulePublication:
         self._first_change_s: float | None = None
         self._changed_s = float("-inf")
         self._is_watched = False
+        self._length_s = self._duration_s
 
     @property
     def duration_s(self) -> int:
@@ -83,7 +87,7 @@ class SchedulePublication:
         )
 
     def _one(self, connector_id: int, second: int) -> bytes:
-        return self._profiles.composite(connector_id, second, self._duration_s, self._unit)
+        return self._profiles.composite(connector_id, second, self._length_s, self._unit)
 
     def changed(self, now: Instant) -> None:
         """Schedules may be others than before. The publication follows soon, once for all changes of a burst.
@@ -116,8 +120,16 @@ class SchedulePublication:
         self._timers.cancel(PUBLISH)
         self._arm(now)
         self._emit(Publish("charging_schedules", self.text(now)))
+        self._tell_length()
         if self._is_watched:
             self.publish_changes(now)
+
+    def _tell_length(self) -> None:
+        """A limit that is reached is never silence: a window that holds too many periods is published shorter."""
+        length_s = self._profiles.fitted_s or self._duration_s
+        if length_s != self._length_s:
+            self._length_s = length_s
+            log.warning("charging_schedules covers %d s of %d s, which hold its periods", length_s, self._duration_s)
 
     def publish_changes(self, now: Instant) -> None:
         """Effects: ``Publish`` of the next changed ``connector.schedule``; the rest follows in later turns."""

@@ -13,13 +13,19 @@ from typing import Final
 
 from ocpphub._native import Profiles
 
-TURN_S: Final = 2_000 * 86_400
-"""Connectors times seconds that are computed at once: 2,000 connectors over a day, a few milliseconds."""
+TURN_S: Final = 500 * 86_400
+"""Connectors times seconds that are computed at once: 500 connectors over a day, with 96 periods each 2 to 10 ms."""
 DAY_S: Final = 86_400
 RESTARTS: Final = 3
 """How often a schedule that changed while it was computed is begun again, before it is finished as it is."""
 _PERIODS: Final = b'"chargingSchedulePeriod":['
 _START: Final = len(b'"startPeriod":')
+_STRETCH: Final = b'{"start":"'
+_FROM: Final = slice(0, 20)
+_UNTIL: Final = slice(29, 49)
+"""Where the two instants of a stretch are, behind :data:`_STRETCH`."""
+EXPLANATION_BYTES: Final = 4 * 2**20
+"""More than anybody reads; a client's output is limited too."""
 
 
 def composite(
@@ -55,6 +61,34 @@ def composite(
         else:
             yield joined.text(unit, duration_s)
             return
+
+
+def explanation(
+    profiles: Profiles, connector_id: int, connectors: int, start_s: int, duration_s: int, unit: str
+) -> Iterator[bytes]:
+    """The result of ``schedule.explain`` as JSON text in parts; take the next one in a later turn of the loop.
+
+    Stretches that a slice of work has cut in two are joined again. Raises ``ValueError`` when it gets too long.
+    """
+    weight = max(1, connectors) if connector_id == 0 else 1
+    step_s = max(1, min(duration_s, TURN_S // weight))
+    size, before = 0, b"["
+    start = end = rest = b""
+    for offset_s in range(0, duration_s, step_s):
+        length_s = min(step_s, duration_s - offset_s)
+        text = profiles.explain(connector_id, start_s + offset_s, length_s, unit, start_s)
+        parts = []
+        for stretch in text[1 + len(_STRETCH) : -1].split(b"," + _STRETCH):
+            if rest and stretch[_UNTIL.stop :] != rest:
+                parts.append(b'%b%b%b","end":"%b%b' % (before, _STRETCH, start, end, rest))
+                before, rest = b",", b""
+            start = start if rest else stretch[_FROM]
+            end, rest = stretch[_UNTIL], stretch[_UNTIL.stop :]
+        size += sum(map(len, parts))
+        if size > EXPLANATION_BYTES:
+            raise ValueError("duration_s: more than can be explained at once")
+        yield b"".join(parts)
+    yield b'%b%b%b","end":"%b%b]' % (before, _STRETCH, start, end, rest)
 
 
 class Joined:

@@ -20,7 +20,7 @@ from orjson import Fragment
 from ocpphub import _native
 from ocpphub.core.boot import Clock, parse_utc_ms
 from ocpphub.core.charging_schedules import SchedulePublication, second_text
-from ocpphub.core.composite import DAY_S, TURN_S, composite
+from ocpphub.core.composite import composite, explanation
 from ocpphub.core.configuration import Configuration
 from ocpphub.core.effects import Discard, Effect, Store
 from ocpphub.core.electrical import RATE_UNITS, new_profiles
@@ -91,6 +91,8 @@ class SmartCharging:
         self.publication = SchedulePublication(self._profiles, self._units[0], hub, emit, timers, clock)
         self._version = 0
         self._dropped: list[int] = []
+        self._aside: set[str] = set()
+        """Keys of stored rows that cannot be used: they stay until the CSMS clears what it believes to be there."""
         self._open: tuple[str, dict[str, Any], Iterator[bytes]] | None = None
         """A GetCompositeSchedule that is computed in slices: its id, its answer so far, and the work that is left."""
 
@@ -104,7 +106,8 @@ class SmartCharging:
             return
         keys = list(stored)
         for index in self._profiles.restore(list(stored.values())):
-            log.error("a damaged row of %s is left aside: %s", TABLE, keys[index])
+            self._aside.add(keys[index])
+            log.error("a row of %s, damaged or of no connector here, is left aside: %s", TABLE, keys[index])
         # SCA-32: no transaction is resumed, so none of its profiles can ever be active again.
         self._dropped = self._profiles.clear(purpose=ChargingProfilePurposeType.TX_PROFILE)
 
@@ -141,6 +144,7 @@ class SmartCharging:
         profile_id = installed.charging_profile_id
         self._discard(replaced for replaced in installed.replaced if replaced != profile_id)
         self._emit(Store(TABLE, str(profile_id), installed.row))
+        self._aside.discard(str(profile_id))
         self._changed(now)
         return Answer({"status": ChargingProfileStatus.ACCEPTED})
 
@@ -148,16 +152,20 @@ class SmartCharging:
         """OCPP 1.6 section 5.5. Effects: ``Discard`` of what matched; the answer comes after them."""
         request = cast("ClearChargingProfileRequest", call.payload())
         profile_id, connector_id = request.get("id"), request.get("connectorId")
+        aside = self._aside & {str(profile_id)} if profile_id is not None else set()
         if profile_id is not None:  # errata 3.26: with an id nothing else counts
             cleared = self._profiles.clear(profile_id)
+        elif not request:
+            aside, cleared = self._aside, self._profiles.clear()
         elif connector_id is not None and not 0 <= connector_id <= self._connectors:
             cleared = []  # SCA-25
         else:
             purpose, level = request.get("chargingProfilePurpose"), request.get("stackLevel")
             cleared = self._profiles.clear(connector_id=connector_id, purpose=purpose, stack_level=level)
-        if not cleared:
+        if not cleared and not aside:
             return Answer({"status": ClearChargingProfileStatus.UNKNOWN})
-        self._discard(cleared)
+        self._discard([*cleared, *sorted(aside)])
+        self._aside = self._aside - aside
         self._changed(now)
         return Answer({"status": ClearChargingProfileStatus.ACCEPTED})
 
@@ -286,17 +294,23 @@ class SmartCharging:
 
     def explain(
         self, connector_id: int, duration_s: int | None, unit: str | None, at: str | None, now: Instant
-    ) -> bytes:
-        """The result of ``schedule.explain`` (rpc.md) as JSON text; without ``duration_s`` over the published window.
+    ) -> Iterator[bytes]:
+        """The result of ``schedule.explain`` (rpc.md) as JSON text in parts, the loop may turn after each.
 
-        For connector 0 at most a day, so that no reader holds up the others. Raises :class:`LocalError`.
+        Without ``duration_s`` over the published window. Raises :class:`LocalError`, for what cannot be answered at
+        once, for too much to be told (``too_large``) when it has become that.
         """
         limit_s = self.max_duration_s
-        if connector_id == 0:
-            limit_s = min(limit_s, max(DAY_S, TURN_S // self._connectors))
         duration_s = min(self.publication.duration_s, limit_s) if duration_s is None else duration_s
         start_s, unit = self._asked(connector_id, duration_s, unit, at, limit_s, now)
-        return self._profiles.explain(connector_id, start_s, duration_s, unit)
+        return self._explained(connector_id, start_s, duration_s, unit)
+
+    def _explained(self, connector_id: int, start_s: int, duration_s: int, unit: str) -> Iterator[bytes]:
+        try:
+            yield from explanation(self._profiles, connector_id, self._connectors, start_s, duration_s, unit)
+        except ValueError:
+            hint = f"less than {duration_s} s: too many stretches"
+            raise LocalError("too_large", path="/params/duration_s", hint=hint) from None
 
     def installed(self, connector_ids: Iterable[int] | None) -> Iterator[bytes]:
         """The result of ``schedule.profiles`` (rpc.md) for these connectors or all: array items, by connector.
@@ -347,7 +361,7 @@ class SmartCharging:
         self.publication.changed(now)
         self._arm_purge(now)
 
-    def _discard(self, profile_ids: Iterable[int]) -> None:
+    def _discard(self, profile_ids: Iterable[int | str]) -> None:
         for profile_id in profile_ids:
             self._emit(Discard(TABLE, str(profile_id)))
 

@@ -14,8 +14,6 @@ from functools import lru_cache
 from operator import add
 from typing import Any, Final, Literal, Protocol
 
-import orjson
-
 from ocpphub.api import ChargePoint
 from ocpphub.errors import LocalError
 from ocpphub.publications import TOPICS, VARIABLES
@@ -348,9 +346,8 @@ def _schedule_get(
 
 def _schedule_explain(
     charge_point: ChargePoint, connector_id: int, duration_s: int | None, unit: str | None, at: str | None
-) -> orjson.Fragment:
-    text = charge_point.core.schedules.explain(connector_id, duration_s, unit, at, charge_point.now())
-    return orjson.Fragment(text)
+) -> Iterator[bytes]:
+    return charge_point.core.schedules.explain(connector_id, duration_s, unit, at, charge_point.now())
 
 
 def _schedule_profiles(charge_point: ChargePoint, connectors: ConnectorSet) -> Iterator[bytes]:
@@ -536,7 +533,7 @@ _ROWS: Final = (
     Method(
         "schedule.explain",
         "monitor",
-        "read",
+        "texts",
         "Which source limits a connector when, and why every other one does not",
         {"type": "array", "items": {"$ref": "#/components/schemas/Explanation"}},
         (
