@@ -77,6 +77,15 @@ impl Periods {
         }
     }
 
+    /// Any value, for [`crate::profiles::Profiles::touch`].
+    pub(crate) fn touch(&self) -> u32 {
+        match self {
+            Self::Even(_, values) => values.get(values.len() / 2).copied().unwrap_or(0),
+            Self::Narrow(periods) => periods.get(periods.len() / 2).map_or(0, |(start, _)| *start),
+            Self::Wide(periods) => periods.get(periods.len() / 2).map_or(0, |period| period.start),
+        }
+    }
+
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = Period> + '_ {
         (0..self.count()).filter_map(|place| match self {

@@ -160,6 +160,17 @@ impl Profiles {
         Some((self.electrical.class(owner.class)?, stack))
     }
 
+    /// Read a little of what [`Profiles::stack`] of these connectors leads to, so that it is in the cache when it is asked
+    /// for: read for many connectors at once the waits for memory overlap, in a sweep they follow one another.
+    pub fn touch(&self, connectors: std::ops::Range<u32>) {
+        let range = place(connectors.start)..place(connectors.end).min(self.owners.len());
+        let owners = self.owners.get(range).unwrap_or_default();
+        let levels = owners.iter().filter_map(|owner| Some(owner.profiles.first()?.track.level));
+        std::hint::black_box(levels.fold(0_u32, u32::wrapping_add));
+        let values = owners.iter().filter_map(|owner| Some(owner.profiles.first()?.periods().touch()));
+        std::hint::black_box(values.fold(0_u32, u32::wrapping_add));
+    }
+
     /// The transaction that runs on a connector.
     #[must_use]
     pub fn transaction(&self, connector: u32) -> Option<Transaction> {

@@ -15,6 +15,9 @@ const PATCHED_S: u32 = 86_400;
 /// Longest window of connector 0 that is summed at once; longer ones are summed piece by piece.
 pub const SUMMED_S: u32 = 604_800;
 
+/// How many connectors are read ahead of the sweep.
+const AHEAD: u32 = 64;
+
 /// Part of a connector in a list that all connectors share.
 #[derive(Clone, Copy, Debug, Default)]
 struct Span {
@@ -120,6 +123,9 @@ impl Schedules {
         self.window = None;
         self.total.clear(window.duration);
         for connector in 1..=profiles.connectors() {
+            if connector % AHEAD == 1 {
+                profiles.touch(connector..connector.saturating_add(AHEAD));
+            }
             let (pieces, steps) = self.connector(profiles, window, connector);
             if self.pieces.len() > most {
                 return Err(connector);
