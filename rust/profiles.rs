@@ -103,6 +103,8 @@ pub struct Profiles {
     places: HashMap<i64, (u32, Purpose, u32)>,
     /// When each profile that ends is over.
     ends: BTreeSet<(i64, i64)>,
+    /// Restored profiles of connectors that are not there (any more): they limit nothing, and go when they are cleared.
+    resting: Vec<Profile>,
     /// What has changed since somebody has last taken it.
     pub dirty: Dirty,
 }
@@ -120,8 +122,9 @@ impl Profiles {
         let (electrical, classes) = Electrical::new(connectors, station)?;
         let mut owners = vec![Owner::default()];
         owners.extend(classes.into_iter().map(|class| Owner { class, ..Owner::default() }));
-        let (places, ends) = (HashMap::new(), BTreeSet::new());
-        Ok(Self { electrical, limits, owners, places, ends, dirty: Dirty { all: true, connectors: Vec::new() } })
+        let (places, ends, resting) = (HashMap::new(), BTreeSet::new(), Vec::new());
+        let dirty = Dirty { all: true, connectors: Vec::new() };
+        Ok(Self { electrical, limits, owners, places, ends, resting, dirty })
     }
 
     /// The configured limits.
@@ -140,6 +143,12 @@ impl Profiles {
     #[must_use]
     pub fn count(&self) -> usize {
         self.places.len()
+    }
+
+    /// How many restored profiles are of no connector here.
+    #[must_use]
+    pub fn resting(&self) -> usize {
+        self.resting.len()
     }
 
     fn owner(&mut self, connector: u32) -> Option<&mut Owner> {
@@ -238,6 +247,7 @@ impl Profiles {
         for id in &replaced {
             self.remove(*id);
         }
+        self.resting.retain(|resting| resting.terms.id != terms.id);
         let installed = Installed { id: terms.id, row: stored::write(&profile), replaced };
         self.insert(profile);
         Ok(installed)
@@ -308,7 +318,12 @@ impl Profiles {
             (Some(id), _) => vec![id],
             (None, connector) => self.installed(connector).filter_map(of).collect(),
         };
-        self.remove_all(ids)
+        let resting = self.resting.extract_if(.., |profile| filter.matches(profile));
+        let resting: Vec<_> = resting.map(|profile| profile.terms.id).collect();
+        let mut cleared = self.remove_all(ids);
+        cleared.extend(resting);
+        cleared.sort_unstable();
+        cleared
     }
 
     /// Take up stored rows; the places of those that cannot be read.
@@ -325,14 +340,15 @@ impl Profiles {
     /// Take up a stored row; whether it could be read.
     pub fn restore(&mut self, row: &[u8]) -> bool {
         let Some(profile) = stored::read(row) else { return false };
-        let is_known = profile.terms.connector <= self.connectors();
-        if is_known {
-            for id in self.replaced_by(&profile) {
-                self.remove(id);
-            }
-            self.insert(profile);
+        if profile.terms.connector > self.connectors() {
+            self.resting.push(profile);
+            return true;
         }
-        is_known
+        for id in self.replaced_by(&profile) {
+            self.remove(id);
+        }
+        self.insert(profile);
+        true
     }
 
     /// Remove what can never be active again at `now` or later: what is over, and TxProfiles without a transaction.

@@ -196,7 +196,12 @@ class Profiles:
     ) -> list[int]:
         """Remove what matches (CORE-SC-35: the id alone when given, else all that are given) and return the ids."""
     def restore(self, rows: Sequence[bytes]) -> list[int]:
-        """Take up stored rows; the indexes of those that cannot be read, which are left out."""
+        """Take up stored rows; the indexes of those that cannot be read, which are left out.
+
+        Those of connectors beyond the station rest: they limit nothing, and :meth:`clear` finds them."""
+    @property
+    def resting(self) -> int:
+        """How many restored profiles are of no connector here."""
     def purge(self, now_s: int) -> list[int]:
         """Remove profiles that can never be active again, and TxProfiles without transaction; their ids (SCA-39)."""
     def next_purge(self) -> int | None:

@@ -239,6 +239,11 @@ impl Profiles {
     }
 
     #[getter]
+    fn resting(&self) -> usize {
+        self.profiles.resting()
+    }
+
+    #[getter]
     fn fitted_s(&self) -> Option<u32> {
         self.published.fitted_s()
     }

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from ocpphub.core.effects import Connect, Discard, Disconnect, Ping, Publish, Reply, Send, Store
+from ocpphub.core.instant import Instant
 from ocpphub.errors import LocalError
-from tests.builders import Csms, World, assert_nothing_sent, custom_key, link, settings
+from tests.builders import Csms, World, assert_nothing_sent, custom_key, hub, link, settings
 
 STOP = Disconnect(1000, "stopped", stay_closed=True)
 
@@ -262,3 +263,19 @@ def test_replies_leave_before_what_they_promised_is_sent() -> None:
     world.command("security_event", "T", None)
     kinds = [type(effect) for effect in world.effects]
     assert kinds == [Store, Reply, Send]
+
+
+def test_timer_that_raises_takes_no_other_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CORE-HB-01: a bug in one part must not end the Heartbeats."""
+    world = World(csms=Csms(interval_s=30), hub=hub(publish_interval_s=30.0)).boot().forget()
+
+    def broken(part: str, now: Instant) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(world.core.schedules, "handle_timer", broken)
+    while not world.actions:
+        try:
+            world.advance(1)
+        except RuntimeError:
+            assert world.core.next_deadline() is not None
+    assert world.actions == ["Heartbeat"]

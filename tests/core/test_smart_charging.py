@@ -430,36 +430,51 @@ def test_profile_row_that_is_damaged_is_left_aside_and_harms_no_other(
     again = world.crash().boot()
     assert [composite(again, connector_id) for connector_id in (1, 2)] == [[(0, 32.0)], [(0, 16.0)]]
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == [
-        f"a row of {TABLE}, damaged or of no connector here, is left aside: 1"
+        f"a damaged row of {TABLE} is left aside: 1"
     ]
     assert rows(again) == {"1", "2"}
     assert again.install(1, 1) == "Accepted"
 
 
-def test_profile_of_a_connector_that_is_gone_is_left_aside(caplog: pytest.LogCaptureFixture) -> None:
+def test_profile_of_a_connector_that_is_gone_rests(caplog: pytest.LogCaptureFixture) -> None:
     """CORE-GEN-03: a hub that was made smaller."""
     world = booted()
     world.install(3, 1)
     again = world.crash(point=settings(connectors=2)).boot()
     assert len(again.core.schedules) == 0
-    assert "left aside: 1" in caplog.text
+    assert "1 stored charging profiles rest" in caplog.text
     assert composite(again.crash(point=settings()).boot(), 3) == [(0, 16.0)]
 
 
 @pytest.mark.parametrize(
     ("wanted", "status", "left"),
     [({}, "Accepted", set()), ({"id": 1}, "Accepted", {"2"}), ({"id": 7}, "Unknown", {"1", "2"}),
-     ({"connectorId": 3}, "Unknown", {"1", "2"}), ({"stackLevel": 0}, "Accepted", {"1"})],
+     ({"connectorId": 3}, "Unknown", {"1", "2"}), ({"stackLevel": 1}, "Accepted", {"2"}),
+     ({"chargingProfilePurpose": "TxDefaultProfile"}, "Accepted", set())],
 )  # fmt: skip
-def test_profile_left_aside_goes_when_it_is_cleared(wanted: dict[str, int], status: str, left: set[str]) -> None:
+def test_profile_that_rests_goes_when_it_is_cleared(wanted: dict[str, int], status: str, left: set[str]) -> None:
     """CORE-SC-35, CORE-SC-36: what the CSMS was told is gone must not come back when the hub grows again."""
     world = booted()
-    world.install(3, 1)
+    world.install(3, 1, stackLevel=1)
     world.install(1, 2)
     again = world.crash(point=settings(connectors=2)).boot()
     assert again.ask("ClearChargingProfile", wanted) == {"status": status}
     assert rows(again) == left
     assert again.ask("ClearChargingProfile", wanted) == {"status": "Unknown"}
+
+
+@pytest.mark.parametrize(("wanted", "left"), [({}, set()), ({"id": 1}, {"2"}), ({"stackLevel": 0}, {"1"})])
+def test_profile_row_that_is_damaged_goes_with_its_id_and_with_everything(
+    wanted: dict[str, int], left: set[str]
+) -> None:
+    """CORE-SC-35: nobody knows its purpose or level any more."""
+    world = booted()
+    world.install(1, 1)
+    world.install(2, 2)
+    world.rows[TABLE, "1"] = b"{}"
+    again = world.crash().boot()
+    assert again.ask("ClearChargingProfile", wanted) == {"status": "Accepted"}
+    assert rows(again) == left
 
 
 def test_profiles_of_a_transaction_are_dropped_at_the_next_start() -> None:

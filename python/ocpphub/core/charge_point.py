@@ -7,7 +7,7 @@ them leaves only after the commit (output commit, decisions.md 3). The rules of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from ocpphub import _native
@@ -245,23 +245,31 @@ class ChargePoint:
 
     def handle_timer(self, now: Instant) -> None:
         """:meth:`next_deadline` has come. Effects: whatever was due."""
-        for name in self._timers.expired(now.monotonic_s):
-            match name:
-                case "call":
-                    self._outbox.handle_timeout(now)
-                case "boot":
-                    self._boot.handle_boot_timer()
-                case "heartbeat":
-                    self._boot.handle_heartbeat_timer(now)
-                case ("schedules", str(part)):
-                    self.schedules.handle_timer(part, now)
-                case "stop":
-                    self._finish_stop(now)
-                case "state":
-                    self._state.handle_timer()
-                case ("retry", str(key)):
-                    self._durable.handle_retry(key)
+        due = self._timers.expired(now.monotonic_s)
+        try:
+            while due:
+                self._handle_due(due.pop(0), now)
+        finally:
+            for name in due:  # one that raised must not take the others with it
+                self._timers.set(name, now.monotonic_s)
         self._end(now)
+
+    def _handle_due(self, name: Hashable, now: Instant) -> None:
+        match name:
+            case "call":
+                self._outbox.handle_timeout(now)
+            case "boot":
+                self._boot.handle_boot_timer()
+            case "heartbeat":
+                self._boot.handle_heartbeat_timer(now)
+            case ("schedules", str(part)):
+                self.schedules.handle_timer(part, now)
+            case "stop":
+                self._finish_stop(now)
+            case "state":
+                self._state.handle_timer()
+            case ("retry", str(key)):
+                self._durable.handle_retry(key)
 
     def store_full(self, now: Instant) -> None:
         """The disk is nearly full. Effects: the event MemoryExhaustion, at most once an hour."""

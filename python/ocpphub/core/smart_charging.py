@@ -107,7 +107,9 @@ class SmartCharging:
         keys = list(stored)
         for index in self._profiles.restore(list(stored.values())):
             self._aside.add(keys[index])
-            log.error("a row of %s, damaged or of no connector here, is left aside: %s", TABLE, keys[index])
+            log.error("a damaged row of %s is left aside: %s", TABLE, keys[index])
+        if resting := self._profiles.resting:
+            log.warning("%d stored charging profiles rest: their connectors are not there", resting)
         # SCA-32: no transaction is resumed, so none of its profiles can ever be active again.
         self._dropped = self._profiles.clear(purpose=ChargingProfilePurposeType.TX_PROFILE)
 

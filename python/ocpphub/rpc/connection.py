@@ -326,13 +326,12 @@ class Connection(asyncio.Protocol):
             self._session.check_connector(charge_point, method, args[method.connector_index])
         texts = method.call(charge_point, *args)
         self._in_flight += 1
-        self._slice(texts, [], request_id, slot, is_array)
+        work = partial(self._slice, texts, [], request_id, slot, is_array)
+        self._server.slices.add(self, work, self._loop)
 
     def _slice(
         self, texts: Iterator[bytes], done: list[bytes], request_id: RequestId | None, slot: Slot, is_array: bool
-    ) -> None:
-        if self._closing:
-            return
+    ) -> bool:
         try:
             if text := next(texts):
                 done.append(text)
@@ -342,7 +341,8 @@ class Connection(asyncio.Protocol):
         except Exception as error:  # noqa: BLE001  # as in _request
             self._replied(request_id, slot, None, error)
         else:
-            self._loop.call_soon(self._slice, texts, done, request_id, slot, is_array)
+            return not self._closing
+        return False
 
     # --- answers
 

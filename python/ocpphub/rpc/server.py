@@ -26,6 +26,7 @@ from ocpphub.rpc.connection import CLOSE_DEADLINE_S, MAX_IN_TURN, Connection
 from ocpphub.rpc.listen import BACKLOG, ListeningPath
 from ocpphub.rpc.output import Unread
 from ocpphub.rpc.protocol import MAX_BATCH, encode_error
+from ocpphub.rpc.slices import SlicedWork
 
 log = logging.getLogger("ocpphub.rpc")
 
@@ -83,6 +84,7 @@ class Server:
         self.unread = Unread()
         self.counters: Counter[str] = Counter()
         self.rate = RateLimit()
+        self.slices = SlicedWork()
         self.connections: set[Connection] = set()
         self._version = version
         self._is_ready = is_ready
@@ -149,6 +151,7 @@ class Server:
         if connection not in self.connections:
             return False
         self.connections.discard(connection)
+        self.slices.forget(connection)
         if not self.connections and self._deserted is not None:
             self._deserted.set()
         return True
