@@ -294,7 +294,7 @@ def deadline(world: World) -> Any:
 
 
 def test_schedules_of_thousands_that_nobody_wants_any_more_stop() -> None:
-    """rpc.md ``connector.schedule``: the rest of the slices is dropped with the last listener."""
+    """CORE-SC-45, rpc.md ``connector.schedule``: the rest of the slices is dropped with the last listener."""
     world = watched(connectors=1_000)
     world.install(0)
     world.advance(SETTLE_S - 1e-6)

@@ -111,7 +111,7 @@ def listen_once(follower: Follower, reference: Station, now_s: int, limit: int) 
         same = floating and before.same_as_such(one, present)
         if one in told:
             assert follower.said[one] == (now_s, present), one
-            assert not (known and (same or not floating)), (one, present, before.said[one])
+            assert not any((known, same)), (one, present, before.said[one])
         else:
             assert known or same, (one, now_s, present, before.said[one])
     return told
