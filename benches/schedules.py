@@ -133,11 +133,14 @@ def every_connector(results: Results, station: Station, name: str, extent: Exten
             continue
         if duration_s == WINDOWS["600 s"] or station.connectors <= 128 or (extent.is_whole and not is_vast):
             stations.check(station, duration_s)
-        known = {"compute": compute(station, duration_s), "composite_all": composite_all(station, duration_s)}
-        chosen = {column: known[column] for column in extent.ours}
-        figures = beside(station, duration_s, chosen, extent.limits[:1] if is_vast else extent.limits, rounds)
+        known = {"compute": compute(station, duration_s)}
         text = station.profiles.composite_all(station.now_s, duration_s, "A")
-        results.add(results.every, f"{name}, {window}", figures, periods=text.count(b'"startPeriod"'), bytes=len(text))
+        if station.profiles.fitted_s == duration_s:  # what is told of all at once is bounded
+            known["composite_all"] = composite_all(station, duration_s)
+        chosen = {column: known[column] for column in extent.ours if column in known}
+        figures = beside(station, duration_s, chosen, extent.limits[:1] if is_vast else extent.limits, rounds)
+        whole = {"periods": text.count(b'"startPeriod"'), "bytes": len(text)} if "composite_all" in known else {}
+        results.add(results.every, f"{name}, {window}", figures, **whole)
 
 
 def beside(

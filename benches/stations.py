@@ -122,11 +122,12 @@ def periods(schedule: dict[str, Any]) -> limit.Periods:
 
 def check(station: Station, duration_s: int) -> None:
     """Our composites are those of the limit program, on every connector and 0, or the bench stops here."""
-    ours = orjson.loads(station.profiles.composite_all(station.now_s, duration_s, "A"))
     theirs = limit.answers(station.path, duration_s)
-    assert len(ours) == len(theirs) == station.connectors + 1
+    assert len(theirs) == station.connectors + 1
+    station.profiles.compute(station.now_s, duration_s, "A")
+    ours = {one: orjson.loads(station.profiles.composite(one, station.now_s, duration_s, "A")) for one in theirs}
     for connector_id, expected in theirs.items():
-        assert periods(ours[str(connector_id)]) == expected, f"connector {connector_id} of {station.path.name}"
+        assert periods(ours[connector_id]) == expected, f"connector {connector_id} of {station.path.name}"
     # The workload names no numberPhases, and the limit program then says none; a wired phase counts for us.
     phases = {p["numberPhases"] for schedule in ours.values() for p in schedule["chargingSchedulePeriod"]}
     assert phases == {3}, phases

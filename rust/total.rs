@@ -8,6 +8,7 @@
 
 use crate::composite::{Lead, Window};
 use crate::electrical::Electrical;
+use crate::schedules::give_back;
 
 /// From `start` seconds into the window on, `share` units of the sum and `phases` merged phases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,13 +46,21 @@ pub struct Total {
 }
 
 impl Total {
-    /// Begin with nothing.
+    /// Begin with nothing. Only seconds with events are cleared: a day of one connector has few of them.
     pub fn clear(&mut self, duration: u32) {
         let seconds = usize::try_from(duration).unwrap_or(usize::MAX);
-        self.differences.clear();
+        for (word, bits) in self.events.iter_mut().enumerate() {
+            while *bits != 0 {
+                let place = (word << 6) | usize::try_from(bits.trailing_zeros()).unwrap_or(0);
+                if let Some(difference) = self.differences.get_mut(place) {
+                    *difference = 0;
+                }
+                *bits &= *bits - 1;
+            }
+        }
         self.differences.resize(seconds, 0);
-        self.events.clear();
         self.events.resize(seconds.div_ceil(64), 0);
+        give_back(&mut self.differences);
         self.counts = [0; 4];
         self.count_differences = Vec::new();
     }

@@ -144,8 +144,8 @@ class SchedulePublication:
         """Whether somebody listens to ``connector.schedule``: a first listener has a snapshot of what is now."""
         self._is_watched = is_watched
         self._timers.cancel(CHANGES)
+        self._profiles.forget_changes()
         if is_watched:
-            self._profiles.forget_changes()
             self.publish_changes(now)  # none: it is what later ones are compared with
 
     def _second(self, now: Instant) -> int:
