@@ -699,8 +699,8 @@ class ClearChargingProfileConfirmation(Struct, gc=False):
 
 
 class GetCompositeScheduleRequest(Struct, gc=False):
-    connectorId: Annotated[int, Meta(ge=0, le=2147483647)]
-    duration: Annotated[int, Meta(ge=0, le=2147483647)]
+    connectorId: Annotated[int, Meta(ge=-2147483648, le=2147483647)]
+    duration: Annotated[int, Meta(ge=-2147483648, le=2147483647)]
     chargingRateUnit: ChargingRateUnitType | None = None
 
 
