@@ -16,7 +16,8 @@ from typing import Any
 from ocpphub import config_text
 from ocpphub.errors import JSON_RPC_NUMBERS
 from ocpphub.publications import TOPICS, VARIABLES
-from ocpphub.rpc.methods import METHODS, Method, discover
+from ocpphub.rpc.methods import METHODS, discover
+from ocpphub.rpc.signature import Method
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = Path("docs/reference")

@@ -17,7 +17,8 @@ from typing import Final, Protocol
 
 from ocpphub.errors import LocalError
 from ocpphub.rpc.connectors import ConnectorSet
-from ocpphub.rpc.methods import METHODS, Method, nearest
+from ocpphub.rpc.methods import METHODS
+from ocpphub.rpc.signature import Method, nearest
 
 log = logging.getLogger("ocpphub.rpc")
 

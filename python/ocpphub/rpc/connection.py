@@ -20,7 +20,6 @@ import orjson
 from ocpphub.api import ChargePoint
 from ocpphub.errors import LocalError, OcpphubError
 from ocpphub.rpc.access import Principal
-from ocpphub.rpc.methods import Method
 from ocpphub.rpc.output import CHUNK_BYTES, Output
 from ocpphub.rpc.protocol import (
     HTTP_HELP,
@@ -37,6 +36,7 @@ from ocpphub.rpc.protocol import (
     read_request,
 )
 from ocpphub.rpc.session import ClientSession
+from ocpphub.rpc.signature import Method
 
 if TYPE_CHECKING:
     from ocpphub.rpc.server import Server

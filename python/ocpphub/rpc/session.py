@@ -17,8 +17,8 @@ from ocpphub.errors import LocalError
 from ocpphub.publications import TOPICS, Event
 from ocpphub.rpc.access import Access
 from ocpphub.rpc.connectors import ConnectorSet
-from ocpphub.rpc.methods import Method
 from ocpphub.rpc.output import Output
+from ocpphub.rpc.signature import Method
 from ocpphub.rpc.subscriptions import Subscription
 
 if TYPE_CHECKING:

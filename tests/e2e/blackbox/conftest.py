@@ -19,13 +19,16 @@ import time
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.sync.server import Server, ServerConnection, serve
 from websockets.typing import Subprotocol
+
+if TYPE_CHECKING:
+    from .charging import Station
 
 ROOT = Path(__file__).resolve().parents[3]
 OCPPHUB = str(ROOT / ".venv" / "bin" / "ocpphub")
@@ -699,3 +702,23 @@ class RawCsms:
 def raw() -> Iterator[RawCsms]:
     with RawCsms() as server:
         yield server
+
+
+# -- smart charging ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def opened(request: pytest.FixtureRequest) -> Iterator[Station]:
+    """One station for a module, with what its ``STATION`` says of it; of three connectors without."""
+    from .charging import open_station  # charging.py stands on this file
+
+    with open_station(**getattr(request.module, "STATION", {"connectors": 3})) as station:
+        yield station
+
+
+@pytest.fixture
+def hub(opened: Station) -> Station:
+    """The module's station as it was when it started."""
+    from .charging import cleared
+
+    return cleared(opened)

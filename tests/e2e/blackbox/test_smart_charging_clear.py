@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from .charging import Station, cleared, far, flat, limit_of_all, open_station, profile
+from .charging import Station, far, flat, limit_of_all, profile
 
 # (connector, id, purpose, level) of what is installed before each Clear of this file
 STOCK = [
@@ -27,17 +26,6 @@ VALUES = {
     "chargingProfilePurpose": ("ChargePointMaxProfile", "TxDefaultProfile", "TxProfile"),
     "stackLevel": (0, 1, 2, 3),
 }
-
-
-@pytest.fixture(scope="module")
-def opened() -> Iterator[Station]:
-    with open_station(3) as shared:
-        yield shared
-
-
-@pytest.fixture
-def hub(opened: Station) -> Station:
-    return cleared(opened)
 
 
 @pytest.fixture

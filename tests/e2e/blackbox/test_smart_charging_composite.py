@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,29 +11,18 @@ from .charging import (
     DAY,
     WEEK,
     Station,
-    cleared,
     daily,
     far,
     flat,
     limit_of_all,
     now,
-    open_station,
     profile,
     seconds,
     station,
 )
 from .conftest import Rig
 
-
-@pytest.fixture(scope="module")
-def opened() -> Iterator[Station]:
-    with open_station(2) as shared:
-        yield shared
-
-
-@pytest.fixture
-def hub(opened: Station) -> Station:
-    return cleared(opened)
+STATION = {"connectors": 2}
 
 
 # -- the message -----------------------------------------------------------------------------------

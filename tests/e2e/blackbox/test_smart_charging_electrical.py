@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from .charging import Station, cleared, flat, limit_of_all, open_station, profile, station
+from .charging import Station, flat, limit_of_all, profile, station
 from .conftest import Rig
 
 # 1 is as the table says; 2: one phase, 16 A; 3: 22 kW at 230.94 V; 4: 10 A by default; 5: two phases; 6: one of 110 V
@@ -37,15 +35,7 @@ connector_max_a = 12.5
 """
 
 
-@pytest.fixture(scope="module")
-def opened() -> Iterator[Station]:
-    with open_station(6, security=OVERRIDES) as shared:
-        yield shared
-
-
-@pytest.fixture
-def hub(opened: Station) -> Station:
-    return cleared(opened)
+STATION = {"connectors": 6, "security": OVERRIDES}
 
 
 def test_connectors_have_limits_of_their_own(hub: Station) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from .charging import Station, cleared, far, flat, open_station, profile, station
+from .charging import Station, cleared, far, flat, profile, station
 from .conftest import HEAD, Rig, cli, point
 
 DEFAULTS = {
@@ -25,12 +24,6 @@ OTHER = {
     "MaxChargingProfilesInstalled": "1000",
     "MaxCompositeScheduleDuration": "86400",
 }
-
-
-@pytest.fixture(scope="module")
-def opened() -> Iterator[Station]:
-    with open_station(3) as shared:
-        yield shared
 
 
 def test_csms_reads_the_keys_and_their_defaults(opened: Station) -> None:

@@ -7,7 +7,6 @@ import itertools
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,29 +14,16 @@ from websockets.exceptions import ConnectionClosed
 
 from .charging import (
     Station,
-    cleared,
     daily,
     far,
     flat,
     limit_of_all,
     now,
-    open_station,
     profile,
     seconds,
     station,
 )
 from .conftest import HEAD, Rig, point, refusal, wait_for
-
-
-@pytest.fixture(scope="module")
-def opened() -> Iterator[Station]:
-    with open_station(3) as shared:
-        yield shared
-
-
-@pytest.fixture
-def hub(opened: Station) -> Station:
-    return cleared(opened)
 
 
 def answers(hub: Station) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,11 +17,7 @@ ALL = ["0", "1", "2", "3"]
 SOON_S = 0.3
 
 
-@pytest.fixture(scope="module")
-def opened() -> Iterator[Station]:
-    """Publishes on change only, so that no publication comes by itself, and soon, so that the tests need not wait."""
-    with open_station(3, hub="publish_interval_s = 0\npublish_min_interval_s = 0.1") as shared:
-        yield shared
+STATION = {"connectors": 3, "hub": "publish_interval_s = 0\npublish_min_interval_s = 0.1"}
 
 
 @pytest.fixture

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from .charging import Json, Station, cleared, far, flat, limit_of_all, now, open_station, profile, station
+from .charging import Json, Station, cleared, far, flat, limit_of_all, now, profile, station
 from .conftest import Rig
 
 KEYS = "ChargeProfileMaxStackLevel = 3\nChargingScheduleMaxPeriods = 4\nMaxChargingProfilesInstalled = 5"
@@ -23,10 +22,7 @@ TYPE = "TypeConstraintViolation"
 PROPERTY = "PropertyConstraintViolation"
 
 
-@pytest.fixture(scope="module")
-def opened() -> Iterator[Station]:
-    with open_station(2, configuration=KEYS) as shared:
-        yield shared
+STATION = {"connectors": 2, "configuration": KEYS}
 
 
 @pytest.fixture

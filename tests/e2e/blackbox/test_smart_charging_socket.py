@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,13 +13,11 @@ from .charging import (
     DAY,
     Json,
     Station,
-    cleared,
     daily,
     far,
     flat,
     limit_of_all,
     now,
-    open_station,
     periods_of,
     profile,
     seconds,
@@ -38,17 +35,6 @@ REASONS = {
     "not_the_minimum",
 }
 METHODS = ("schedule.get", "schedule.explain", "schedule.profiles")
-
-
-@pytest.fixture(scope="module")
-def opened() -> Iterator[Station]:
-    with open_station(3) as shared:
-        yield shared
-
-
-@pytest.fixture
-def hub(opened: Station) -> Station:
-    return cleared(opened)
 
 
 # -- schedule.get ----------------------------------------------------------------------------------
