@@ -741,7 +741,7 @@ def test_reader_of_many_profiles_lets_the_loop_turn() -> None:
 
 
 def test_keys_of_smart_charging_can_be_read_and_not_changed() -> None:
-    """CORE-SC-13, CORE-SC-44, CORE-GEN-01: requirement chapter 16."""
+    """CORE-SC-13, CORE-GEN-01: requirement chapter 16."""
     world = World(settings(connectors=100)).boot()
     expected = {
         "ChargeProfileMaxStackLevel": "10",
