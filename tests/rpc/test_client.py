@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -185,3 +186,112 @@ async def test_async_client_that_unsubscribes_ends_its_iteration(path: Path) -> 
 async def test_async_client_that_is_not_connected_says_so(path: Path) -> None:
     with pytest.raises(UnavailableError):
         await AsyncClient(path).call("rpc.ping")
+
+
+UNLOCK = {"jsonrpc": "2.0", "id": "s:1", "method": "connector.unlock", "params": {"connector_id": 3}}
+LEASE = {"jsonrpc": "2.0", "method": "lease", "params": {"valid_for_s": 30}}
+
+
+def asking(*requests: dict[str, Any], heard: list[Any]) -> Odd:
+    """A hub that puts requests to its client before it answers a ping, and hears the answers."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        for request in requests:
+            writer.write(json.dumps(request).encode() + b"\n")
+        while len(heard) < sum("id" in request for request in requests):
+            heard.append(json.loads(await reader.readline()))
+        writer.write(b'{"jsonrpc":"2.0","id":1,"result":"pong"}\n')
+        await reader.read()
+        writer.close()
+
+    return serve
+
+
+@pytest.mark.parametrize("kind", ["blocking", "asyncio", "coroutine"])
+async def test_client_answers_what_the_hub_asks_and_hears_notifications(path: Path, kind: str) -> None:
+    heard: list[Any] = []
+    asked: list[Any] = []
+
+    def answer(method: str, params: dict[str, Any]) -> Any:
+        asked.append((method, params))
+        return {"status": "Unlocked"}
+
+    async def answer_later(method: str, params: dict[str, Any]) -> Any:
+        await asyncio.sleep(0)
+        return answer(method, params)
+
+    def talk() -> Any:
+        with Client(path, on_request=answer) as client:
+            return client.call("rpc.ping")
+
+    async with odd_server(path, asking(LEASE, UNLOCK, heard=heard)):
+        if kind == "blocking":
+            assert await asyncio.to_thread(talk) == "pong"
+        else:
+            async with AsyncClient(path, on_request=answer if kind == "asyncio" else answer_later) as client:
+                assert await client.call("rpc.ping") == "pong"
+
+    assert asked == [("lease", {"valid_for_s": 30}), ("connector.unlock", {"connector_id": 3})]
+    assert heard == [{"jsonrpc": "2.0", "id": "s:1", "result": {"status": "Unlocked"}}]
+
+
+def refuse(method: str, params: dict[str, Any]) -> Any:
+    raise LocalError("invalid_state", "the lock is stuck", hint="look at it")
+
+
+async def refuse_later(method: str, params: dict[str, Any]) -> Any:
+    return refuse(method, params)
+
+
+REACTIONS: list[tuple[Any, int]] = [
+    (None, -32601),
+    (refuse, -32007),
+    (refuse_later, -32007),
+    (lambda method, params: 1 / 0, -32000),
+    (lambda method, params: object(), -32000),
+]
+
+
+@pytest.mark.parametrize(("handler", "code"), REACTIONS, ids=["none", "refuses", "refuses later", "bug", "no JSON"])
+async def test_client_whose_handler_fails_answers_with_an_error_and_lives(path: Path, handler: Any, code: int) -> None:
+    heard: list[Any] = []
+    kwargs: dict[str, Any] = {} if handler is None else {"on_request": handler}
+    async with odd_server(path, asking(UNLOCK, heard=heard)), AsyncClient(path, **kwargs) as client:
+        assert await client.call("rpc.ping") == "pong"
+
+    assert (heard[0]["id"], heard[0]["error"]["code"]) == ("s:1", code)
+
+    if handler is not refuse_later:
+
+        def talk() -> Any:
+            with Client(path, **kwargs) as client:
+                return client.call("rpc.ping")
+
+        heard.clear()
+        path.unlink(missing_ok=True)
+        async with odd_server(path, asking(UNLOCK, heard=heard)):
+            assert await asyncio.to_thread(talk) == "pong"
+        assert heard[0]["error"]["code"] == code
+
+
+async def test_async_client_that_closes_ends_the_handlers_under_way(path: Path) -> None:
+    ended = asyncio.Event()
+
+    async def never(method: str, params: dict[str, Any]) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async def asks(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(json.dumps(UNLOCK).encode() + b'\n{"jsonrpc":"2.0","id":1,"result":"pong"}\n')
+        await reader.read()
+        writer.close()
+
+    async with odd_server(path, asks):
+        async with AsyncClient(path, on_request=never) as client:
+            await client.call("rpc.ping")
+        async with asyncio.timeout(5):
+            await ended.wait()

@@ -1,24 +1,29 @@
 """Clients of the socket, blocking and asyncio, on the standard library alone.
 
-Owns the client's side of the line protocol: numbering, matching answers, handing out events. Must never import the
-rest of ocpphub but its errors, so that a controller program starts fast and needs nothing else.
+Owns the client's side of the line protocol: numbering, matching answers, handing out events, answering what the hub
+asks. Must never import the rest of ocpphub but its errors, so that a controller program starts fast and needs nothing
+else.
 
-Implements: surface.md "Python" (Client, AsyncClient); design rpc.md.
+Implements: surface.md "Python" (Client, AsyncClient); design rpc.md (its "Requests from the gateway to a client" too).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import json
+import logging
 import os
 import socket
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
-from ocpphub.errors import UnavailableError, from_json_rpc
+from ocpphub.errors import LocalError, OcpphubError, UnavailableError, from_json_rpc, json_rpc_error
+
+log = logging.getLogger("ocpphub.rpc")
 
 TIMEOUT_S: Final = 60.0
 """Default wait for an answer: a data_transfer may take the CSMS's MessageTimeout."""
@@ -28,6 +33,11 @@ _LINE_BYTES: Final = 256 * 2**20
 
 Event = dict[str, Any]
 """The ``params`` of an event: subscription, stream, seq, charge_point, topic, timestamp and value (rpc.md)."""
+OnRequest = Callable[[str, dict[str, Any]], Any]
+"""``on_request(method, params)`` gives the result of a request of the hub such as ``connector.unlock``, or raises.
+
+What it raises becomes the error of the answer. It hears notifications (``lease``) too, whose result goes nowhere.
+"""
 
 
 def _request(number: int, method: str, params: dict[str, Any]) -> bytes:
@@ -35,6 +45,24 @@ def _request(number: int, method: str, params: dict[str, Any]) -> bytes:
     if params:
         message["params"] = params
     return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+
+
+def _answer(request_id: Any, result: Any, error: Exception | None) -> bytes:
+    """The answer to a request of the hub, nothing for a notification; a bug of the handler is told to the log."""
+    if error is None:
+        try:
+            body = json.dumps({"jsonrpc": "2.0", "id": request_id, "result": result}, separators=(",", ":"))
+        except (TypeError, ValueError) as unfit:
+            return _answer(request_id, None, unfit)
+    else:
+        if not isinstance(error, OcpphubError):
+            log.error("a request of the hub failed", exc_info=error)
+        body = json.dumps({"jsonrpc": "2.0", "id": request_id, "error": json_rpc_error(error)}, default=str)
+    return b"" if request_id is None else body.encode() + b"\n"
+
+
+def _unserved(method: str, params: dict[str, Any]) -> Any:
+    raise LocalError("method_not_found", f"this client does not serve {method}", path="/method")
 
 
 def _subscribe_params(topics: str | Sequence[str], params: dict[str, Any]) -> dict[str, Any]:
@@ -92,10 +120,14 @@ class Client:
 
     ``call`` raises what the hub answers: :class:`LocalError`, :class:`PeerError` or :class:`UnavailableError`.
     The constructor raises :class:`UnavailableError` ``not_connected`` with the path when nobody serves it.
+    ``on_request`` answers the hub's requests; it is called inside whatever reads: a call, an iteration, ``receive``.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], *, timeout_s: float = TIMEOUT_S, on_request: OnRequest = _unserved
+    ) -> None:
         self.timeout_s = timeout_s
+        self.on_request = on_request
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._socket.settimeout(timeout_s)
@@ -117,13 +149,7 @@ class Client:
         """Call a method with named parameters and return its result."""
         self._number += 1
         number = self._number
-        try:
-            self._socket.settimeout(self.timeout_s)
-            self._socket.sendall(_request(number, method, params))
-        except TimeoutError:
-            raise UnavailableError("timeout", "the hub does not read") from None
-        except OSError as error:
-            raise _gone(str(error)) from error
+        self._send(_request(number, method, params))
         while number not in self._answers:
             if not self.receive(self.timeout_s):
                 raise _gone()
@@ -176,14 +202,34 @@ class Client:
     ) -> None:
         self.close()
 
+    def _send(self, line: bytes) -> None:
+        try:
+            self._socket.settimeout(self.timeout_s)
+            self._socket.sendall(line)
+        except TimeoutError:
+            raise UnavailableError("timeout", "the hub does not read") from None
+        except OSError as error:
+            raise _gone(str(error)) from error
+
     def _take(self, message: dict[str, Any]) -> None:
         if message.get("method") == "event":
             self._hand_out(message["params"])
+        elif "method" in message:
+            self._serve(message)
         elif isinstance(message.get("id"), int):
             self._answers[message["id"]] = message
         elif "error" in message:
             # An error without an id is about the connection: too many of them, or a line the hub could not read.
             raise from_json_rpc(message["error"])
+
+    def _serve(self, request: dict[str, Any]) -> None:
+        result, failure = None, None
+        try:
+            result = self.on_request(request["method"], request.get("params", {}))
+        except Exception as error:  # noqa: BLE001  # whatever a handler raises is the answer
+            failure = error
+        if line := _answer(request.get("id"), result, failure):
+            self._send(line)
 
     def _hand_out(self, event: Event) -> None:
         subscription = self._subscriptions.get(event["subscription"])
@@ -228,11 +274,18 @@ class AsyncSubscription(AsyncIterator[Event]):
 
 
 class AsyncClient:
-    """An asyncio client: ``async with AsyncClient(path) as client``. Calls may run concurrently."""
+    """An asyncio client: ``async with AsyncClient(path) as client``. Calls may run concurrently.
 
-    def __init__(self, path: str | os.PathLike[str], *, timeout_s: float = TIMEOUT_S) -> None:
+    ``on_request`` answers the hub's requests; it may be a coroutine function, which may call the hub itself.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, timeout_s: float = TIMEOUT_S, on_request: OnRequest = _unserved
+    ) -> None:
         self.path = os.fspath(path)
         self.timeout_s = timeout_s
+        self.on_request = on_request
+        self._serving: set[asyncio.Task[None]] = set()
         self._number = 0
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -312,6 +365,8 @@ class AsyncClient:
         except ConnectionError:
             pass  # the end is the same as a clean one: every waiting call hears of it
         finally:
+            for task in self._serving:
+                task.cancel()
             for future in self._calls.values():
                 if not future.done():
                     future.set_exception(self._refusal or _gone())
@@ -322,12 +377,40 @@ class AsyncClient:
         if message.get("method") == "event":
             self._hand_out(message["params"])
             return
+        if "method" in message:
+            self._serve(message)
+            return
         number = message.get("id")
         future = self._calls.get(number) if isinstance(number, int) else None
         if future is not None and not future.done():
             future.set_result(message)
         elif number is None and "error" in message:
             self._refusal = UnavailableError("not_connected", str(message["error"].get("message", "refused")))
+
+    def _serve(self, request: dict[str, Any]) -> None:
+        request_id = request.get("id")
+        try:
+            result = self.on_request(request["method"], request.get("params", {}))
+        except Exception as error:  # noqa: BLE001  # whatever a handler raises is the answer
+            self._reply(request_id, None, error)
+            return
+        if not inspect.isawaitable(result):
+            self._reply(request_id, result, None)
+            return
+        task = asyncio.create_task(self._serve_later(request_id, result), name=f"ocpphub {request['method']}")
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
+    async def _serve_later(self, request_id: Any, result: Awaitable[Any]) -> None:
+        try:
+            self._reply(request_id, await result, None)
+        except Exception as error:  # noqa: BLE001  # as above
+            self._reply(request_id, None, error)
+
+    def _reply(self, request_id: Any, result: Any, error: Exception | None) -> None:
+        line = _answer(request_id, result, error)
+        if line and self._writer is not None:
+            self._writer.write(line)
 
     def _hand_out(self, event: Event) -> None:
         subscription = self._subscriptions.get(event["subscription"])
