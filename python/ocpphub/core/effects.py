@@ -36,7 +36,11 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Answer the command with this ``request`` number: a JSON-ready result, or an ``OcpphubError``."""
+    """Answer the command with this ``request`` number: a JSON-ready result, or an ``OcpphubError``.
+
+    Needed only by an answer that has to wait for a commit, or for somebody: a command whose method returns a value
+    other than ``None`` has answered with it.
+    """
 
     request: int
     result: Any = None
@@ -54,13 +58,18 @@ class Publish:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Ask a local client (rpc.md, ids ``s:N``); the answer returns as ``ChargePoint.receive_answer(ask, ...)``."""
+    """Ask a local client (rpc.md, ids ``s:N``); the answer returns as ``ChargePoint.receive_answer(ask, ...)``.
+
+    ``controller`` is the number of the connection to be asked (``Controller.number``). With none, or one that is gone,
+    the answer is an ``UnavailableError`` ``not_attached``; without an answer in time it is ``timeout``.
+    """
 
     ask: int
     method: str
     params: dict[str, Any]
     connector_id: int | None = None
     timeout_s: float = 10.0
+    controller: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +89,18 @@ class Disconnect:
 
 
 @dataclass(frozen=True, slots=True)
+class Recreate:
+    """Close the link and begin anew with a core made from the stored rows (Reset, decisions.md 6).
+
+    Nothing the core emits behind it leaves. The driver carries it out once everything before it is durable and sent.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class Ping:
     """The client's WebSocket ping interval changed; 0 ends pings (OCPP-J 1.6 section 7)."""
 
     interval_s: int
 
 
-Effect = Store | Discard | Send | Reply | Publish | Ask | Connect | Disconnect | Ping
+Effect = Store | Discard | Send | Reply | Publish | Ask | Connect | Disconnect | Recreate | Ping
