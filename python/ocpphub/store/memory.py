@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
-from ocpphub.store import TABLES, Row, Write
+from ocpphub.store import ARCHIVE, TABLES, Row, Write
 
 Done = Callable[[BaseException | None], None]
 
@@ -32,10 +32,10 @@ class MemoryStore:
         """How many commits are under way."""
         return len(self._waiting)
 
-    def load(self) -> Iterable[Row]:
-        """Every durable row, in the order that :class:`~ocpphub.store.Store` promises."""
-        order = sorted(self._durable, key=lambda at: (at[0], TABLES.index(at[1]), at[2]))
-        return [Row(*at, self._durable[at]) for at in order]
+    def load(self, charge_point: str | None = None) -> Iterable[Row]:
+        """Every durable row but the archive, in the order that :class:`~ocpphub.store.Store` promises."""
+        wanted = [at for at in self._durable if at[1] != ARCHIVE and charge_point in (None, at[0])]
+        return [Row(*at, self._durable[at]) for at in sorted(wanted, key=_order)]
 
     def commit(self, batch: Sequence[Write], done: Done) -> None:
         """Take a batch; it is durable when :meth:`sync` says so. Raises ``ValueError`` for a table nobody declared."""
@@ -65,9 +65,14 @@ class MemoryStore:
     def crash(self) -> MemoryStore:
         """The store as the next process finds it: commits that were not synced are gone, and no ``done`` is called."""
         self._waiting.clear()
-        return MemoryStore(self.load(), auto_sync=self.auto_sync)
+        rows = [Row(*at, value) for at, value in self._durable.items()]
+        return MemoryStore(rows, auto_sync=self.auto_sync)
 
     def close(self) -> None:
         """Finish the commits under way."""
         while self._waiting:
             self.sync()
+
+
+def _order(at: tuple[str, str, str]) -> tuple[str, int, str]:
+    return at[0], TABLES.index(at[1]), at[2]

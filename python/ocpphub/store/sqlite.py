@@ -25,7 +25,7 @@ from typing import Any, Final
 import orjson
 
 from ocpphub.errors import LocalError, UnavailableError
-from ocpphub.store import TABLES, Row, Write
+from ocpphub.store import ARCHIVE, TABLES, Row, Write
 
 logger = logging.getLogger("ocpphub.store")
 
@@ -41,22 +41,27 @@ _COLUMNS: Final = "charge_point TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT
 _CREATE: Final = f"CREATE TABLE {{}} ({_COLUMNS}, PRIMARY KEY (charge_point, key)) WITHOUT ROWID"
 # Written out and not taken from TABLES: a published version never changes.
 _TABLES_OF_1: Final = ("configuration", "custom_key", "monitor", "boot", "outbox", "stopped", "availability")
+_TABLES_OF_3: Final = (
+    *("transaction", "session", "sample", "stop_sample", "layout", "counter", "meter"),
+    *("authorization_cache", "local_list", "reservation"),
+)
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     (
         *(_CREATE.format(table) for table in _TABLES_OF_1),
         "CREATE TABLE quarantine (charge_point BLOB, table_name TEXT, key BLOB, value BLOB, crc, found_utc_s INTEGER)",
     ),
     (_CREATE.format("charging_profile"),),
+    tuple(_CREATE.format(f'"{table}"') for table in _TABLES_OF_3),
 )
 """Statement lists; number ``n`` leads from ``user_version`` n to n + 1. Published ones are never edited."""
 
 # `WHERE true` keeps the parser from reading ON as a join (SQLite, "Parsing Ambiguity" of upsert).
 _UPSERT: Final = (
-    "INSERT INTO {0} SELECT value->>0, value->>1, value->>2, value->>3 FROM json_each(?) WHERE true "
+    'INSERT INTO "{0}" SELECT value->>0, value->>1, value->>2, value->>3 FROM json_each(?) WHERE true '
     "ON CONFLICT (charge_point, key) DO UPDATE SET value = excluded.value, crc = excluded.crc"
 )
-_DELETE: Final = "DELETE FROM {0} WHERE (charge_point, key) IN (SELECT value->>0, value->>1 FROM json_each(?))"
-_LOAD: Final = "SELECT charge_point, key, CAST(value AS BLOB), crc FROM {0} ORDER BY charge_point, key"
+_DELETE: Final = 'DELETE FROM "{0}" WHERE (charge_point, key) IN (SELECT value->>0, value->>1 FROM json_each(?))'
+_LOAD: Final = 'SELECT charge_point, key, CAST(value AS BLOB), crc FROM "{0}"{1} ORDER BY charge_point, key'
 
 
 class SqliteStore:
@@ -84,13 +89,13 @@ class SqliteStore:
             os.close(self._lock)
             raise
 
-    def load(self) -> Iterable[Row]:
-        """Every sound row in the promised order; damaged ones are moved to the table ``quarantine`` and reported."""
+    def load(self, charge_point: str | None = None) -> Iterable[Row]:
+        """Every sound row but the archive, in the promised order; damaged ones go to ``quarantine`` and are reported."""
         loaded: Future[list[Row]] = Future()
 
         def job(connection: sqlite3.Connection) -> None:
             try:
-                loaded.set_result(self._load(connection))
+                loaded.set_result(self._load(connection, charge_point))
             except Exception as error:  # noqa: BLE001  # handed to the thread that waits for it
                 loaded.set_exception(UnavailableError("internal", f"the store cannot be read: {error}"))
 
@@ -149,11 +154,15 @@ class SqliteStore:
                     connection.rollback()
         return self._failure
 
-    def _load(self, connection: sqlite3.Connection) -> list[Row]:
+    def _load(self, connection: sqlite3.Connection, only: str | None) -> list[Row]:
         found: dict[str, list[Row]] = {}
         bad: list[tuple[str, str, str, Any, Any]] = []
+        where = "" if only is None else " WHERE charge_point = ?"
         for table in TABLES:
-            for charge_point, key, value, crc in connection.execute(_LOAD.format(table)):
+            if table == ARCHIVE:
+                continue
+            found_rows = connection.execute(_LOAD.format(table, where), () if only is None else (only,))
+            for charge_point, key, value, crc in found_rows:
                 if crc != _crc(charge_point, table, key, value):
                     bad.append((charge_point, table, key, value, crc))
                     continue
@@ -168,7 +177,7 @@ class SqliteStore:
         for charge_point, table, key, value, crc in bad:
             at = (_raw(charge_point), _raw(key))
             where = "CAST(charge_point AS BLOB) = ? AND CAST(key AS BLOB) = ?"  # damaged text may be no UTF-8
-            connection.execute(f"DELETE FROM {table} WHERE {where}", at)  # noqa: S608  # a name out of TABLES
+            connection.execute(f'DELETE FROM "{table}" WHERE {where}', at)  # noqa: S608  # a name out of TABLES
             row = (at[0], table, at[1], value, crc, now_s)
             connection.execute("INSERT INTO quarantine VALUES (?, ?, ?, ?, ?, ?)", row)
             logger.error("damaged row of %r in table %s put into quarantine", charge_point, table)
