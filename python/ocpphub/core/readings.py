@@ -1,0 +1,240 @@
+"""What a meter can tell: measurands, their units, and the readings of a report (OCPP 1.6 sections 7.31 and 7.43).
+
+Owns which combinations of measurand, phase, location, unit and format are legal, the text of a value, and how values
+become a MeterValue of the wire. Must never keep a reading: that is ``sampling.py``. A bad reading refuses the whole
+list, naming the member and what is allowed. Implements requirements CORE-MV-10, CORE-MV-11, CORE-MV-15, CORE-MV-19.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import ROUND_HALF_UP, Decimal
+from difflib import get_close_matches
+from typing import Any, Final, NamedTuple
+
+from ocpphub.core.boot import utc_text
+from ocpphub.core.vocabulary import Location, Measurand, Phase, ReadingContext, UnitOfMeasure, ValueFormat
+from ocpphub.errors import LocalError
+
+
+class Descriptor(NamedTuple):
+    """What a value is of. ``phase`` ``None`` is the total, ``unit`` ``None`` where the standard has none (MV-11)."""
+
+    measurand: str
+    phase: str | None
+    location: str
+    unit: str | None
+    format: str
+
+
+class Reading(NamedTuple):
+    """One value as it goes on the wire. ``context`` is what the controller said of it, ``None`` for nothing."""
+
+    descriptor: Descriptor
+    value: str
+    context: str | None = None
+
+
+MAX_READINGS: Final = 128
+"""Readings of one report, and different ones that are kept of a connector."""
+MAX_SIGNED: Final = 4_096
+"""Characters of a value of format SignedData, which the standard leaves open; 64 KiB is the longest message."""
+MAX_SIZE: Final = 10**15
+"""A number of this size or more is no reading of a meter."""
+REGISTER_MEASURAND: Final = Measurand.ENERGY_ACTIVE_IMPORT_REGISTER.value
+REGISTER: Final = Descriptor(REGISTER_MEASURAND, None, Location.OUTLET.value, UnitOfMeasure.WH.value, "Raw")
+"""What ``energy_wh`` of a report is."""
+
+_SUPPORTED_UNITS: Final[Mapping[str, tuple[str, ...]]] = {
+    "Current.Export": ("A",),
+    "Current.Import": ("A",),
+    "Current.Offered": ("A",),
+    "Energy.Active.Export.Register": ("Wh", "kWh"),
+    "Energy.Active.Import.Register": ("Wh", "kWh"),
+    "Energy.Reactive.Export.Register": ("varh", "kvarh"),
+    "Energy.Reactive.Import.Register": ("varh", "kvarh"),
+    "Frequency": (),
+    "Power.Active.Export": ("W", "kW"),
+    "Power.Active.Import": ("W", "kW"),
+    "Power.Factor": (),
+    "Power.Offered": ("W", "kW"),
+    "Power.Reactive.Export": ("var", "kvar"),
+    "Power.Reactive.Import": ("var", "kvar"),
+    "RPM": (),
+    "SoC": ("Percent",),
+    "Temperature": ("Celsius", "Fahrenheit", "K"),
+    "Voltage": ("V",),
+}
+SUPPORTED_MEASURANDS: Final = tuple(_SUPPORTED_UNITS)
+"""All of the standard but those of an interval, which nobody accumulates here (MV-19)."""
+
+_PHASES: Final = tuple(phase.value for phase in Phase)
+_LOCATIONS: Final = tuple(location.value for location in Location)
+_FORMATS: Final = tuple(form.value for form in ValueFormat)
+_CONTEXTS: Final = tuple(context.value for context in ReadingContext)
+_SIGNED: Final = ValueFormat.SIGNED_DATA.value
+_MEMBERS: Final = frozenset(("measurand", "value", "unit", "phase", "location", "context", "format"))
+_DECIMAL: Final = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?", re.ASCII)
+_SIGNED_TEXT: Final = re.compile(rf"[\x20-\x7e]{{1,{MAX_SIGNED}}}", re.ASCII)
+_NUMBER_HINT: Final = "a number below 1e15 in size, or its decimal text without an exponent"
+
+_known: dict[tuple[Any, ...], tuple[Descriptor, str | None]] = {}
+"""Members as they were given -> what they mean; legal combinations only, so there is an end to them."""
+
+
+def parse_readings(measurements: object, path: str = "/params/measurements") -> tuple[Reading, ...]:
+    """The ``measurements`` of a report (rpc.md), checked.
+
+    Raises :class:`LocalError` ``invalid_params`` for the first bad one, with its place below ``path``.
+    """
+    if not isinstance(measurements, list | tuple):
+        raise _error("measurements is not a list", path, "an array of objects with measurand and value")
+    if len(measurements) > MAX_READINGS:
+        raise LocalError("too_large", "too many measurements", path=path, hint=f"at most {MAX_READINGS}")
+    readings = []
+    for index, item in enumerate(measurements):
+        try:
+            get = item.get
+            members = (get("measurand"), get("unit"), get("phase"), get("location"), get("format"), get("context"))
+            descriptor, context = _known[members]
+            if not item.keys() <= _MEMBERS:
+                raise KeyError
+        except (AttributeError, KeyError, TypeError):
+            descriptor, context = _understood(item, f"{path}/{index}")
+        value = item.get("value")
+        # Most values are small integers or texts of them, which need no second look.
+        text = value_text(value, descriptor.format, f"{path}/{index}/value")
+        readings.append(Reading(descriptor, text, context))
+    return tuple(readings)
+
+
+def value_text(value: object, form: str = "Raw", path: str = "/params/measurements/0/value") -> str:
+    """A value as it goes on the wire: decimal text, never an exponent; SignedData as it came.
+
+    Raises :class:`LocalError` naming ``path``.
+    """
+    if form == _SIGNED:
+        if isinstance(value, str) and _SIGNED_TEXT.fullmatch(value):
+            return value
+        raise _error("not signed data", path, f"1 to {MAX_SIGNED} printable ASCII characters")
+    if type(value) is int:
+        if -MAX_SIZE < value < MAX_SIZE:
+            return str(value)
+    elif type(value) is float:
+        if -MAX_SIZE < value < MAX_SIZE:  # false for NaN
+            text = repr(value)
+            return text if "e" not in text else _tiny(value)
+    elif isinstance(value, str) and _DECIMAL.fullmatch(value):
+        return value
+    raise _error("not a reading", path, _NUMBER_HINT)
+
+
+def _tiny(value: float) -> str:
+    """Below 0.0001 a float prints with an exponent; what is left after nine decimals is noise."""
+    text = f"{value:.9f}".rstrip("0").rstrip(".")
+    return "0" if text in ("-0", "") else text
+
+
+def column(name: str, path: str) -> Descriptor:
+    """The descriptor of a column ``Measurand[.Phase]`` in its default unit (``connector.report_many``).
+
+    Raises :class:`LocalError` naming ``path``.
+    """
+    item = measurand_item(name)
+    if item is None:
+        raise _error(f"{name!r} is no column", path, _nearest(name, SUPPORTED_MEASURANDS))
+    members = {"measurand": item[0]} if item[1] is None else {"measurand": item[0], "phase": item[1]}
+    return _understood(members, path)[0]
+
+
+def measurand_item(text: str) -> tuple[str, str | None] | None:
+    """``Measurand`` or ``Measurand.Phase`` of a supported measurand (MV-06); ``None`` for anything else."""
+    if text in _SUPPORTED_UNITS:
+        return text, None
+    measurand, _, phase = text.rpartition(".")
+    return (measurand, phase) if measurand in _SUPPORTED_UNITS and phase in _PHASES else None
+
+
+def register_of(readings: Iterable[Reading]) -> int | None:
+    """The import register among ``readings`` in Wh, half up (AMB-19): for who sends it as a measurement; else ``None``.
+
+    It has to pass the meter guard like ``energy_wh``.
+    """
+    found = None
+    for reading in readings:
+        if is_register(reading.descriptor):
+            wh = Decimal(reading.value) * (1000 if reading.descriptor.unit == "kWh" else 1)
+            found = int(wh.quantize(Decimal(1), ROUND_HALF_UP))
+    return found
+
+
+def is_register(descriptor: Descriptor) -> bool:
+    """Whether this is what ``energy_wh`` is, in whatever unit."""
+    return descriptor == REGISTER or descriptor == _REGISTER_KWH
+
+
+_REGISTER_KWH: Final = REGISTER._replace(unit=UnitOfMeasure.K_WH.value)
+
+
+def meter_value(layout: Sequence[Descriptor], at_ms: int, context: str, values: Sequence[str]) -> dict[str, Any]:
+    """A MeterValue (OCPP 1.6 section 7.33). Location and format are told only where they are not the default.
+
+    The unit is always told: without one a value would be Wh whatever its measurand (chapter 19).
+    """
+    sampled = []
+    for (measurand, phase, location, unit, form), value in zip(layout, values, strict=True):
+        row = {"value": value, "context": context, "measurand": measurand}
+        if form != "Raw":
+            row["format"] = form
+        if phase is not None:
+            row["phase"] = phase
+        if location != "Outlet":
+            row["location"] = location
+        if unit is not None:
+            row["unit"] = unit
+        sampled.append(row)
+    return {"timestamp": utc_text(at_ms), "sampledValue": sampled}
+
+
+def _understood(item: object, path: str) -> tuple[Descriptor, str | None]:
+    """Descriptor and context of one measurement; kept for the next that says the same."""
+    if not isinstance(item, Mapping):
+        raise _error("not an object", path, "an object with measurand and value")
+    for name in item:
+        if name not in _MEMBERS:
+            raise _error("unknown member", f"{path}/{name}", _nearest(str(name), sorted(_MEMBERS)))
+    measurand = _one_of(item, "measurand", SUPPORTED_MEASURANDS, path)
+    if measurand is None:
+        raise _error("measurand is missing", f"{path}/measurand", _nearest("", SUPPORTED_MEASURANDS))
+    units = _SUPPORTED_UNITS[measurand]
+    unit = _one_of(item, "unit", units, path) or (units[0] if units else None)
+    phase = _one_of(item, "phase", _PHASES, path)
+    location = _one_of(item, "location", _LOCATIONS, path) or _LOCATIONS[_LOCATIONS.index("Outlet")]
+    form = _one_of(item, "format", _FORMATS, path) or _FORMATS[0]
+    context = _one_of(item, "context", _CONTEXTS, path)
+    meaning = Descriptor(measurand, phase, location, unit, form), context
+    get = item.get
+    _known[get("measurand"), get("unit"), get("phase"), get("location"), get("format"), get("context")] = meaning
+    return meaning
+
+
+def _one_of(item: Mapping[str, Any], name: str, allowed: Sequence[str], path: str) -> str | None:
+    """The member ``name`` as one of our own texts, ``None`` when it is absent."""
+    value = item.get(name)
+    if value is None:
+        return None
+    if isinstance(value, str) and value in allowed:
+        return allowed[allowed.index(value)]
+    raise _error(f"{name} is not allowed", f"{path}/{name}", _nearest(value, allowed))
+
+
+def _nearest(value: object, allowed: Sequence[str]) -> str:
+    if not allowed:
+        return "none: the measurand has no unit"
+    near = get_close_matches(value, allowed, n=1) if isinstance(value, str) else []
+    return f"nearest is {near[0]}" if near else ", ".join(allowed)
+
+
+def _error(message: str, path: str, hint: str) -> LocalError:
+    return LocalError("invalid_params", message, path=path, hint=hint)
