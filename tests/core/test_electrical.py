@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from ocpphub.core.electrical import electrical_problems, new_profiles, thousandths
+from ocpphub.core.electrical import electrical_problems, max_powers_mw, new_profiles, thousandths
 from ocpphub.errors import LocalError
 from tests.builders import electrical, override, settings
 
@@ -92,3 +92,10 @@ def test_limits_of_a_hub_of_ten_thousand_are_taken() -> None:
     point = settings(connectors=10_000, connector_overrides=(override([9_999, 10_001], connector_max_a=16.0),))
     assert electrical_problems(point) == []
     assert [limit(point, 9_998), limit(point, 9_999)] == [(32.0, 3), (16.0, 3)]
+
+
+def test_max_powers_are_those_of_the_connectors_and_their_sum() -> None:
+    """CORE-MV-09: the main meter may see all of them at once."""
+    overrides = (override([2], connector_max_w=3_600.5), override([3], connector_max_a=16.0, phases=1))
+    point = settings(connector_overrides=overrides)
+    assert max_powers_mw(point) == [22_080_000 + 3_600_500 + 3_680_000, 22_080_000, 3_600_500, 3_680_000]

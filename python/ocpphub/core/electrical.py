@@ -80,6 +80,14 @@ def electrical_problems(settings: ChargePointSettings) -> list[ConfigurationProb
     return problems
 
 
+def max_powers_mw(settings: ChargePointSettings) -> list[int]:
+    """The most that a meter can see, in mW: of the whole charge point first, then of connectors 1 to N."""
+    powers = []
+    for voltage_mv, phases, max_ma, max_mw, _ in _connectors(settings):
+        powers.append(max_mw if max_mw is not None else voltage_mv * phases * (max_ma or 0) // 1000)
+    return [sum(powers), *powers]
+
+
 def _inexact(settings: ChargePointSettings) -> Iterator[ConfigurationProblem]:
     tables: list[tuple[str, Electrical | ConnectorOverride]] = [("electrical", settings.electrical)]
     tables += [(f"connector[{index}]", override) for index, override in enumerate(settings.connector_overrides)]

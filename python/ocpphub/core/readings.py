@@ -143,7 +143,7 @@ def column(name: str, path: str) -> Descriptor:
     """
     item = measurand_item(name)
     if item is None:
-        raise _error(f"{name!r} is no column", path, _nearest(name, SUPPORTED_MEASURANDS))
+        raise _error(f"unknown column {name[:50]}", path, _nearest(name[:50], SUPPORTED_MEASURANDS))
     members = {"measurand": item[0]} if item[1] is None else {"measurand": item[0], "phase": item[1]}
     return _understood(members, path)[0]
 
@@ -171,7 +171,7 @@ def register_of(readings: Iterable[Reading]) -> int | None:
 
 def is_register(descriptor: Descriptor) -> bool:
     """Whether this is what ``energy_wh`` is, in whatever unit."""
-    return descriptor == REGISTER or descriptor == _REGISTER_KWH
+    return descriptor in (REGISTER, _REGISTER_KWH)
 
 
 _REGISTER_KWH: Final = REGISTER._replace(unit=UnitOfMeasure.K_WH.value)
@@ -203,7 +203,8 @@ def _understood(item: object, path: str) -> tuple[Descriptor, str | None]:
         raise _error("not an object", path, "an object with measurand and value")
     for name in item:
         if name not in _MEMBERS:
-            raise _error("unknown member", f"{path}/{name}", _nearest(str(name), sorted(_MEMBERS)))
+            name = str(name)[:50]
+            raise _error(f"unknown member {name}", f"{path}/{name}", _nearest(name, sorted(_MEMBERS)))
     measurand = _one_of(item, "measurand", SUPPORTED_MEASURANDS, path)
     if measurand is None:
         raise _error("measurand is missing", f"{path}/measurand", _nearest("", SUPPORTED_MEASURANDS))
@@ -232,7 +233,7 @@ def _one_of(item: Mapping[str, Any], name: str, allowed: Sequence[str], path: st
 def _nearest(value: object, allowed: Sequence[str]) -> str:
     if not allowed:
         return "none: the measurand has no unit"
-    near = get_close_matches(value, allowed, n=1) if isinstance(value, str) else []
+    near = get_close_matches(value[:50], allowed, n=1) if isinstance(value, str) else []
     return f"nearest is {near[0]}" if near else ", ".join(allowed)
 
 
