@@ -106,9 +106,8 @@ def draw(kind: str, seed: int, connectors: range, length_s: float, tags: int = 0
         # One source for each connector: another connector more or less changes nothing for the rest.
         random = Random(f"{kind}/{seed}/{connector_id}")  # noqa: S311 - scenarios are repeatable on purpose
         visits += _of_connector(rules, random, connector_id, length_s, people)
-    return Scenario(
-        kind, seed, length_s, tuple(sorted(visits, key=lambda visit: (visit.arrives_s, visit.connector_id)))
-    )
+    visits.sort(key=lambda visit: (visit.arrives_s, visit.connector_id))
+    return Scenario(kind, seed, float(length_s), tuple(visits))
 
 
 def _of_connector(rules: Kind, random: Random, connector_id: int, length_s: float, people: list[str]) -> list[Visit]:
