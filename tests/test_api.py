@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import orjson
 import pytest
 
 from ocpphub.api import ChargePoint, Hub, Variable, system_instant
+from ocpphub.core.effects import Ask, Recreate, Store
 from ocpphub.endpoint import Failure
 from ocpphub.errors import LocalError, PeerError, UnavailableError
 from ocpphub.publications import MAX_WAITING_EVENTS
@@ -466,3 +468,133 @@ async def test_link_of_the_hub_that_fails_for_security_becomes_an_event(monkeypa
         await turns()
 
     assert "InvalidCentralSystemCertificate" in seen
+
+
+async def eventually(is_done: Callable[[], bool]) -> None:
+    """Wait for what a thread has a part in, which no event of the loop tells."""
+    async with asyncio.timeout(5):
+        while not is_done():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+
+
+def emit(bench: HubBench, *effects: Any, identity: str = "CP1") -> None:
+    """As if the core of a charge point had emitted these in one input."""
+    driver: Any = bench.hub._driver
+    driver.apply(identity, lambda core, now: [core._emit(effect) for effect in effects])
+
+
+async def test_charge_point_that_is_reset_goes_on_from_its_stored_rows_with_a_new_core() -> None:
+    """decisions.md 6, J-231: everything durable is kept, and no message id is used again."""
+    points = builders.settings(), builders.settings(identity="CP2")
+    async with running_hub(*points, csms=Csms()) as bench:
+        point, other = bench.hub.charge_points.values()
+        await point.monitor_configuration_keys(["HeartbeatInterval"])
+        old, untouched, stream = point.core, other.core, point.publications.stream
+        link = bench.links["CP1"]
+        connected: list[bool] = []
+        point.is_connected.subscribe(connected.append)
+
+        emit(bench, Store("monitor", "LightIntensity", b'"LightIntensity"'), Recreate())
+        await eventually(lambda: point.core is not old)
+        await turns()
+
+        assert point.core.state(point.now())["monitored_keys"] == ["HeartbeatInterval", "LightIntensity"]
+        assert (link.orders, link.closed) == (["connect", "disconnect", "connect"], True)
+        assert [frame[2] for frame in link.sent].count("BootNotification") == 2
+        calls = [frame[1] for frame in link.sent if frame[0] == 2]
+        assert len(set(calls)) == len(calls)
+        assert point.publications.stream == stream
+        assert connected == [False, False, True] or connected == [False, True]
+        assert await point.data_transfer("v") == {"status": "Accepted"}
+        assert (other.core, bench.links["CP2"].orders) == (untouched, ["connect"])
+
+
+async def test_charge_point_that_is_reset_answers_those_who_wait_and_listens_on() -> None:
+    async with running_hub(csms=Csms()) as bench:
+        point = bench.point
+        old = point.core
+        point.publications.listen("ocpp.message", lambda event: None)
+        reply: list[Any] = []
+        # A command of the core that never answers by itself.
+        old.wait_for_ever = lambda request, now: None
+        point.command("wait_for_ever", (), lambda result, error: reply.append(error))
+
+        emit(bench, Recreate())
+        with pytest.raises(UnavailableError) as caught:
+            await point.security_event("t", "i")
+        await eventually(lambda: point.core is not old)
+
+        assert [error.code for error in reply] == ["invalid_state"]
+        assert caught.value.code == "invalid_state"
+        assert point.core.traces_frames is True
+
+
+async def test_charge_point_whose_rows_cannot_be_read_for_a_reset_is_fatal(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running_hub() as bench:
+
+        def broken(charge_point: str | None = None) -> Any:
+            raise UnavailableError("internal", "the store cannot be read")
+
+        monkeypatch.setattr(bench.store, "load", broken)
+        emit(bench, Recreate())
+        await eventually(lambda: bool(bench.fatal))
+
+    assert "cannot be read" in str(bench.fatal[0])
+
+
+async def test_hub_that_stops_ends_a_reset_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """F47"""
+    async with running_hub(csms=Csms()) as bench:
+        closing = asyncio.Event()
+
+        async def slow() -> None:
+            closing.set()
+            await asyncio.sleep(0 if bench.links["CP1"].orders.count("disconnect") > 1 else 3600)
+
+        monkeypatch.setattr(bench.links["CP1"], "wait_closed", slow)
+        emit(bench, Recreate())
+        await closing.wait()
+
+    assert bench.links["CP1"].orders == ["connect", "disconnect", "disconnect"]
+    assert bench.fatal == []
+
+
+class ClientScript:
+    """A local program that answers what it is asked at once."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, dict[str, Any]]] = []
+
+    def ask(self, charge_point: ChargePoint, question: Ask, answer: Any) -> None:
+        self.asked.append((charge_point.identity, question.method, question.params))
+        answer({"status": "Unlocked"}, None)
+
+
+async def test_question_goes_to_the_connection_that_it_names_and_to_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with running_hub() as bench:
+        heard: list[Any] = []
+        monkeypatch.setattr(
+            bench.point.core, "receive_answer", lambda ask, result, error, now: heard.append((ask, result, error))
+        )
+        named, other = ClientScript(), ClientScript()
+        bench.point.clients.update({7: named, 8: other})
+
+        emit(bench, Ask(1, "connector.unlock", {"connector_id": 2}, 2, controller=7))
+        assert (named.asked, other.asked) == ([("CP1", "connector.unlock", {"connector_id": 2})], [])
+        assert heard == [(1, {"status": "Unlocked"}, None)]
+
+        for nobody in (9, None):
+            emit(bench, Ask(2, "connector.unlock", {}, 2, controller=nobody))
+            assert (heard[-1][0], heard[-1][1], heard[-1][2].code) == (2, None, "not_attached")
+
+
+async def test_command_that_returns_a_value_is_answered_before_the_call_ends() -> None:
+    async with running_hub() as bench:
+        bench.point.core.report = lambda request, value, now: value
+        replies: list[Any] = []
+
+        bench.point.command("report", ({"status": "Available"},), lambda *answer: replies.append(answer))
+
+        assert replies == [({"status": "Available"}, None)]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ocpphub import api, daemon
+from ocpphub import daemon, wiring
 from ocpphub.config import Settings
 from ocpphub.errors import LocalError, UnavailableError
 from ocpphub.rpc.client import AsyncClient
@@ -100,7 +100,7 @@ async def test_daemon_after_a_signal_finds_its_state_again(settings: Settings) -
 async def test_daemon_whose_commit_fails_ends_with_75(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """F09"""
     store = MemoryStore()
-    monkeypatch.setattr(api, "_sqlite", lambda settings: store)
+    monkeypatch.setattr(wiring, "open_store", lambda settings: store)
     running = asyncio.create_task(daemon.run(settings))
     client = await until_served(settings.hub.socket)
     store.auto_sync = False

@@ -17,6 +17,7 @@ from ocpphub.core.effects import (
     Effect,
     Ping,
     Publish,
+    Recreate,
     Reply,
     Send,
     Store,
@@ -42,16 +43,18 @@ class ScriptedCore:
         self.deadline: float | None = None
         self.accepting_frames = True
         self.raises: Exception | None = None
+        self.returns: object = None
 
-    def __getattr__(self, name: str) -> Callable[..., None]:
+    def __getattr__(self, name: str) -> Callable[..., object]:
         if name.startswith("_"):
             raise AttributeError(name)
 
-        def take(*args: object) -> None:
+        def take(*args: object) -> object:
             self.inputs.append((name, *(arg for arg in args if not isinstance(arg, Instant))))
             if self.raises is not None:
                 raise self.raises
             self.effects += self.script.popleft() if self.script else []
+            return self.returns
 
         return take
 
@@ -70,6 +73,7 @@ class Bench:
         self.left: list[object] = []
         self.answers: list[Answer] = []
         self.fatal: list[BaseException] = []
+        self.recreated: list[str] = []
         self.loop = VirtualLoop()
         self.store = MemoryStore(auto_sync=auto_sync)
         self.driver = Driver(
@@ -77,6 +81,7 @@ class Bench:
             lambda: Instant(self.loop.now_s, 0),
             on_publish=lambda identity, effect: self.left.append((identity, effect.topic)),
             on_ask=lambda identity, effect, answer: self.answers.append(answer),
+            on_recreate=self.recreated.append,
             on_fatal=self.fatal.append,
             loop=cast(asyncio.AbstractEventLoop, self.loop),
         )
@@ -264,6 +269,91 @@ def test_driver_whose_core_refuses_a_command_raises_and_never_replies(bench: Ben
     bench.core.raises = None
     bench.input(Reply(1, True))
     assert bench.left == []
+
+
+def test_driver_answers_a_command_that_returns_a_value_at_once_and_ahead_of_the_disk(bench: Bench) -> None:
+    """P3: a report that changes nothing costs no wait."""
+    bench.core.script.append([row(), Send(b"held")])
+    bench.core.returns = {"status": "Available"}
+    bench.driver.command("CP1", "report", (), bench.reply("answer"))
+    assert bench.left == [("answer", {"status": "Available"}, None)]
+    bench.input(Reply(1, "again"))
+    bench.loop.turn()
+    bench.store.sync()
+    assert bench.left == [("answer", {"status": "Available"}, None), b"held"]
+
+
+def test_driver_answers_a_command_once_when_it_both_replies_and_returns(bench: Bench) -> None:
+    bench.core.script.append([Reply(1, "replied")])
+    bench.core.returns = "returned"
+    bench.driver.command("CP1", "report", (), bench.reply("answer"))
+    assert bench.left == [("answer", "replied", None)]
+
+
+def test_driver_replaces_a_core_behind_everything_of_its_last_input(bench: Bench) -> None:
+    """decisions.md 6: Reset."""
+    bench.input(Send(b"1"), Recreate(), row("late"), Send(b"2"))
+    bench.loop.turn()
+    assert (bench.left, bench.recreated) == ([b"1"], [])
+    bench.store.sync()
+    assert (bench.left, bench.recreated) == ([b"1", b"2"], ["CP1"])
+    assert [write.key for write in bench.store.commits[0]] == ["late"]
+
+
+def test_driver_lets_no_input_reach_a_core_that_waits_for_its_successor(bench: Bench) -> None:
+    bench.core.deadline = 1005.0
+    bench.input(Ask(7, "connector.unlock", {}, 1, 10.0))
+    bench.driver.command("CP1", "data_transfer", (), bench.reply("waits"))
+    before = list(bench.core.inputs)
+    bench.input(row(), Recreate())
+
+    with pytest.raises(UnavailableError) as caught:
+        bench.driver.command("CP1", "report", (), bench.reply("never"))
+    bench.driver.receive("CP1", b"[]", False)
+    bench.driver.disconnected("CP1")
+    bench.answers[0]({}, None)
+    bench.input(Send(b"never"))
+    bench.loop.turn()
+    bench.loop.pass_time(60)
+
+    assert caught.value.code == "invalid_state"
+    assert bench.core.inputs == before
+    bench.store.sync()
+    ((name, result, error),) = cast("list[Any]", bench.left)
+    assert (name, result, error.code) == ("waits", None, "invalid_state")
+
+
+def test_driver_goes_on_with_the_new_core_on_the_same_link(bench: Bench) -> None:
+    bench.core.deadline = 1005.0
+    bench.input(Ask(7, "connector.unlock", {}, 1, 10.0), Recreate())
+    successor = ScriptedCore()
+    successor.deadline = 1020.0
+    successor.script.append([Connect({})])
+
+    bench.driver.replace(cast("ChargePoint", successor))
+    bench.driver.start("CP1")
+    bench.driver.connected("CP1")
+    bench.answers[0]({}, None)
+    bench.loop.pass_time(19)
+    assert successor.inputs == [("start",), ("connected",)]
+    bench.loop.pass_time(1)
+
+    assert successor.inputs[2:] == [("handle_timer",)]
+    assert bench.left == [("connect", {})]
+    assert cast(Any, bench.driver.core("CP1")) is successor
+    assert [name for name, *_ in bench.core.inputs] == ["connected"]
+
+
+def test_driver_tells_every_caller_of_a_reset_whatever_one_does(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    def explode(result: object, error: Exception | None) -> None:
+        raise RuntimeError("listener broke")
+
+    bench.driver.command("CP1", "stop", (), explode)
+    bench.driver.command("CP1", "stop", (), bench.reply("second"))
+    bench.input(Recreate())
+
+    assert [cast("Any", left)[0] for left in bench.left] == ["second"]
+    assert "listener broke" in caplog.text
 
 
 def test_driver_asked_for_a_stranger_names_it(bench: Bench) -> None:

@@ -10,27 +10,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, Final, NotRequired, Self, TypedDict, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, cast
 
 import orjson
 
+from ocpphub import wiring
 from ocpphub.core.effects import Ask, Publish
 from ocpphub.core.instant import Instant
 from ocpphub.driver import Answer, Driver, Link
 from ocpphub.errors import LocalError, UnavailableError
-from ocpphub.publications import TOPICS, ConnectorFilter, Event, Publications, Schedules
+from ocpphub.interface import ConfigurationKeys, DataTransferResult, KeyValue, SecurityEvent
+from ocpphub.publications import TOPICS, ConnectorFilter, Publications, Schedules
 from ocpphub.publications import Variable as Variable
 
 if TYPE_CHECKING:
     from ocpphub.config import ChargePointSettings, Settings
     from ocpphub.core.charge_point import ChargePoint as Core
-    from ocpphub.store import Store
+    from ocpphub.store import Row, Store
 
 log = logging.getLogger("ocpphub.daemon")
 
@@ -45,33 +46,12 @@ _FEW: Final = 500
 """Connectors up to which schedules are computed one by one: a controller must not cost those of the whole hub."""
 
 
-class KeyValue(TypedDict):
-    """One configuration key; a secret or unset one has no ``value``."""
+class Client(Protocol):
+    """A connection of a local program that a charge point can put questions to."""
 
-    key: str
-    read_only: bool
-    value: NotRequired[str]
-
-
-class ConfigurationKeys(TypedDict):
-    """The result of ``get_configuration_key``."""
-
-    configuration_keys: list[KeyValue]
-    unknown_keys: list[str]
-
-
-class DataTransferResult(TypedDict):
-    """The result of ``data_transfer``; ``status`` ``Offline`` when the CSMS could not be asked."""
-
-    status: str
-    data: NotRequired[str]
-
-
-class SecurityEvent(TypedDict):
-    """A value of the variable ``security_event``."""
-
-    type: str
-    info: NotRequired[str]
+    def ask(self, charge_point: ChargePoint, question: Ask, answer: Answer) -> None:
+        """Put a question to the program; ``answer`` is called at most once, at once when it cannot be asked."""
+        ...
 
 
 def system_instant() -> Instant:
@@ -99,6 +79,8 @@ class ChargePoint:
         self._driver: Driver | None = None
         self.core: Core = _DOWN
         """The state machine, for reads only; while the hub is down every read raises ``LocalError``."""
+        self.clients: dict[int, Client] = {}
+        """The connections that may be asked, by the number of their controller."""
         self._waiting: set[asyncio.Future[Any]] = set()
         self._wanted: set[str] = set()
         self.publications.on_interest = self._want
@@ -157,11 +139,27 @@ class ChargePoint:
         return found
 
     def command(self, name: str, args: tuple[Any, ...], reply: Answer) -> None:
-        """Run a command of the core; ``reply(result, error)`` is called once, after its commit.
+        """Run a command of the core; ``reply(result, error)`` is called once, before this returns or after its commit.
 
         Raises at once, without calling ``reply``, what the core refuses.
         """
-        self._running().command(self.identity, name, args, reply)
+        if self._driver is None:
+            raise _not_running()
+        self._driver.command(self.identity, name, args, reply)
+
+    def controller_lost(self, number: int) -> None:
+        """The connection of a controller is gone: it is asked no more, and its connectors are unattended."""
+        self.clients.pop(number, None)
+        if self._driver is not None:
+            self._driver.apply(self.identity, lambda core, now: core.controller_lost(number, now))
+
+    def ask(self, question: Ask, answer: Answer) -> None:
+        """Put a question of the core to the controller that it names."""
+        client = None if question.controller is None else self.clients.get(question.controller)
+        if client is None:
+            answer(None, UnavailableError("not_attached", f"nobody answers {question.method}"))
+        else:
+            client.ask(self, question, answer)
 
     def connector_texts(self, connectors: Iterable[int], size: int) -> Iterator[bytes]:
         """The states of connectors as JSON, ``size`` of them at a time, with commas between but no brackets."""
@@ -222,11 +220,6 @@ class ChargePoint:
             if self._driver is not None:
                 self._driver.apply(self.identity, lambda core, now: _ON_DEMAND[topic](core, wanted, now))
 
-    def _running(self) -> Driver:
-        if self._driver is None:
-            raise _not_running()
-        return self._driver
-
     async def _run(self, name: str, *args: Any) -> Any:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
@@ -263,11 +256,12 @@ class Hub:
         self.settings = settings
         self._given_store = store
         self._store: Store | None = None
-        self._link = link or self._websocket_link
+        self._link = link or self._websocket
         self._clock = clock
         self._on_fatal = on_fatal or _log_fatal
         self._driver: Driver | None = None
-        self._links: list[Link] = []
+        self._links: dict[str, Link] = {}
+        self._resets: set[asyncio.Task[None]] = set()
         self._stops: list[Callable[[], None]] = []
         self._points = {row.identity: ChargePoint(row, clock) for row in settings.charge_points}
 
@@ -292,16 +286,15 @@ class Hub:
 
     async def start(self) -> None:
         """Load the store, build cores and links, and let them run. Raises what the store or a core refuses."""
-        from ocpphub.core.charge_point import ChargePoint as Core
-
         if self._driver is not None:
             raise LocalError("invalid_state", "the hub is running already")
-        store = self._given_store or _sqlite(self.settings)
+        store = self._given_store or wiring.open_store(self.settings)
         driver = Driver(
             store,
             self._clock,
             on_publish=self._publish,
-            on_ask=_refuse_ask,
+            on_ask=lambda identity, question, answer: self._points[identity].ask(question, answer),
+            on_recreate=self._recreate,
             on_fatal=self._on_fatal,
             loop=asyncio.get_running_loop(),
         )
@@ -309,21 +302,10 @@ class Hub:
             rows = defaultdict(list)
             for row in store.load():
                 rows[row.charge_point].append(row)
-            now = self._clock()
             for identity, point in self._points.items():
-                # Fresh per process start, so that no message id is ever used twice (J-231).
-                boot_id = secrets.token_hex(8)
-                core = Core(
-                    point.settings,
-                    rows[identity],
-                    now,
-                    boot_id=boot_id,
-                    hub=self.settings.hub,
-                    authorization_key=_provisioned_key(point.settings),
-                )
-                link = self._link(point.settings, driver)
-                self._links.append(link)
-                driver.add(core, link)
+                core = self._core(point, rows[identity])
+                self._links[identity] = self._link(point.settings, driver)
+                driver.add(core, self._links[identity])
         except BaseException:
             store.close()
             raise
@@ -338,6 +320,7 @@ class Hub:
         if driver is None or self._store is None:
             return
         try:
+            await self._end_resets()
             # An order to connect may still wait for the disk: it must not come after the order to close.
             try:
                 await driver.drained()
@@ -350,7 +333,7 @@ class Hub:
             driver.close()
             self._store.close()
             self._store = None
-            self._links = []
+            self._links = {}
             for stop in self._stops:
                 stop()
             self._stops = []
@@ -365,31 +348,45 @@ class Hub:
         await self.stop()
 
     async def _close_links(self) -> None:
-        for link in self._links:
+        for link in self._links.values():
             link.disconnect(1001, "", True)
+        await _closed(*self._links.values())
+
+    def _recreate(self, identity: str) -> None:
+        reset = asyncio.get_running_loop().create_task(self._reset(identity), name=f"reset {identity}")
+        self._resets.add(reset)
+        reset.add_done_callback(self._resets.discard)
+
+    async def _reset(self, identity: str) -> None:
+        """Close the link of a charge point and go on with a core out of its stored rows (decisions.md 6)."""
+        driver, store, point = self._driver, self._store, self._points[identity]
+        if driver is None or store is None:
+            return
         try:
-            async with asyncio.timeout(LINK_CLOSE_S):
-                await asyncio.gather(*(link.wait_closed() for link in self._links))
-        except TimeoutError:
-            log.error("a link did not close within %g s", LINK_CLOSE_S)
+            log.info("%s: reset", identity)
+            link = self._links[identity]
+            link.disconnect(1000, "reset", True)
+            await _closed(link)
+            # The core reads what it needs when it is made; other charge points go on while the rows are read.
+            rows = await asyncio.to_thread(lambda: list(store.load(identity)))
+            driver.replace(self._core(point, rows))
+            point.attach(driver)
+            driver.start(identity)
+        except Exception as error:  # noqa: BLE001  # without a core nothing of this charge point works any more
+            self._on_fatal(error)
 
-    def _websocket_link(self, settings: ChargePointSettings, driver: Driver) -> Link:
-        from ocpphub.csms import CsmsLink
-        from ocpphub.endpoint import Failure
+    async def _end_resets(self) -> None:
+        resets = list(self._resets)
+        for reset in resets:
+            reset.cancel()
+        await asyncio.gather(*resets, return_exceptions=True)
 
-        def failed(failure: Failure) -> None:
-            driver.apply(
-                settings.identity, lambda core, now: core.link_failed(failure.security_event, failure.text, now)
-            )
+    def _core(self, point: ChargePoint, rows: list[Row]) -> Core:
+        return wiring.make_core(point.settings, self.settings.hub, rows, self._clock())
 
-        def judge(event: Event) -> None:
-            state = event.parsed()
-            if state["is_connected"] and state["registration"] == "Accepted":
-                link.stable()
-
-        link = CsmsLink(settings, driver, on_failure=failed)
-        # J-342: only an accepted charge point's link may start the back-off anew; the core publishes when it is.
-        self._stops.append(self._points[settings.identity].publications.listen("charge_point.status", judge))
+    def _websocket(self, settings: ChargePointSettings, driver: Driver) -> Link:
+        link, stop = wiring.make_link(settings, driver, self._points[settings.identity].publications)
+        self._stops.append(stop)
         return link
 
     def _publish(self, identity: str, effect: Publish) -> None:
@@ -419,26 +416,16 @@ def _names(keys: Iterable[str]) -> list[str]:
     return names
 
 
-def _sqlite(settings: Settings) -> Store:
-    from ocpphub.store.sqlite import SqliteStore
-
-    return SqliteStore(settings.hub.state_directory)
-
-
-def _provisioned_key(settings: ChargePointSettings) -> bytes | None:
-    from ocpphub.endpoint import read_authorization_key
-
-    path = settings.security.authorization_key_file
-    return None if path is None else read_authorization_key(path)
-
-
-def _refuse_ask(identity: str, ask: Ask, answer: Answer) -> None:
-    """No local client can register for questions yet: the failure answer of the standard."""
-    answer(None, UnavailableError("not_attached", f"nobody answers {ask.method}"))
-
-
 def _log_fatal(error: BaseException) -> None:
     log.critical("the store failed; stop the hub: %s", error)
+
+
+async def _closed(*links: Link) -> None:
+    try:
+        async with asyncio.timeout(LINK_CLOSE_S):
+            await asyncio.gather(*(link.wait_closed() for link in links))
+    except TimeoutError:
+        log.error("a link did not close within %g s", LINK_CLOSE_S)
 
 
 async def _whole(texts: Iterator[bytes]) -> Any:

@@ -6,6 +6,8 @@ clients. Must hold no OCPP rule, and must let nothing leave that follows a write
     one mutation -> drain every effect -> FIFO | Store, Discard -> commit n+1, which gathers while commit n is under way
                                                | anything else  -> leaves when the last write before it is durable
 
+A command is answered by a Reply effect in its place in the FIFO, or at once with what the core's method returns.
+
 Implements reliability.md 4.3 items 1 and 7, and the back-pressure of J-241.
 """
 
@@ -19,7 +21,19 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ocpphub import log
-from ocpphub.core.effects import Ask, Connect, Discard, Disconnect, Effect, Ping, Publish, Reply, Send, Store
+from ocpphub.core.effects import (
+    Ask,
+    Connect,
+    Discard,
+    Disconnect,
+    Effect,
+    Ping,
+    Publish,
+    Recreate,
+    Reply,
+    Send,
+    Store,
+)
 from ocpphub.core.instant import Instant
 from ocpphub.errors import LocalError, UnavailableError
 from ocpphub.store import Write
@@ -71,8 +85,8 @@ class _Lane:
     """One charge point: core, link, what waits to leave, and its timer."""
 
     __slots__ = (
-        *("asks", "barrier", "context", "core", "due_s", "fifo", "link", "paused", "releasing", "session", "timer"),
-        "up",
+        *("asks", "barrier", "context", "core", "due_s", "fifo", "link", "paused", "releasing", "replies", "retired"),
+        *("session", "timer", "up"),
     )
 
     def __init__(self, core: ChargePoint, link: Link) -> None:
@@ -85,6 +99,8 @@ class _Lane:
         self.up = False
         self.paused = False
         self.releasing = False
+        self.retired = False  # the core waits for its successor: no input reaches it
+        self.replies: dict[int, Answer] = {}
         self.timer: asyncio.TimerHandle | None = None
         self.due_s = float("inf")
         self.asks: dict[int, asyncio.TimerHandle] = {}
@@ -94,8 +110,9 @@ class Driver:
     """Carries inputs into the cores and their effects out. Use it on the thread of ``loop`` only.
 
     ``on_publish(identity, effect)`` takes publications; ``on_ask(identity, effect, answer)`` puts a question to a local
-    client and calls ``answer`` at most once (later ones are ignored); ``on_fatal(error)`` is told that a commit failed:
-    from then on nothing leaves, and the process has to end (exit 75).
+    client and calls ``answer`` at most once (later ones are ignored); ``on_recreate(identity)`` has to close the link,
+    make a new core from the store and hand it over with :meth:`replace`; ``on_fatal(error)`` is told that a commit
+    failed: from then on nothing leaves, and the process has to end (exit 75).
     """
 
     def __init__(
@@ -105,6 +122,7 @@ class Driver:
         *,
         on_publish: Callable[[str, Publish], None],
         on_ask: Callable[[str, Ask, Answer], None],
+        on_recreate: Callable[[str], None],
         on_fatal: Callable[[BaseException], None],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
@@ -112,11 +130,11 @@ class Driver:
         self._clock = clock
         self._on_publish = on_publish
         self._on_ask = on_ask
+        self._on_recreate = on_recreate
         self._on_fatal = on_fatal
         self._loop = loop
         self._lanes: dict[str, _Lane] = {}
         self._blocked: dict[_Lane, None] = {}  # lanes whose head waits for a commit, in order
-        self._replies: dict[int, Answer] = {}
         self._requests = 0
         self._gathered: list[Write] = []
         self._gathering = 1  # the number of the commit that a write made now belongs to
@@ -138,11 +156,22 @@ class Driver:
         """The core, for reads only. Raises :class:`LocalError` ``unknown_charge_point``."""
         return self._lane(identity).core
 
+    def replace(self, core: ChargePoint) -> None:
+        """Go on with a new core where the last one asked for it; its link is closed. :meth:`start` it next."""
+        lane = self._lane(core.identity)
+        lane.core = core
+        lane.retired = lane.up = False
+
     def apply(self, identity: str, mutate: Callable[[ChargePoint, Instant], None]) -> None:
-        """One mutation, then every effect of it. What ``mutate`` raises is raised, after its effects were taken."""
+        """One mutation, then every effect of it. What ``mutate`` raises is raised, after its effects were taken.
+
+        Does nothing while the core waits for its successor (``Recreate``).
+        """
         lane = self._lane(identity)
         if self._failure is not None:
             raise UnavailableError("internal", "the store failed")
+        if lane.retired:
+            return
         now = self._clock()
         try:
             lane.context.run(mutate, lane.core, now)
@@ -150,23 +179,35 @@ class Driver:
             self._settle(lane, now)
 
     def command(self, identity: str, name: str, args: tuple[Any, ...], reply: Answer) -> None:
-        """Run the core's command ``name``; ``reply`` is called when its answer leaves the FIFO.
+        """Run the core's command ``name``: ``name(request, *args, now)``.
 
-        Raises :class:`LocalError` at once, and never calls ``reply``, when the core refuses the arguments.
+        What it returns is the answer, and ``reply`` is called before this returns; when it returns ``None``, ``reply``
+        is called with the ``Reply`` of its request when that leaves the FIFO. Raises at once, and never calls
+        ``reply``: :class:`LocalError` when the core refuses, :class:`UnavailableError` while it is reset.
         """
-        self._requests += 1
-        request = self._requests
-        self._replies[request] = reply
+        lane = self._lane(identity)
+        if self._failure is not None:
+            raise UnavailableError("internal", "the store failed")
+        if lane.retired:
+            raise _reset()
+        self._requests = request = self._requests + 1
+        lane.replies[request] = reply
+        run: Callable[..., Any] = getattr(lane.core, name)
+        now = self._clock()
         try:
-            self.apply(identity, lambda core, now: getattr(core, name)(request, *args, now))
+            result = lane.context.run(run, request, *args, now)
         except BaseException:
-            self._replies.pop(request, None)
+            lane.replies.pop(request, None)
             raise
+        finally:
+            self._settle(lane, now)
+        if result is not None and lane.replies.pop(request, None) is not None:
+            reply(result, None)
 
     def receive(self, identity: str, frame: bytes, binary: bool) -> None:
         """A message of the CSMS. Raises nothing: a frame never ends the link's receiving (J-278)."""
         lane = self._lanes.get(identity)
-        if lane is None or self._failure is not None:
+        if lane is None or lane.retired or self._failure is not None:
             return
         now = self._clock()
         try:
@@ -241,12 +282,37 @@ class Driver:
         for effect in lane.core.poll_effects():
             if isinstance(effect, (Store, Discard)):
                 self._gather(lane, effect)
+            elif isinstance(effect, Recreate):
+                lane.retired = True
             else:
                 fifo.append((lane.barrier, session, effect))
+        if lane.retired:
+            self._retire(lane)
+            return
         self._release(lane)
         due_s = lane.core.next_deadline()
         if due_s is not None and due_s < lane.due_s:
             self._arm(lane, due_s, due_s - now.monotonic_s)
+
+    def _retire(self, lane: _Lane) -> None:
+        """The last input of this core: its timer ends, and behind everything that waits to leave it is replaced."""
+        if lane.timer is not None:
+            lane.timer.cancel()
+        lane.timer, lane.due_s = None, float("inf")
+        lane.fifo.append((lane.barrier, -1, Recreate()))
+        self._release(lane)
+
+    def _recreate(self, lane: _Lane) -> None:
+        for timer in lane.asks.values():
+            timer.cancel()
+        lane.asks.clear()
+        self._on_recreate(lane.core.identity)
+        replies, lane.replies = lane.replies, {}
+        for reply in replies.values():
+            try:
+                reply(None, _reset())
+            except Exception:
+                logger.exception("%s: a reset could not be told", lane.core.identity)
 
     def _gather(self, lane: _Lane, effect: Store | Discard) -> None:
         value = effect.value if isinstance(effect, Store) else None
@@ -313,7 +379,7 @@ class Driver:
             case Publish():
                 self._on_publish(lane.core.identity, effect)
             case Reply(request, result, error):
-                reply = self._replies.pop(request, None)
+                reply = lane.replies.pop(request, None)
                 if reply is not None:
                     reply(result, error)
             case Ask():
@@ -324,6 +390,8 @@ class Driver:
                 lane.link.disconnect(code, reason, stay_closed)
             case Ping(interval_s):
                 lane.link.set_ping_interval(interval_s)
+            case Recreate():
+                self._recreate(lane)
 
     def _ask(self, lane: _Lane, ask: Ask) -> None:
         answer = partial(self._answered, lane, ask.ask)
@@ -350,7 +418,7 @@ class Driver:
     def _timer(self, lane: _Lane) -> None:
         # A deadline that moved away leaves the timer as it is: most are set and cancelled with every message.
         lane.timer, lane.due_s = None, float("inf")
-        if self._failure is not None:
+        if self._failure is not None or lane.retired:
             return
         now = self._clock()
         due_s = lane.core.next_deadline()
@@ -365,3 +433,7 @@ class Driver:
             logger.exception("%s: a timer raised in the core", lane.core.identity)
             self._arm(lane, due_s, TIMER_RETRY_S)  # keeps _settle from arming it at once
         self._settle(lane, now)
+
+
+def _reset() -> UnavailableError:
+    return UnavailableError("invalid_state", "the charge point is being reset", hint="again in a moment")

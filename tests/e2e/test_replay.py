@@ -106,6 +106,7 @@ class Bench:
             clock,
             on_publish=self.published,
             on_ask=lambda identity, ask, answer: None,
+            on_recreate=lambda identity: None,
             on_fatal=lambda error: None,
             loop=asyncio.get_running_loop(),
         )

@@ -92,7 +92,8 @@ class Disconnect:
 class Recreate:
     """Close the link and begin anew with a core made from the stored rows (Reset, decisions.md 6).
 
-    Nothing the core emits behind it leaves. The driver carries it out once everything before it is durable and sent.
+    It takes effect behind all effects of its input: these are durable and sent first, and no later input reaches the
+    core. Whoever still waits for a ``Reply`` of this core gets an ``UnavailableError`` ``invalid_state``.
     """
 
 

@@ -1,0 +1,69 @@
+"""What a hub is made of, built from its settings: the store, a core, the link of a charge point.
+
+Owns which implementation stands behind each port, and the message ids that are new with every core. Must never keep
+what it has built, nor start it: that is ``api.Hub``.
+
+Implements: architecture.md "Arrows"; J-231, J-342.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from ocpphub.driver import Driver, Link
+
+if TYPE_CHECKING:
+    from ocpphub.config import ChargePointSettings, HubSettings, Settings
+    from ocpphub.core.charge_point import ChargePoint
+    from ocpphub.core.instant import Instant
+    from ocpphub.endpoint import Failure
+    from ocpphub.publications import Event, Publications
+    from ocpphub.store import Row, Store
+
+
+def open_store(settings: Settings) -> Store:
+    """The store of the process. Raises what keeps its file from being used."""
+    from ocpphub.store.sqlite import SqliteStore
+
+    return SqliteStore(settings.hub.state_directory)
+
+
+def make_core(settings: ChargePointSettings, hub: HubSettings, rows: Iterable[Row], now: Instant) -> ChargePoint:
+    """A core out of the rows of its charge point. Raises :class:`LocalError` for settings that it refuses."""
+    from ocpphub.core.charge_point import ChargePoint
+    from ocpphub.endpoint import read_authorization_key
+
+    path = settings.security.authorization_key_file
+    return ChargePoint(
+        settings,
+        rows,
+        now,
+        # Fresh for every core, so that no message id is ever used twice (J-231).
+        boot_id=secrets.token_hex(8),
+        hub=hub,
+        authorization_key=None if path is None else read_authorization_key(path),
+    )
+
+
+def make_link(
+    settings: ChargePointSettings, driver: Driver, publications: Publications
+) -> tuple[Link, Callable[[], None]]:
+    """The WebSocket of a charge point, and what ends its listening to the publications.
+
+    Raises :class:`LocalError` for settings that no connection can be made from.
+    """
+    from ocpphub.csms import CsmsLink
+
+    def failed(failure: Failure) -> None:
+        driver.apply(settings.identity, lambda core, now: core.link_failed(failure.security_event, failure.text, now))
+
+    def judge(event: Event) -> None:
+        state = event.parsed()
+        if state["is_connected"] and state["registration"] == "Accepted":
+            link.stable()
+
+    link = CsmsLink(settings, driver, on_failure=failed)
+    # J-342: only an accepted charge point's link may start the back-off anew; the core publishes when it is.
+    return link, publications.listen("charge_point.status", judge)
