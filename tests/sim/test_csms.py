@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,6 +18,20 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 from ocpphub.sim.csms import Csms
+from ocpphub.sim.personalities import (
+    CALL_ERROR,
+    CUT,
+    CUT_AFTER,
+    LOST,
+    TWICE,
+    WRONG_ID,
+    Deduplicates,
+    RefusesTags,
+    Slow,
+    Treatment,
+)
+
+RAW = {"meterStart": 100, "timestamp": "2027-01-15T08:00:00Z"}
 
 
 class Station(ChargePoint):
@@ -110,3 +125,111 @@ def test_csms_has_no_url_before_it_listens() -> None:
     """J-102: there is nothing to dial yet."""
     with pytest.raises(RuntimeError):
         _ = Csms().url
+
+
+START = {"connector_id": 1, "id_tag": "TAG1", "meter_start": 100, "timestamp": "2027-01-15T08:00:00Z"}
+
+
+async def started(point: Station, **changes: Any) -> Any:
+    return await point.call(call.StartTransaction(**{**START, **changes}))
+
+
+@pytest.mark.asyncio
+async def test_csms_keeps_a_ledger_of_sessions() -> None:
+    """CORE-TX-01, CORE-TX-03, CORE-TX-10: start, meter values and stop end in one record."""
+    async with Csms() as csms, station(csms, "HUB-1") as (point, _):
+        assert (await point.call(call.Authorize("TAG1"))).id_tag_info["status"] == "Accepted"
+        number = (await started(point)).transaction_id
+        value = {"timestamp": START["timestamp"], "sampled_value": [{"value": "150"}]}
+        await point.call(call.MeterValues(1, [value], number))
+        stopped = await point.call(call.StopTransaction(900, "2027-01-15T09:00:00Z", number, "Remote", "TAG1"))
+        assert stopped.id_tag_info == {"status": "Accepted"}
+        (record,) = csms.ledger.records
+        assert (record.identity, record.connector_id, record.energy_wh) == ("HUB-1", 1, 800)
+        assert record.stops[0]["reason"] == "Remote"
+        assert record.meter_values == [
+            {"timestamp": START["timestamp"], "sampledValue": [{"value": "150"}]},
+        ]
+
+
+@pytest.mark.asyncio
+async def test_csms_that_refuses_tags_says_so_in_every_answer() -> None:
+    """CORE-AUTH-02, CORE-TX-05: at Authorize and at StartTransaction."""
+    async with Csms(personality=RefusesTags(share=1.0)) as csms, station(csms, "HUB-1") as (point, _):
+        assert (await point.call(call.Authorize("TAG1"))).id_tag_info["status"] != "Accepted"
+        assert (await started(point)).id_tag_info["status"] != "Accepted"
+        assert csms.ledger.records[0].status != "Accepted"
+
+
+@pytest.mark.asyncio
+async def test_csms_that_deduplicates_gives_the_id_again_after_a_lost_answer() -> None:
+    """F23: the message was processed, its answer was lost, the retry gets the same id."""
+    async with Csms(personality=Deduplicates(share=0.0)) as csms, station(csms, "HUB-1") as (point, _):
+        csms.disturb(LOST, "StartTransaction")
+        point._response_timeout = 0.2
+        with pytest.raises(TimeoutError):
+            await started(point)
+        assert (await started(point)).transaction_id == 1
+        assert csms.ledger.records[0].starts == 2
+        assert csms.lost_answers == {"StartTransaction": 1}
+
+
+@pytest.mark.asyncio
+async def test_csms_disturbance_waits_for_its_action_and_ends() -> None:
+    """F13: one Heartbeat is lost, everything else is answered, and so is the next Heartbeat."""
+    async with Csms() as csms, station(csms, "HUB-1") as (point, _):
+        csms.disturb(LOST, "Heartbeat")
+        await started(point)
+        point._response_timeout = 0.2
+        with pytest.raises(TimeoutError):
+            await point.call(call.Heartbeat())
+        assert (await point.call(call.Heartbeat())).current_time
+        csms.disturb(LOST, times=100)
+        csms.calm()
+        assert (await point.call(call.Heartbeat())).current_time
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("treatment", "kinds"),
+    [(Treatment(delay_s=0.2), [3]), (TWICE, [3, 3]), (WRONG_ID, [3]), (CALL_ERROR, [4])],
+    ids=["late", "twice", "wrong id", "CALLERROR"],
+)
+async def test_csms_answers_as_badly_as_it_is_told(treatment: Treatment, kinds: list[int]) -> None:
+    """CORE-RPC-13, F22: late, twice, with an id that nobody used, or with an error; then as ever."""
+    async with Csms() as csms, dial(csms, "HUB-1") as connection:
+        csms.disturb(treatment)
+        frame = json.dumps([2, "m1", "StartTransaction", {"connectorId": 1, "idTag": "A", **RAW}])
+        before_s = asyncio.get_running_loop().time()
+        await connection.send(frame)
+        answers = [json.loads(await asyncio.wait_for(connection.recv(), 5)) for _ in kinds]
+        assert asyncio.get_running_loop().time() - before_s >= treatment.delay_s * 0.9
+        assert [answer[0] for answer in answers] == kinds
+        assert all((answer[1] == "m1") is (treatment is not WRONG_ID) for answer in answers)
+        assert len(csms.ledger.records) == (0 if treatment is CALL_ERROR else 1)
+        await connection.send('[2,"m2","Heartbeat",{}]')
+        assert json.loads(await asyncio.wait_for(connection.recv(), 5))[1] == "m2"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("treatment", "records"), [(CUT, 0), (CUT_AFTER, 1)])
+async def test_csms_drops_the_link_on_a_message(treatment: Treatment, records: int) -> None:
+    """CORE-RPC-15, F14: before it has processed the message, or after."""
+    async with Csms() as csms, dial(csms, "HUB-1") as connection:
+        csms.disturb(treatment, "StartTransaction")
+        await connection.send(json.dumps([2, "m1", "StartTransaction", {"connectorId": 1, "idTag": "A", **RAW}]))
+        await asyncio.wait_for(connection.wait_closed(), 5)
+        assert connection.close_code == 1006
+        assert len(csms.ledger.records) == records
+
+
+@pytest.mark.asyncio
+async def test_csms_late_answers_die_with_their_link() -> None:
+    """CORE-RPC-15: nothing is sent into the next connection."""
+    async with Csms(personality=Slow(least_s=0.2, most_s=0.3)) as csms:
+        async with dial(csms, "HUB-1") as connection:
+            await connection.send('[2,"m1","Heartbeat",{}]')
+            assert await csms.wait_until(lambda: csms.count("Heartbeat") == 1, 5)
+        async with dial(csms, "HUB-1") as connection:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(connection.recv(), 0.5)

@@ -1,7 +1,8 @@
 """An embedded CSMS for demo and tests: the package ``ocpp`` over ``websockets``, on loopback, on a free port.
 
 Owns the other side of the link: it accepts charge points, answers what they send, remembers it and can call them. It is
-an independent implementation of OCPP on purpose; it must never import the hub's own frames or core.
+an independent implementation of OCPP on purpose; it must never import the hub's own frames or core. What it decides
+about tags and answers is its personality's (:mod:`ocpphub.sim.personalities`), what it knows of sessions its ledger's.
 
 Plays the central system of OCPP 1.6 (chapters 4 and 5) and OCPP-J 1.6 chapter 3.
 """
@@ -12,8 +13,11 @@ import asyncio
 import base64
 import contextlib
 import http
+import json
 import ssl
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
@@ -31,6 +35,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
+from ocpphub.sim.ledger import Ledger
+from ocpphub.sim.personalities import NORMAL, Personality, Treatment
+
 MAX_REMEMBERED: Final = 100_000
 """Messages kept in ``received``; a demo that is left alone for months must not grow."""
 
@@ -44,20 +51,70 @@ class Received:
     payload: dict[str, Any]
 
 
+_TREATMENT: ContextVar[Treatment] = ContextVar("treatment", default=NORMAL)
+"""What becomes of the answer that is being made; the CSMS's own CALLs are made in other contexts."""
+
+
 class _Session(OcppChargePoint):
-    """One connected charge point, as ``ocpp`` sees it; every answer is the friendliest one."""
+    """One connected charge point, as ``ocpp`` sees it; the answers are those of the personality."""
 
     def __init__(self, csms: Csms, identity: str, connection: ServerConnection) -> None:
         super().__init__(identity, connection, response_timeout=10)
         self._csms = csms
+        self._payload: dict[str, Any] = {}
+        self._late: set[asyncio.Task[None]] = set()
 
     async def route_message(self, raw_msg: str) -> None:
-        """Remember a CALL before ``ocpp`` answers it."""
+        """Remember a CALL before ``ocpp`` answers it, and let its answer be treated as was asked for."""
+        message = None
         with contextlib.suppress(ocpp.exceptions.OCPPError):
             message = unpack(raw_msg)
-            if isinstance(message, Call):
-                self._csms.remember(Received(self.id, message.action, dict(message.payload)))
-        await super().route_message(raw_msg)
+        if not isinstance(message, Call):
+            await super().route_message(raw_msg)
+            return
+        self._payload = dict(message.payload)
+        item = Received(self.id, message.action, self._payload)
+        self._csms.remember(item)
+        treatment = self._csms.treatment(item)
+        _TREATMENT.set(treatment)
+        if treatment.processed:
+            await super().route_message(raw_msg)
+        elif treatment.answer == "call_error":
+            await self._send(json.dumps([4, message.unique_id, "InternalError", "the CSMS says no", {}]))
+        elif treatment.answer == "cut":
+            self.cut()
+
+    async def _send(self, message: str) -> None:
+        treatment = _TREATMENT.get()
+        if treatment.delay_s > 0:
+            task = asyncio.create_task(self._send_treated(message, treatment))
+            self._late.add(task)
+            task.add_done_callback(self._late.discard)
+        else:
+            await self._send_treated(message, treatment)
+
+    async def _send_treated(self, message: str, treatment: Treatment) -> None:
+        await asyncio.sleep(treatment.delay_s)
+        if treatment.answer == "cut":
+            self.cut()
+        elif treatment.answer == "wrong_id":
+            kind, unique_id, *rest = json.loads(message)
+            await super()._send(json.dumps([kind, f"{unique_id}-not"[-36:], *rest]))
+        elif treatment.answer != "never":
+            # A link that has gone meanwhile is what a late answer is about.
+            with contextlib.suppress(ConnectionClosed):
+                for _ in range(2 if treatment.answer == "twice" else 1):
+                    await super()._send(message)
+
+    def cut(self) -> None:
+        """Break the TCP connection."""
+        self._connection.transport.abort()
+
+    async def end(self) -> None:
+        """Forget the answers that are still to be sent."""
+        for task in self._late:
+            task.cancel()
+        await asyncio.gather(*self._late, return_exceptions=True)
 
     @on(Action.boot_notification)
     def on_boot_notification(self, **_: Any) -> call_result.BootNotification:
@@ -71,9 +128,33 @@ class _Session(OcppChargePoint):
     def on_status_notification(self, **_: Any) -> call_result.StatusNotification:
         return call_result.StatusNotification()
 
+    @on(Action.authorize)
+    def on_authorize(self, id_tag: str, **_: Any) -> call_result.Authorize:
+        return call_result.Authorize(self._csms.id_tag_info("Authorize", id_tag))
+
+    @on(Action.start_transaction)
+    def on_start_transaction(self, **_: Any) -> call_result.StartTransaction:
+        info = self._csms.id_tag_info("StartTransaction", self._payload["idTag"])
+        record = self._csms.ledger.start(self.id, self._payload, info["status"])
+        return call_result.StartTransaction(record.transaction_id, info)
+
+    @on(Action.stop_transaction)
+    def on_stop_transaction(self, id_tag: str | None = None, **_: Any) -> call_result.StopTransaction:
+        self._csms.ledger.stop(self.id, self._payload)
+        return call_result.StopTransaction(id_tag and self._csms.id_tag_info("StopTransaction", id_tag))
+
     @on(Action.meter_values)
     def on_meter_values(self, **_: Any) -> call_result.MeterValues:
+        self._csms.ledger.meter_values(self.id, self._payload)
         return call_result.MeterValues()
+
+    @on(Action.diagnostics_status_notification)
+    def on_diagnostics_status_notification(self, **_: Any) -> call_result.DiagnosticsStatusNotification:
+        return call_result.DiagnosticsStatusNotification()
+
+    @on(Action.firmware_status_notification)
+    def on_firmware_status_notification(self, **_: Any) -> call_result.FirmwareStatusNotification:
+        return call_result.FirmwareStatusNotification()
 
     @on(Action.security_event_notification)
     def on_security_event_notification(self, **_: Any) -> call_result.SecurityEventNotification:
@@ -91,7 +172,8 @@ class Csms:
 
     ``received`` holds every CALL in order. ``registration`` and ``interval_s`` are what BootNotification is answered
     with; DataTransfer is accepted for ``vendor_id``, with the data reversed. ``passwords`` (identity -> bytes) turns
-    HTTP Basic on and may be changed at any time, ``tls`` makes it ``wss``.
+    HTTP Basic on and may be changed at any time, ``tls`` makes it ``wss``. ``personality`` decides about tags and
+    answers, ``ledger`` has the sessions, ``lost_answers`` counts by action what was processed but not answered.
     """
 
     def __init__(
@@ -101,12 +183,17 @@ class Csms:
         vendor_id: str = "org.example",
         tls: ssl.SSLContext | None = None,
         passwords: dict[str, bytes] | None = None,
+        personality: Personality | None = None,
     ) -> None:
         self.interval_s = interval_s
         self.vendor_id = vendor_id
         self.registration = RegistrationStatus.accepted
         self.received: list[Received] = []
         self.connects = 0
+        self.personality = personality or Personality()
+        self.ledger = Ledger(deduplicates=self.personality.deduplicates)
+        self.lost_answers: Counter[str] = Counter()
+        self._disturbances: deque[tuple[Treatment, str | None]] = deque()
         self._tls = tls
         self.passwords = passwords or {}
         self._needs_password = passwords is not None
@@ -165,7 +252,33 @@ class Csms:
 
     def cut(self, identity: str) -> None:
         """Break the TCP connection of a charge point without a closing handshake."""
-        self._connections[identity].transport.abort()
+        self._sessions[identity].cut()
+
+    def disturb(self, treatment: Treatment, action: str | None = None, *, times: int = 1) -> None:
+        """Treat the next ``times`` CALLs of ``action`` (of any, when ``None``) so, whatever the personality wants."""
+        self._disturbances.extend([(treatment, action)] * times)
+
+    def calm(self) -> None:
+        """Forget the disturbances that have not come yet."""
+        self._disturbances.clear()
+
+    def treatment(self, item: Received) -> Treatment:
+        """What becomes of a CALL that has just come."""
+        chosen = None
+        for index, (treatment, action) in enumerate(self._disturbances):
+            if action in (None, item.action):
+                chosen = treatment
+                del self._disturbances[index]
+                break
+        if chosen is None:
+            chosen = self.personality.treat(item.action, item.payload)
+        if chosen.processed and chosen.answer in ("never", "wrong_id", "cut"):
+            self.lost_answers[item.action] += 1
+        return chosen
+
+    def id_tag_info(self, action: str, id_tag: str) -> dict[str, Any]:
+        """The idTagInfo that the personality has for a tag."""
+        return {"status": self.personality.verdict(action, id_tag)}
 
     def count(self, action: str, **members: Any) -> int:
         """How many CALLs of this action with these payload members have come so far."""
@@ -189,15 +302,16 @@ class Csms:
 
     async def _serve(self, connection: ServerConnection) -> None:
         identity = _identity(connection.request.path if connection.request else "")
-        self._sessions[identity] = _Session(self, identity, connection)
+        session = self._sessions[identity] = _Session(self, identity, connection)
         self._connections[identity] = connection
         self.connects += 1
         self._changed.set()
         try:
-            await self._sessions[identity].start()
+            await session.start()
         except ConnectionClosed:
             pass
         finally:
+            await session.end()
             # A reconnect may have taken the place already: the newest connection of an identity counts.
             if self._connections.get(identity) is connection:
                 del self._connections[identity], self._sessions[identity]

@@ -74,7 +74,7 @@ def _day(share: float) -> float:
 KINDS: Final[dict[str, Kind]] = {
     "steady": Kind(lambda _: 1.0, 24, (900, 5_400)),
     "day": Kind(_day, 16, (1_800, 14_400)),
-    "rush": Kind(lambda share: 1.0 if share < 0.05 else 0.02, 200, (1_200, 3_600)),
+    "rush": Kind(lambda share: 1.0 if share < 0.05 else 0.001, 400, (1_200, 3_600)),
     "trouble": Kind(lambda _: 1.0, 48, (600, 2_700), pause=0.6, fault=0.4, unplug=0.5),
 }
 """What ``ocpphub simulate --scenario`` knows."""
