@@ -30,6 +30,9 @@ MAX_COMPOSITE_S: Final = 604_800
 COMPOSITE_LIMIT_S: Final = 31_536_000
 MAX_PERIODS: Final = 1_000
 MAX_STACK_LEVEL: Final = 100
+MAX_LOCAL_LIST: Final = 1_000_000
+SEND_LOCAL_LIST: Final = 5_000
+"""Entries of one SendLocalList unless configured otherwise: at 209 bytes each they fill the 1 MiB of a frame."""
 MAX_PROFILES: Final = 1_000_000
 _INTEGER: Final = re.compile(r"-?[0-9]{1,10}", re.ASCII)
 _DECIMAL: Final = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?", re.ASCII)
@@ -192,11 +195,26 @@ def _smart_charging_keys(settings: ChargePointSettings) -> tuple[Key, ...]:
     )
 
 
+def _local_list_key(name: str, kind: Kind, default: str, **rest: Any) -> Key:
+    return Key(name, kind, default, profile="LocalAuthListManagement", **rest)
+
+
+_LOCAL_LIST_KEYS: Final = (
+    _local_list_key("LocalAuthListEnabled", "boolean", "true"),
+    _local_list_key("LocalAuthListMaxLength", "integer", "100000", read_only=True, minimum=1, maximum=MAX_LOCAL_LIST),
+    _local_list_key(
+        "SendLocalListMaxLength", "integer", str(SEND_LOCAL_LIST), read_only=True, minimum=1, maximum=MAX_LOCAL_LIST
+    ),
+)
+
+
 def standard_keys(settings: ChargePointSettings) -> tuple[Key, ...]:
     """The standard keys of a charge point, in the order in which GetConfiguration lists them."""
     rotations = rotation_capacity(settings.connectors)
     key_count = 100 + len(settings.custom_keys)
     return (
+        _boolean("AllowOfflineTxForUnknownId", False),
+        _boolean("AuthorizationCacheEnabled", True),
         _boolean("AuthorizeRemoteTxRequests", False),
         _integer("ClockAlignedDataInterval", 0, maximum=86_400),
         _integer("ConnectionTimeOut", 60),
@@ -207,10 +225,12 @@ def standard_keys(settings: ChargePointSettings) -> tuple[Key, ...]:
         _integer("HeartbeatInterval", 86_400, minimum=1),
         _boolean("LocalAuthorizeOffline", True),
         _boolean("LocalPreAuthorize", False),
+        _integer("MaxEnergyOnInvalidId", 0),
         _integer("MessageTimeout", 30, minimum=1),
         *_measurands("MeterValuesAlignedData", _ENERGY),
         *_measurands("MeterValuesSampledData", _ENERGY),
         _integer("MeterValueSampleInterval", 300),
+        _integer("MinimumStatusDuration", 0),
         _derived("NumberOfConnectors", "integer", settings.connectors),
         _integer("ResetRetries", 1),
         _boolean("StopTransactionOnEVSideDisconnect", True),
@@ -223,6 +243,8 @@ def standard_keys(settings: ChargePointSettings) -> tuple[Key, ...]:
         _integer("TransactionMessageRetryInterval", 20),
         _boolean("UnlockConnectorOnEVSideDisconnect", True),
         _integer("WebSocketPingInterval", settings.link.ping_interval_s),
+        *_LOCAL_LIST_KEYS,
+        Key("ReserveConnectorZeroSupported", "boolean", "true", read_only=True, profile="Reservation"),
         *_smart_charging_keys(settings),
         Key("AuthorizationKey", "hex", None, is_secret=True, is_derived=True),
         Key("CpoName", "string", None),

@@ -31,6 +31,27 @@ class BootNotificationConfirmation(TypedDict):
     status: str
 
 
+class IdTagInfo(TypedDict):
+    """What the CSMS says of an id tag (7.27)."""
+
+    status: str
+    parentIdTag: NotRequired[str]
+    expiryDate: NotRequired[str]
+
+
+class AuthorizationData(TypedDict):
+    """An entry of the local authorization list; without idTagInfo it deletes (7.1)."""
+
+    idTag: str
+    idTagInfo: NotRequired[IdTagInfo]
+
+
+class CancelReservationRequest(TypedDict):
+    """The reservation to end (6.5)."""
+
+    reservationId: int
+
+
 class ChangeAvailabilityRequest(TypedDict):
     """Connector 0 to N and the wanted availability (6.7)."""
 
@@ -104,12 +125,30 @@ class HeartbeatConfirmation(TypedDict):
     currentTime: str
 
 
+class ReserveNowRequest(TypedDict):
+    """Who may use connector 1 to N, or any for 0, and until when (6.39)."""
+
+    connectorId: int
+    expiryDate: str
+    idTag: str
+    parentIdTag: NotRequired[str]
+    reservationId: int
+
+
 class SecurityEventNotificationRequest(TypedDict):
     """An event and when it happened (white paper 5.15)."""
 
     type: str
     timestamp: str
     techInfo: NotRequired[str]
+
+
+class SendLocalListRequest(TypedDict):
+    """A whole local authorization list, or changes to it (6.41)."""
+
+    listVersion: int
+    updateType: str
+    localAuthorizationList: NotRequired[list[AuthorizationData]]
 
 
 class StatusNotificationRequest(TypedDict):
