@@ -35,7 +35,7 @@ def electrical(lines: str, connectors: int = 4) -> str:
         ("MaxChargingProfilesInstalled = 0", ["at least 1"]),
         ("MaxCompositeScheduleDuration = 31536001", ["at least 1, at most 31536000"]),
         ("GetConfigurationMaxKeys = 1", ["cannot be set"]),
-        ("LocalAuthListEnabled = true", ["no such key", "LocalAuthorizeOffline"]),
+        ("BlinkRepeat = 3", ["no such key", "LocalAuthorizeOffline"]),
         ('CpoName = ["a", 1.5]', ["a list holds texts or integers"]),
     ],
 )

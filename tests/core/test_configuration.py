@@ -86,8 +86,7 @@ def test_get_configuration_never_tells_the_authorization_key() -> None:
 
 def test_get_configuration_optional_keys_without_function_are_absent() -> None:
     """CORE-GEN-10."""
-    absent = ["AllowOfflineTxForUnknownId", "AuthorizationCacheEnabled", "BlinkRepeat", "LightIntensity",
-              "MaxEnergyOnInvalidId", "LocalAuthListEnabled", "ReserveConnectorZeroSupported"]  # fmt: skip
+    absent = ["BlinkRepeat", "LightIntensity"]
     assert quiet_world().core.get_configuration_key(absent)["unknown_keys"] == absent
 
 
