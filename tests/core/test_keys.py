@@ -63,9 +63,12 @@ def test_measurands_blanks_are_removed_and_phases_taken() -> None:
     assert key.normalised("") == ""
 
 
-@pytest.mark.parametrize("text", ["Voltage,Voltage", "Voltage,Magic", "voltage", "Voltage,", "Voltage.L9"])
+@pytest.mark.parametrize(
+    "text",
+    ["Voltage,Voltage", "Voltage,Magic", "voltage", "Voltage,", "Voltage.L9", "Voltage,Energy.Active.Import.Interval"],
+)
 def test_measurands_one_bad_item_refuses_the_list(text: str) -> None:
-    """CORE-CC-04: never applied in part."""
+    """CORE-CC-04, CORE-MV-05, CORE-MV-06, CORE-MV-19: never applied in part."""
     assert KEYS["MeterValuesSampledData"].normalised(text) is None
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from ocpphub.core.measurands import measurand_item
 from ocpphub.core.vocabulary import Measurand, Phase
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ _DECIMAL: Final = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?", re.ASCII)
 _HEX_KEY: Final = re.compile(r"(?:[0-9A-Fa-f]{2}){16,20}", re.ASCII)
 _ROTATIONS: Final = ("NotApplicable", "Unknown", "RST", "RTS", "SRT", "STR", "TRS", "TSR")
 _ROTATION: Final = re.compile(rf"(0|[1-9][0-9]{{0,5}})\.({'|'.join(_ROTATIONS)})", re.ASCII)
-_MEASURANDS: Final = frozenset(Measurand) | frozenset(f"{m}.{phase}" for m in Measurand for phase in Phase)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +95,8 @@ class Key:
             "boolean": "true or false",
             "hex": "32 to 40 hex digits, an even number",
             "list": f"different items, none empty, separated by commas, at most {MAX_VALUE} characters",
-            "measurands": f"at most {self.max_items} different measurands of OCPP 1.6, each alone or with a phase, "
-            f'such as "{_ENERGY},{Measurand.VOLTAGE}.{Phase.L1}"',
+            "measurands": f"at most {self.max_items} different measurands of OCPP 1.6, none of an interval, "
+            f'each alone or with a phase, such as "{_ENERGY},{Measurand.VOLTAGE}.{Phase.L1}"',
             "rotation": f'at most {self.max_items} items such as "1.RST", one per connector, connectors 0 to '
             f"{self.connectors}, rotations {', '.join(_ROTATIONS)}",
         }.get(self.kind, f"a text of at most {MAX_VALUE} characters")
@@ -126,7 +126,7 @@ class Key:
 
     def _takes_item(self, item: str) -> bool:
         if self.kind == "measurands":
-            return item in _MEASURANDS
+            return measurand_item(item) is not None  # CORE-MV-19: those of an interval are not supported
         if self.kind == "rotation":
             match = _ROTATION.fullmatch(item)
             return match is not None and int(match[1]) <= self.connectors

@@ -1,8 +1,8 @@
-"""What a meter can tell: measurands, their units, and the readings of a report (OCPP 1.6 sections 7.31 and 7.43).
+"""What a meter tells: the readings of a report and the MeterValue of the wire (OCPP 1.6 sections 7.33 and 7.43).
 
-Owns which combinations of measurand, phase, location, unit and format are legal, the text of a value, and how values
-become a MeterValue of the wire. Must never keep a reading: that is ``sampling.py``. A bad reading refuses the whole
-list, naming the member and what is allowed. Implements requirements CORE-MV-10, CORE-MV-11, CORE-MV-15, CORE-MV-19.
+Owns which members of a measurement are legal together, the text of a value, and how values become a MeterValue. Must
+never keep a reading: that is ``sampling.py``. A bad reading refuses the whole list, naming the member and what is
+allowed. Implements requirements CORE-MV-10, CORE-MV-11, CORE-MV-15, AMB-19.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from difflib import get_close_matches
 from typing import Any, Final, NamedTuple
 
 from ocpphub.core.boot import utc_text
-from ocpphub.core.vocabulary import Location, Measurand, Phase, ReadingContext, UnitOfMeasure, ValueFormat
+from ocpphub.core.measurands import MEASURANDS, PHASES, REGISTER_MEASURAND, UNITS, measurand_item
+from ocpphub.core.vocabulary import Location, ReadingContext, UnitOfMeasure, ValueFormat
 from ocpphub.errors import LocalError
 
 
@@ -42,34 +43,9 @@ MAX_SIGNED: Final = 4_096
 """Characters of a value of format SignedData, which the standard leaves open; 64 KiB is the longest message."""
 MAX_SIZE: Final = 10**15
 """A number of this size or more is no reading of a meter."""
-REGISTER_MEASURAND: Final = Measurand.ENERGY_ACTIVE_IMPORT_REGISTER.value
 REGISTER: Final = Descriptor(REGISTER_MEASURAND, None, Location.OUTLET.value, UnitOfMeasure.WH.value, "Raw")
 """What ``energy_wh`` of a report is."""
 
-_SUPPORTED_UNITS: Final[Mapping[str, tuple[str, ...]]] = {
-    "Current.Export": ("A",),
-    "Current.Import": ("A",),
-    "Current.Offered": ("A",),
-    "Energy.Active.Export.Register": ("Wh", "kWh"),
-    "Energy.Active.Import.Register": ("Wh", "kWh"),
-    "Energy.Reactive.Export.Register": ("varh", "kvarh"),
-    "Energy.Reactive.Import.Register": ("varh", "kvarh"),
-    "Frequency": (),
-    "Power.Active.Export": ("W", "kW"),
-    "Power.Active.Import": ("W", "kW"),
-    "Power.Factor": (),
-    "Power.Offered": ("W", "kW"),
-    "Power.Reactive.Export": ("var", "kvar"),
-    "Power.Reactive.Import": ("var", "kvar"),
-    "RPM": (),
-    "SoC": ("Percent",),
-    "Temperature": ("Celsius", "Fahrenheit", "K"),
-    "Voltage": ("V",),
-}
-SUPPORTED_MEASURANDS: Final = tuple(_SUPPORTED_UNITS)
-"""All of the standard but those of an interval, which nobody accumulates here (MV-19)."""
-
-_PHASES: Final = tuple(phase.value for phase in Phase)
 _LOCATIONS: Final = tuple(location.value for location in Location)
 _FORMATS: Final = tuple(form.value for form in ValueFormat)
 _CONTEXTS: Final = tuple(context.value for context in ReadingContext)
@@ -143,17 +119,9 @@ def column(name: str, path: str) -> Descriptor:
     """
     item = measurand_item(name)
     if item is None:
-        raise _error(f"unknown column {name[:50]}", path, _nearest(name[:50], SUPPORTED_MEASURANDS))
+        raise _error(f"unknown column {name[:50]}", path, _nearest(name[:50], MEASURANDS))
     members = {"measurand": item[0]} if item[1] is None else {"measurand": item[0], "phase": item[1]}
     return _understood(members, path)[0]
-
-
-def measurand_item(text: str) -> tuple[str, str | None] | None:
-    """``Measurand`` or ``Measurand.Phase`` of a supported measurand (MV-06); ``None`` for anything else."""
-    if text in _SUPPORTED_UNITS:
-        return text, None
-    measurand, _, phase = text.rpartition(".")
-    return (measurand, phase) if measurand in _SUPPORTED_UNITS and phase in _PHASES else None
 
 
 def register_of(readings: Iterable[Reading]) -> int | None:
@@ -205,12 +173,12 @@ def _understood(item: object, path: str) -> tuple[Descriptor, str | None]:
         if name not in _MEMBERS:
             name = str(name)[:50]
             raise _error(f"unknown member {name}", f"{path}/{name}", _nearest(name, sorted(_MEMBERS)))
-    measurand = _one_of(item, "measurand", SUPPORTED_MEASURANDS, path)
+    measurand = _one_of(item, "measurand", MEASURANDS, path)
     if measurand is None:
-        raise _error("measurand is missing", f"{path}/measurand", _nearest("", SUPPORTED_MEASURANDS))
-    units = _SUPPORTED_UNITS[measurand]
+        raise _error("measurand is missing", f"{path}/measurand", _nearest("", MEASURANDS))
+    units = UNITS[measurand]
     unit = _one_of(item, "unit", units, path) or (units[0] if units else None)
-    phase = _one_of(item, "phase", _PHASES, path)
+    phase = _one_of(item, "phase", PHASES, path)
     location = _one_of(item, "location", _LOCATIONS, path) or _LOCATIONS[_LOCATIONS.index("Outlet")]
     form = _one_of(item, "format", _FORMATS, path) or _FORMATS[0]
     context = _one_of(item, "context", _CONTEXTS, path)
