@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import orjson
@@ -21,57 +20,18 @@ from hypothesis import strategies as st
 
 from ocpphub.errors import LocalError, UnavailableError
 from ocpphub.store import ARCHIVE, TABLES, Row, Write
-from ocpphub.store.sqlite import FILE_NAME, MIGRATIONS, SqliteStore
-
-OpenStore = Callable[..., SqliteStore]
-
-
-@pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    return tmp_path / "state"
-
-
-@pytest.fixture
-def open_store(directory: Path) -> Iterator[OpenStore]:
-    opened: list[SqliteStore] = []
-
-    def open_one(migrations: Sequence[Sequence[str]] = MIGRATIONS) -> SqliteStore:
-        opened.append(SqliteStore(directory, migrations=migrations))
-        return opened[-1]
-
-    yield open_one
-    for store in opened:
-        store.close()
-
-
-def commit(store: SqliteStore, *batches: list[Write]) -> list[BaseException | None]:
-    """Commit the batches one behind the other; what each ``done`` was told."""
-
-    async def run() -> list[BaseException | None]:
-        loop = asyncio.get_running_loop()
-        told: list[asyncio.Future[BaseException | None]] = []
-        for batch in batches:
-            told.append(loop.create_future())
-            store.commit(batch, told[-1].set_result)
-        return await asyncio.gather(*told)
-
-    return asyncio.run(run())
-
-
-def tamper(directory: Path, statement: str, *parameters: object) -> None:
-    connection = sqlite3.connect(directory / FILE_NAME)
-    with connection:
-        connection.execute(statement, parameters)
-    connection.close()
+from ocpphub.store.directory import FILE_NAME
+from ocpphub.store.sqlite import SqliteStore
+from tests.store.conftest import OpenStore
+from tests.store.stores import commit, tamper
 
 
 def test_store_reopened_has_what_was_committed(directory: Path, open_store: OpenStore) -> None:
     """D6: every acknowledged effect is there in the next process."""
     store = open_store()
     tables = [table for table in TABLES if table != ARCHIVE]
-    rows = [Row("CP1", table, "k", b'{"a":"\\u0000\xc3\xa9"}') for table in TABLES if table != ARCHIVE] + [
-        Row("CP0", "outbox", "k", b"[]")
-    ]
+    rows = [Row("CP1", table, "k", b'{"a":"\\u0000\xc3\xa9"}') for table in tables]
+    rows.append(Row("CP0", "outbox", "k", b"[]"))
     assert commit(store, [Write(*row) for row in rows]) == [None]
     store.close()
     assert list(open_store().load()) == [rows[-1], *rows[:-1]]
@@ -241,55 +201,6 @@ def test_store_closed_can_be_opened_again_and_closed_twice(open_store: OpenStore
     store = open_store()
     store.close()
     store.close()
-    assert list(open_store().load()) == []
-
-
-def test_store_of_a_newer_version_is_refused(directory: Path, open_store: OpenStore) -> None:
-    open_store().close()
-    tamper(directory, f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
-    with pytest.raises(LocalError, match="schema version"):
-        open_store()
-
-
-def test_store_of_an_older_version_is_migrated_and_its_copy_kept(directory: Path, open_store: OpenStore) -> None:
-    """Reliability 4.3.10."""
-    store = open_store()
-    commit(store, [Write("CP1", "boot", "k", b"1")])
-    store.close()
-    migrations = (*MIGRATIONS, ("CREATE TABLE later (a)",))
-    assert [row.key for row in open_store(migrations).load()] == ["k"]
-    copy = directory / f"{FILE_NAME}.v{len(MIGRATIONS)}"
-    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
-    connection = sqlite3.connect(copy)
-    assert connection.execute("SELECT key FROM boot").fetchall() == [("k",)]
-    assert connection.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
-    connection.close()
-
-
-def test_store_of_version_1_gets_the_table_of_charging_profiles(directory: Path, open_store: OpenStore) -> None:
-    """CORE-SC-16, reliability 4.3.10: the first published schema, written out here as it was."""
-    tables = ("configuration", "custom_key", "monitor", "boot", "outbox", "stopped", "availability")
-    columns = "charge_point TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, crc INTEGER NOT NULL"
-    aside = "charge_point BLOB, table_name TEXT, key BLOB, value BLOB, crc, found_utc_s INTEGER"
-    create = "CREATE TABLE {} ({}, PRIMARY KEY (charge_point, key)) WITHOUT ROWID"
-    first = (*(create.format(table, columns) for table in tables), f"CREATE TABLE quarantine ({aside})")
-    assert MIGRATIONS[0] == first
-    store = open_store((first,))
-    commit(store, [Write("CP1", "boot", "accepted", b"true")])
-    store.close()
-
-    store = open_store()
-
-    assert [row.key for row in store.load()] == ["accepted"]
-    assert commit(store, [Write("CP1", "charging_profile", "-1", b'"AQ"')]) == [None]
-    assert [(row.table, row.key) for row in store.load()] == [("boot", "accepted"), ("charging_profile", "-1")]
-    assert (directory / f"{FILE_NAME}.v1").exists()
-
-
-def test_store_whose_migration_fails_stays_at_the_old_version(open_store: OpenStore) -> None:
-    open_store().close()
-    with pytest.raises(UnavailableError):
-        open_store((*MIGRATIONS, ("CREATE TABLE later (a)", "CREATE TABLE later (a)")))
     assert list(open_store().load()) == []
 
 

@@ -36,6 +36,29 @@ class Write(NamedTuple):
     value: bytes | None
 
 
+class Query(NamedTuple):
+    """Which sessions of the archive: of one charge point, with ids above ``after``, at most ``limit`` of them.
+
+    ``since_ms`` and ``until_ms`` bound the start, the latter excluded; ``connectors`` are ranges with both ends;
+    ``undelivered`` leaves out those that the CSMS has all of.
+    """
+
+    charge_point: str
+    since_ms: int | None = None
+    until_ms: int | None = None
+    connectors: Sequence[tuple[int, int]] | None = None
+    undelivered: bool = False
+    after: int = 0
+    limit: int = 1000
+
+
+class Page(NamedTuple):
+    """Sessions of the archive by id: the id and the JSON text of each; and whether more of them follow."""
+
+    sessions: list[tuple[int, bytes]]
+    has_more: bool
+
+
 class Store(Protocol):
     """What the driver needs of a store. One store per process, one writer behind it."""
 
@@ -55,6 +78,26 @@ class Store(Protocol):
         """
         ...
 
+    def archive(self, query: Query, done: Callable[[Page | None, BaseException | None], None]) -> None:
+        """Read a page of the archive as it is on disk now; never blocks, and holds up no commit.
+
+        ``done`` is called on the loop's thread with the page, or with ``None`` and the error.
+        """
+        ...
+
+    def watch(self, told: Callable[[bool], None]) -> None:
+        """Call ``told`` on the running loop's thread: whether new sessions must be refused.
+
+        That is so while room on the disk is short, and after three failed commits within 10 minutes. It is told once
+        soon and at each change after; before writes fail, as far as can be foreseen.
+        """
+        ...
+
+    @property
+    def condition(self) -> str | None:
+        """What an operator has to know of the store, such as that it was restored from a copy; ``None``: nothing."""
+        ...
+
     def close(self) -> None:
-        """Finish the commit under way and release the file."""
+        """Finish the commits under way and release the files."""
         ...

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any
 
-from ocpphub.store import ARCHIVE, TABLES, Row, Write
+import orjson
+
+from ocpphub.store import ARCHIVE, TABLES, Page, Query, Row, Write
 
 Done = Callable[[BaseException | None], None]
 
@@ -25,6 +29,9 @@ class MemoryStore:
         self.auto_sync = auto_sync
         self.commits: list[tuple[Write, ...]] = []
         self._durable: dict[tuple[str, str, str], bytes] = {(row[0], row[1], row[2]): row[3] for row in rows}
+        self.condition: str | None = None
+        self.is_short = False
+        self._told: Callable[[bool], None] | None = None
         self._waiting: deque[tuple[tuple[Write, ...], Done]] = deque()
 
     @property
@@ -68,10 +75,40 @@ class MemoryStore:
         rows = [Row(*at, value) for at, value in self._durable.items()]
         return MemoryStore(rows, auto_sync=self.auto_sync)
 
+    def archive(self, query: Query, done: Callable[[Page | None, BaseException | None], None]) -> None:
+        """Answer at once, inside the call, from what is durable."""
+        found: list[tuple[int, bytes]] = []
+        for (charge_point, table, key), value in sorted(self._durable.items()):
+            is_listed = table == ARCHIVE and charge_point == query.charge_point and int(key) > query.after
+            if is_listed and _matches(query, orjson.loads(value)):
+                found.append((int(key), value))
+        done(Page(found[: query.limit], len(found) > query.limit), None)
+
+    def watch(self, told: Callable[[bool], None]) -> None:
+        """``told`` is kept for :meth:`be_short`, and hears of the present state at once."""
+        self._told = told
+        told(self.is_short)
+
+    def be_short(self, is_short: bool) -> None:
+        """Room on the disk becomes short, or there is room again."""
+        self.is_short = is_short
+        if self._told is not None:
+            self._told(is_short)
+
     def close(self) -> None:
         """Finish the commits under way."""
         while self._waiting:
             self.sync()
+
+
+def _matches(query: Query, session: dict[str, Any]) -> bool:
+    start_ms = datetime.fromisoformat(session["start"]).timestamp() * 1000
+    return (
+        (query.since_ms is None or start_ms >= query.since_ms)
+        and (query.until_ms is None or start_ms < query.until_ms)
+        and (query.connectors is None or any(a <= session["connector_id"] <= b for a, b in query.connectors))
+        and not (query.undelivered and session["delivered"])
+    )
 
 
 def _order(at: tuple[str, str, str]) -> tuple[str, int, str]:
