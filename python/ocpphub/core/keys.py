@@ -233,6 +233,8 @@ def standard_keys(settings: ChargePointSettings) -> tuple[Key, ...]:
         _integer("MinimumStatusDuration", 0),
         _derived("NumberOfConnectors", "integer", settings.connectors),
         _integer("ResetRetries", 1),
+        # Optional (errata 3.89): MeterValues in the transactionData of one StopTransaction, Begin and End among them.
+        _integer("StopTransactionMaxMeterValues", 250, minimum=2),
         _boolean("StopTransactionOnEVSideDisconnect", True),
         _boolean("StopTransactionOnInvalidId", True),
         *_measurands("StopTxnAlignedData", ""),

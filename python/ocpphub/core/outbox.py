@@ -12,6 +12,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final, Literal, Protocol
 
 from orjson import dumps
@@ -122,9 +123,9 @@ class Outbox:
                 return call
         return None
 
-    def discard_after_next(self, key: str) -> None:
-        """Delete a durable entry once the next CALL is on its way."""
-        self._after_next.append(Discard(TABLE, key))
+    def after_next(self, *effects: Effect) -> None:
+        """Emit what a finished entry leaves behind once the next CALL is on its way (decisions.md 6)."""
+        self._after_next += effects
 
     def _send(self, call: OwnCall, now: Instant) -> None:
         self._number += 1
@@ -301,7 +302,7 @@ class DurableQueue:
         del self._entries[entry.key]
         self._bytes -= entry.size
         self.changes += 1
-        self.outbox.discard_after_next(entry.key)
+        self.outbox.after_next(Discard(TABLE, entry.key))
 
     def handle_retry(self, key: str) -> None:
         """The wait of entry ``key`` is over."""
@@ -309,6 +310,31 @@ class DurableQueue:
         self.changes += 1
         if key in self._entries:
             self._ready.append(self._entries[key])
+
+    def retry(self, key: str, now: Instant) -> bool:
+        """Try an entry that waits for its retry or went aside; false when no entry of this key waits so."""
+        is_waiting = self.timers.deadline(("retry", key)) is not None
+        if is_waiting:
+            self.timers.set(("retry", key), now.monotonic_s)
+        return is_waiting
+
+    def rows(self, limit: int) -> list[dict[str, Any]]:
+        """The oldest entries for ``outbox.list``: id, action, time, attempts and ``state``."""
+        return [
+            {
+                "id": entry.key,
+                "action": entry.action,
+                "at": self.stamp(entry.utc_ms),
+                "attempts": entry.attempts,
+                "state": self._state_of(entry),
+            }
+            for entry in islice(self._entries.values(), limit)
+        ]
+
+    def _state_of(self, entry: Entry) -> str:
+        if entry.key in self._aside:
+            return "aside"
+        return "waiting" if self.timers.deadline(("retry", entry.key)) is None else "retry"
 
     @property
     def is_ready(self) -> bool:

@@ -1,0 +1,180 @@
+"""Samples as rows: their text, their keys, the layouts that say what their values are of, and what they become.
+
+Owns the JSON text of a sample and of a layout, and the number a layout is stored under. Must never decide which samples
+travel together (``delivery.py``) nor what is sampled (``metering.py``). Several samples are kept as one text, a line
+each; the place of a line is the sample's index and an empty line is a sample that is gone, so that memory holds a
+hundred thousand of them and a key says where a sample stands.
+
+Implements: OCPP 1.6 sections 3.16, 7.33; J-327; errata 3.89; requirements CORE-TXQ-12, CORE-TX-19.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final
+
+from orjson import JSONDecodeError, dumps, loads
+
+from ocpphub.core.effects import Discard, Effect, Store
+from ocpphub.core.readings import Descriptor, meter_value
+from ocpphub.core.rows import Rows, log
+from ocpphub.core.transaction import row_key
+from ocpphub.core.vocabulary import ReadingContext
+
+LAYOUTS: Final = "layout"
+MAX_LAYOUTS: Final = 4_096
+"""Stored layouts beyond which those that no sample uses are given up."""
+CONTEXTS: Final = (
+    ReadingContext.SAMPLE_PERIODIC,
+    ReadingContext.SAMPLE_CLOCK,
+    ReadingContext.TRANSACTION_BEGIN,
+    ReadingContext.TRANSACTION_END,
+    ReadingContext.INTERRUPTION_BEGIN,
+    ReadingContext.INTERRUPTION_END,
+    ReadingContext.OTHER,
+    ReadingContext.TRIGGER,
+)
+"""A stored context is an index into this: new ones are appended, none is ever moved."""
+LASTING: Final = frozenset((2, 3))
+"""Contexts of samples that are never thinned (errata 3.89, reliability.md 3.5)."""
+_FRAME: Final = 64
+"""Bytes of a MeterValue around its sampled values, generously."""
+
+
+def sample_row(layout: int, at_ms: int, context: int, trusted: bool, values: Sequence[str]) -> bytes:
+    """A sample as it is stored: ``[layout, utc_ms, context, trusted, value...]``."""
+    return dumps([layout, at_ms, context, 1 if trusted else 0, *values])
+
+
+def retimed(row: bytes, at_ms: int, trusted: bool) -> bytes:
+    """The same sample, taken at another time."""
+    layout, _, context, _, *values = loads(row)
+    return sample_row(layout, at_ms, context, trusted, values)
+
+
+def time_of(row: bytes) -> tuple[int, bool]:
+    """When a sample was taken in milliseconds since 1970, and whether that is trusted."""
+    _, at_ms, _, trusted, *_ = loads(row)
+    return at_ms, bool(trusted)
+
+
+def appended(lines: bytes, row: bytes) -> bytes:
+    """Lines with one more sample."""
+    return lines + b"\n" + row if lines else row
+
+
+def present(lines: bytes) -> Iterator[tuple[int, bytes]]:
+    """Index and text of each sample that is still there."""
+    return ((index, row) for index, row in enumerate(lines.split(b"\n")) if row)
+
+
+def without(lines: bytes, gone: Iterable[int]) -> bytes:
+    """Lines without the samples of these indexes; empty when none is left."""
+    rows = lines.split(b"\n")
+    for index in gone:
+        rows[index] = b""
+    return b"\n".join(rows) if any(rows) else b""
+
+
+def replaced(lines: bytes, rows: Iterable[tuple[int, bytes]]) -> bytes:
+    """Lines with other samples at these indexes; the lines grow as far as an index needs it."""
+    old = lines.split(b"\n")
+    for index, row in rows:
+        old.extend([b""] * (index + 1 - len(old)))
+        old[index] = row
+    return b"\n".join(old)
+
+
+def every_second(lines: bytes) -> list[int]:
+    """The indexes of every second sample of each context, beginning with the second, but for those that last."""
+    seen: dict[int, bool] = {}
+    found = []
+    for index, row in present(lines):
+        context = loads(row)[2]
+        if context not in LASTING:
+            if seen.get(context):
+                found.append(index)
+            seen[context] = not seen.get(context, False)
+    return found
+
+
+def dispensable(lines: bytes) -> list[int]:
+    """The indexes of what thinning takes next: every second sample; the single ones when there is no second."""
+    if not lines:
+        return []
+    return every_second(lines) or [index for index, row in present(lines) if loads(row)[2] not in LASTING]
+
+
+class Layouts:
+    """What the values of samples are of: each combination is stored once, samples name its number."""
+
+    __slots__ = ("_emit", "_last", "_layouts", "_limit", "_numbers", "_sizes")
+
+    def __init__(self, emit: Callable[[Effect], None]) -> None:
+        self._emit = emit
+        self._layouts: dict[int, tuple[Descriptor, ...]] = {}
+        self._numbers: dict[tuple[Descriptor, ...], int] = {}
+        self._sizes: dict[int, int] = {}
+        self._last, self._limit = 0, MAX_LAYOUTS
+
+    def restore(self, rows: Rows) -> None:
+        """Take up the layouts of an earlier process; a damaged one is left aside with an ERROR, and its number."""
+        for key, text in rows.of(LAYOUTS).items():
+            try:
+                number = int(key)
+                self._last = max(self._last, number)
+                self._admit(number, tuple(Descriptor(*descriptor) for descriptor in loads(text)))
+            except (JSONDecodeError, TypeError, ValueError):
+                log.error("a damaged row of %s is left aside: %s", LAYOUTS, key)
+
+    def _admit(self, number: int, layout: tuple[Descriptor, ...]) -> None:
+        self._layouts[number] = layout
+        self._numbers[layout] = number
+        self._sizes[number] = _FRAME + len(dumps(meter_value(layout, 0, CONTEXTS[2], [""] * len(layout))))
+
+    def number(self, layout: tuple[Descriptor, ...], used: Callable[[], set[int]]) -> int:
+        """The number of a layout; ``used`` tells those that samples name. Effects: ``Store`` of a new one."""
+        number = self._numbers.get(layout)
+        if number is None:
+            if len(self._layouts) >= self._limit:
+                self._give_up_all_but(used())
+            self._last = number = self._last + 1
+            self._admit(number, layout)
+            self._emit(Store(LAYOUTS, row_key(number), dumps(layout)))
+        return number
+
+    def _give_up_all_but(self, used: set[int]) -> None:
+        for number in [number for number in self._layouts if number not in used]:
+            del self._numbers[self._layouts.pop(number)]
+            del self._sizes[number]
+            self._emit(Discard(LAYOUTS, row_key(number)))
+        # Looking costs a pass over all samples: when nearly everything is used, look less often.
+        self._limit = max(MAX_LAYOUTS, 2 * len(self._layouts))
+
+    def size(self, row: bytes) -> int:
+        """About how many bytes a sample takes on the wire, rather too many than too few."""
+        return self._sizes[int(row[1 : row.index(b",")])] + len(row)
+
+    def is_sound(self, row: bytes) -> bool:
+        """Whether a stored sample can be read: its shape is right and its layout is known."""
+        try:
+            number, at_ms, context, trusted, *values = loads(row)
+        except (JSONDecodeError, TypeError, ValueError):
+            return False
+        return (
+            type(number) is type(at_ms) is type(context) is type(trusted) is int
+            and 0 <= context < len(CONTEXTS)
+            and len(values) == len(self._layouts.get(number, ()))
+            and bool(values)
+            and all(type(value) is str for value in values)
+        )
+
+    def meter_value(self, row: bytes) -> dict[str, Any]:
+        """The MeterValue of a sample (OCPP 1.6 section 7.33)."""
+        number, at_ms, context, _, *values = loads(row)
+        return meter_value(self._layouts[number], at_ms, CONTEXTS[context], values)
+
+
+def layouts_of(lines: bytes) -> set[int]:
+    """The numbers of the layouts that these samples name."""
+    return {loads(row)[0] for _, row in present(lines)}
