@@ -26,6 +26,7 @@ from ocpphub.config import (
 )
 from ocpphub.core.boot import utc_text
 from ocpphub.core.charge_point import ChargePoint
+from ocpphub.core.controllers import Controller
 from ocpphub.core.effects import Connect, Discard, Disconnect, Effect, Publish, Reply, Send, Store
 from ocpphub.core.inbound import Handler
 from ocpphub.core.instant import Instant
@@ -33,6 +34,8 @@ from ocpphub.store import Row
 
 SMART_CHARGING_OFF = {"SupportedFeatureProfiles": "Core,RemoteTrigger"}
 """``[charge_point.configuration]`` of a hub without charging profiles."""
+CONTROLLER = Controller(1, 1_000)
+"""The controller of a test that needs only one."""
 EPOCH_MS = 1_800_000_000_000
 """The machine's wall clock at virtual second 0: 2027-01-15T08:00:00Z."""
 
@@ -138,6 +141,8 @@ class Csms:
     errors: dict[str, str] = field(default_factory=dict)
     """Action -> code of the CALLERROR that answers it."""
     silent: set[str] = field(default_factory=set)
+    started: list[dict[str, Any]] = field(default_factory=list)
+    """The StartTransactions that were answered; the number of one is its transactionId."""
 
     def reaction(self, call: SentCall, utc_ms: int) -> list[Any] | None:
         """The frame that answers ``call``, or ``None``."""
@@ -153,7 +158,11 @@ class Csms:
             "BootNotification": {"status": self.registration, "currentTime": time, "interval": self.interval_s},
             "Heartbeat": {"currentTime": time},
             "DataTransfer": {"status": "Accepted"},
+            "Authorize": {"idTagInfo": {"status": "Accepted"}},
+            "StartTransaction": {"transactionId": len(self.started) + 1, "idTagInfo": {"status": "Accepted"}},
         }.get(call.action, {})
+        if call.action == "StartTransaction":
+            self.started.append(call.payload)
         return [3, call.unique_id, payload]
 
 
@@ -301,9 +310,39 @@ class World:
     def command(self, name: str, *arguments: Any) -> int:
         """A local client calls a command; the request number whose reply may come later."""
         self._request += 1
-        getattr(self.core, name)(self._request, *arguments, self.now)
+        result = getattr(self.core, name)(self._request, *arguments, self.now)
         self.settle()
+        if result is not None:  # answered at once, without waiting for the disk
+            assert self._request not in self.replies, "a command was answered twice"
+            self.replies[self._request] = Reply(self._request, result)
         return self._request
+
+    def attach(self, *connectors: int, controller: Controller = CONTROLLER, takeover: bool = False) -> World:
+        """A controller takes these connectors, all when none are named; what is told of it was sent."""
+        wanted = connectors or tuple(range(1, self.settings.connectors + 1))
+        self.command("attach", controller, wanted, takeover)
+        return self.advance(0)
+
+    def report(self, connector_id: int, controller: Controller = CONTROLLER, **fields: Any) -> dict[str, Any]:
+        """A controller reports; the connector state that it gets. The first report is completed with idle levels."""
+        row = self.core._parts.connectors.any_row(connector_id)
+        idle = {} if row.has_reported else {"plugged": False, "ev_ready": True, "evse_ready": True}
+        request = self.command("report", controller, {"connector_id": connector_id, **idle, **fields})
+        self.advance(0)
+        state: dict[str, Any] = self.result(request)
+        return state
+
+    def authorize(self, connector_id: int | None, id_tag: str = "TAG", controller: Controller = CONTROLLER) -> Any:
+        """A driver presents a tag; the result, which the CSMS may have been asked for."""
+        request = self.command("authorize", controller, id_tag, connector_id)
+        self.advance(self.csms.latency_s)
+        return self.result(request)
+
+    def charge(self, connector_id: int = 1, id_tag: str = "TAG", **fields: Any) -> dict[str, Any]:
+        """A vehicle is plugged in and authorised; the connector state with its transaction."""
+        self.report(connector_id, **{"plugged": True, "energy_wh": 1_000, **fields})
+        self.authorize(connector_id, id_tag)
+        return self.core.connector_state(connector_id)
 
     def result(self, request: int) -> Any:
         """What a command was answered; raises the error it was answered with."""

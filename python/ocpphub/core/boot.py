@@ -156,6 +156,11 @@ class Boot:
         """Whether the CSMS said Pending: it may configure us, but transactions have to wait (OCPP 1.6 section 4.2)."""
         return self.gate == "triggered"
 
+    @property
+    def is_accepted(self) -> bool:
+        """Whether the CSMS has accepted this charge point since its last boot."""
+        return self.registration is RegistrationStatus.ACCEPTED
+
     def reset(self) -> None:
         """As after a power-up: the next connection begins with BootNotification."""
         self._register(None)

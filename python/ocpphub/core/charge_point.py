@@ -1,33 +1,25 @@
 """One OCPP 1.6 charge point as a state machine: inputs with ``now`` in, ordered effects out.
 
-Owns the parts, which input reaches which of them, and the stopped state (decisions.md 6). Must never do I/O, read a
+Owns which input reaches which part, and the stopped state (decisions.md 6). Must never do I/O, read a
 clock or wait: each input mutates at once, the effects of an input are in order, and whatever follows a ``Store`` among
 them leaves only after the commit (output commit, decisions.md 3). The rules of OCPP are in the parts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from ocpphub import _native
-from ocpphub.core.boot import Boot, utc_text
-from ocpphub.core.configuration import Configuration
-from ocpphub.core.connector import ConnectorTable, StatusQueue
-from ocpphub.core.credentials import Credentials
-from ocpphub.core.data_transfer import DataTransfers
-from ocpphub.core.effects import Ask, Connect, Discard, Disconnect, Effect, Ping, Publish, Reply, Store
+from ocpphub.core.controller_commands import ControllerCommands
+from ocpphub.core.effects import Connect, Discard, Disconnect, Effect, Ping, Publish, Reply, Store
 from ocpphub.core.inbound import Answer, Handler, Inbound, Refusal
 from ocpphub.core.instant import Instant
 from ocpphub.core.masking import message, traced
-from ocpphub.core.outbox import DurableQueue, Outbox, PromptQueue
-from ocpphub.core.remote import Operations
+from ocpphub.core.metering import INTERVAL_KEYS
+from ocpphub.core.parts import Parts
 from ocpphub.core.rows import Rows, StoredRow
-from ocpphub.core.security import SecurityEvents
-from ocpphub.core.smart_charging import SmartCharging
-from ocpphub.core.state import ChargePointState
-from ocpphub.core.timers import Timers
-from ocpphub.errors import LocalError
+from ocpphub.core.vocabulary import Reason
 
 if TYPE_CHECKING:
     from ocpphub.config import ChargePointSettings, HubSettings
@@ -36,12 +28,9 @@ STOPPED_TABLE: Final = "stopped"
 STOP_DELIVERY_S: Final = 5.0
 """What can be delivered within this time after ``stop`` is (decisions.md 6)."""
 STORE_FULL_INTERVAL_S: Final = 3_600.0
-_ACTIONS: Final = _native.actions()
-
-AskDone = Callable[[Any, Exception | None, Instant], None]
 
 
-class ChargePoint:
+class ChargePoint(ControllerCommands):
     """The core of one charge point. Inputs mutate at once; :meth:`poll_effects` says what is to be done."""
 
     def __init__(
@@ -68,60 +57,32 @@ class ChargePoint:
         self._stop_request: int | None = None
         self._replies: list[Reply] = []
         self._store_full_told_s = float("-inf")
-        self._asks: dict[int, AskDone] = {}
-        self._ask_number = 0
         self.traces_frames = False
         """Whether frames are published on ``ocpp.message``; the shell sets it while somebody listens."""
-        self._build(boot_id, hub, authorization_key)
-        self._operations = Operations(
-            self._boot, self._configuration, self._connectors, self._statuses, self._may_replace
-        )
-        built = {**self._operations.handlers(), **self.schedules.handlers()}
-        profiles = self._configuration.feature_profiles
-        supported = {name: handler for name, handler in built.items() if _ACTIONS[name]["profile"] in profiles}
-        self._inbound = Inbound(self._effects.append, {**supported, **(handlers or {})})
-        self._restore(Rows(rows, self.identity), now)
-
-    def _build(self, boot_id: str, hub: HubSettings | None, authorization_key: bytes | None) -> None:
-        settings, emit = self._settings, self._effects.append
-        self._timers = Timers()
-        self._configuration = configuration = Configuration(settings, emit, authorization_key)
-        self._credentials = Credentials(configuration)
-        self._outbox = Outbox(emit, self._timers, lambda: configuration.integer("MessageTimeout"), boot_id)
-        self._boot = Boot(settings, emit, self._timers, configuration, self._outbox)
-        clock = self.clock = self._boot.clock
-        self._prompt = PromptQueue()
-        self._durable = DurableQueue(
-            emit,
-            self._timers,
-            self._outbox,
-            utc_text,
-            lambda: configuration.integer("TransactionMessageRetryInterval"),
-        )
-        self._state = ChargePointState(settings, emit, self._timers, self._boot, configuration, self._durable)
-        self._statuses = StatusQueue(settings.connectors, utc_text, clock.utc_ms)
-        self._connectors = ConnectorTable(settings.connectors, emit, self._statuses, clock.utc_ms)
-        self._security = SecurityEvents(emit, self._durable, clock)
-        self._transfers = DataTransfers(emit, self._prompt)
-        self.schedules = SmartCharging(settings, hub, emit, self._timers, clock, configuration, self._reply)
+        self._parts = parts = Parts(settings, hub, self._effects.append, boot_id, authorization_key, self._reply)
+        self._timers, self._configuration, self._boot = parts.timers, parts.configuration, parts.boot
+        self._outbox, self._state, self._security = parts.outbox, parts.state, parts.security
+        self.clock = parts.clock
+        self.schedules = parts.schedules
         """Charging profiles and schedules; of the shell for reads only."""
-        # Most urgent first; status notifications come last, so that thousands of them hold up nothing (chapter 18).
-        self._outbox.register(self._boot, self._prompt, self._durable, self._statuses)
         self._boot.on_registration = self._registered
         self._boot.on_clock_step = self._clock_stepped
-        configuration.on_change = {
+        self._configuration.on_change = {
             "HeartbeatInterval": self._boot.rearm_heartbeat,
             "WebSocketPingInterval": lambda now: self._send_ping_interval(),
             "AuthorizationKey": self._use_new_key,
+            **dict.fromkeys(INTERVAL_KEYS, parts.metering.restart_schedule),
         }
+        self._inbound = Inbound(self._effects.append, {**parts.handlers(), **(handlers or {})})
+        stored = Rows(rows, self.identity)
+        self._running = parts.restore(stored, now)
+        self._hold(bool(stored.of(STOPPED_TABLE)))
 
-    def _restore(self, rows: Rows, now: Instant) -> None:
-        self._configuration.restore(rows)
-        self._boot.restore(rows)
-        self._durable.restore(rows)
-        self._connectors.restore(rows, self.clock.utc_ms(now))
-        self.schedules.restore(rows)
-        self._state.is_stopped = self._security.is_stopped = bool(rows.of(STOPPED_TABLE))
+    def _hold(self, is_stopped: bool) -> None:
+        """While stopped no OCPP message is made (decisions.md 6)."""
+        parts = self._parts
+        self._state.is_stopped = self._security.is_stopped = is_stopped
+        parts.connectors.is_quiet = is_stopped
 
     # outputs
 
@@ -147,7 +108,7 @@ class ChargePoint:
 
     def authorization_key(self) -> bytes | None:
         """The Basic password for the next attempt to connect, ``None`` when there is none (OCPP-J 1.6 section 6.2)."""
-        return self._credentials.key()
+        return self._parts.credentials.key()
 
     # inputs of the shell
 
@@ -155,9 +116,13 @@ class ChargePoint:
         """The process started. Effects: rows given up, ``Store`` of StartupOfTheDevice, publications, ``Connect``."""
         self._configuration.start()
         self._boot.reset()
+        self._parts.reservations.start(now)
+        self._parts.sessions.start(now)
+        self._parts.metering.restart_schedule(now)
         self._security.internal("StartupOfTheDevice", self._settings.firmware_version or "", now)
         self._emit(Publish("is_connected", b"false"))
-        self.schedules.start(now)
+        self.schedules.start(self._running, now)
+        self._running = []
         self._send_ping_interval()
         if not self._state.is_stopped:
             self._emit(Connect())
@@ -169,7 +134,7 @@ class ChargePoint:
             self._emit(Disconnect(1000, "stopped", stay_closed=True))
             return
         self._state.is_connected = True
-        self._credentials.connected()
+        self._parts.credentials.connected()
         self._security.new_link()
         self._emit(Publish("is_connected", b"true"))
         self._boot.connected(now)
@@ -187,7 +152,8 @@ class ChargePoint:
         self._inbound.clear()
         self.schedules.link_lost()
         self._outbox.disconnected(now)
-        self._prompt.clear(now)
+        self._parts.prompt.clear(now)
+        self._parts.metering.link_lost()
         self._boot.disconnected()
         self._emit(Publish("is_connected", b"false"))
 
@@ -197,7 +163,7 @@ class ChargePoint:
         Effects: ``Publish`` of the event, at most once an hour per cause. ``info`` holds no secret.
         """
         if security_event == "FailedToAuthenticateAtCentralSystem":
-            self._credentials.refused()
+            self._parts.credentials.refused()
         if security_event is not None:
             self._security.link_failed(security_event, info, now)
         self._end(now)
@@ -255,6 +221,7 @@ class ChargePoint:
         self._end(now)
 
     def _handle_due(self, name: Hashable, now: Instant) -> None:
+        parts = self._parts
         match name:
             case "call":
                 self._outbox.handle_timeout(now)
@@ -268,30 +235,63 @@ class ChargePoint:
                 self._finish_stop(now)
             case "state":
                 self._state.handle_timer()
+            case "reset":
+                parts.reset.handle_timer(now)
             case ("retry", str(key)):
-                self._durable.handle_retry(key)
+                parts.durable.handle_retry(key)
+            case ("delivery", int(entry)):
+                parts.transactions.handle_timer(entry)
+            case ("meter", part):
+                if not self._state.is_stopped:
+                    parts.metering.handle_timer(part, now)
+            case (str(what), int(number)):
+                self._handle_connector_timer(what, number, now)
+
+    def _handle_connector_timer(self, what: str, number: int, now: Instant) -> None:
+        parts = self._parts
+        match what:
+            case "status":
+                parts.connectors.handle_timer(number)
+            case "permit":
+                parts.charging.handle_permit_timer(number, now)
+            case "use":
+                parts.presenting.handle_use_timer(number, now)
+            case "floating":
+                parts.presenting.handle_floating_timer(number)
+            case "unattended":
+                parts.sessions.handle_unattended_timer(number, now)
+            case "unattended_close":
+                parts.sessions.handle_close_timer(number, now)
+            case "resume":
+                parts.sessions.handle_resume_timer(number, now)
+            case "reservation":
+                parts.reservations.handle_timer(number, now)
 
     def store_full(self, now: Instant) -> None:
-        """The disk is nearly full. Effects: the event MemoryExhaustion, at most once an hour."""
+        """The disk is nearly full: no transaction starts until :meth:`store_ok` (reliability.md 4.3).
+
+        Effects: the event MemoryExhaustion, at most once an hour.
+        """
+        self._state.is_full = True
         if now.monotonic_s - self._store_full_told_s >= STORE_FULL_INTERVAL_S:
             self._store_full_told_s = now.monotonic_s
             self._security.internal("MemoryExhaustion", "the store is nearly full", now)
         self._end(now)
 
+    def store_ok(self, now: Instant) -> None:
+        """There is room on the disk again. Effects: transactions that waited for it start."""
+        self._state.is_full = False
+        for row in self._parts.connectors:
+            if row.grant is not None:
+                self._parts.charging.settle(row, now)
+        self._end(now)
+
     def receive_answer(self, ask: int, result: Any, error: Exception | None, now: Instant) -> None:
         """A local client answered an ``Ask``, or did not (``error``). An answer to nothing is ignored."""
-        done = self._asks.pop(ask, None)
-        if done is not None:
-            done(result, error, now)
+        self._parts.questions.answered(ask, result, error, now)
         self._end(now)
 
     # for handlers
-
-    def ask(self, method: str, params: dict[str, Any], done: AskDone, connector_id: int | None = None) -> None:
-        """Ask a local client; ``done(result, error, now)`` hears of it once. Effects: ``Ask``."""
-        self._ask_number += 1
-        self._asks[self._ask_number] = done
-        self._emit(Ask(self._ask_number, method, params, connector_id))
 
     def answer(self, unique_id: str, reaction: Answer | Refusal | Mapping[str, Any], now: Instant) -> None:
         """Answer a CALL that its handler left open. Effects: ``Send``, then the answers of the CALLs behind it."""
@@ -311,10 +311,13 @@ class ChargePoint:
         if self._state.is_stopped:
             self._emit(Reply(request, False))
             return
-        self._state.is_stopped = self._security.is_stopped = True
         self._emit(Store(STOPPED_TABLE, STOPPED_TABLE, b"true"))
-        self._prompt.clear(now)
-        self._statuses.clear()
+        for row in self._parts.connectors:
+            self._parts.presenting.end_use(row)
+        self._parts.charging.stop_all(Reason.OTHER, now)
+        self._hold(is_stopped=True)
+        self._parts.prompt.clear(now)
+        self._parts.statuses.clear()
         self._timers.cancel("heartbeat")
         self._stop_request = request
         self._timers.set("stop", now.monotonic_s + STOP_DELIVERY_S)
@@ -336,8 +339,10 @@ class ChargePoint:
             return
         if self._stop_request is not None:
             self._finish_stop(now)
-        self._state.is_stopped = self._security.is_stopped = False
+        self._hold(is_stopped=False)
         self._emit(Discard(STOPPED_TABLE, STOPPED_TABLE))
+        self._parts.sessions.restart(now)
+        self._parts.metering.restart_schedule(now)
         self._boot.reset()
         self._emit(Connect())
         self._replies.append(Reply(request, True))
@@ -349,7 +354,7 @@ class ChargePoint:
         """Send a DataTransfer. Effects: ``Send`` when its turn comes, ``Reply`` with the answer or ``Offline``."""
         self._refuse_while_stopped()
         is_online = self._state.is_connected and self._boot.gate == "open"
-        self._transfers.command(request, vendor_id, message_id, data, is_online=is_online)
+        self._parts.transfers.command(request, vendor_id, message_id, data, is_online=is_online)
         self._end(now)
 
     def set_custom_configuration_key(self, request: int, key: str, value: str, now: Instant) -> None:
@@ -369,10 +374,6 @@ class ChargePoint:
         self._emit(Reply(request, None))
         self._end(now)
 
-    def _refuse_while_stopped(self) -> None:
-        if self._state.is_stopped:
-            raise LocalError("invalid_state", "stopped", hint="call restart first")
-
     # reads
 
     def get_configuration_key(self, keys: Sequence[str] | None = None) -> dict[str, Any]:
@@ -385,14 +386,6 @@ class ChargePoint:
     def state(self, now: Instant) -> dict[str, Any]:
         """The result of ``charge_point.get`` (rpc.md)."""
         return self._state.value()
-
-    def connector_state(self, connector_id: int) -> dict[str, Any]:
-        """One connector's state (rpc.md "Controllers"). Raises :class:`LocalError` for an unknown one."""
-        return self._connectors.state(connector_id)
-
-    def connector_states(self) -> list[dict[str, Any]]:
-        """The states of connectors 1 to N."""
-        return [self._connectors.state(connector_id) for connector_id in range(1, self._settings.connectors + 1)]
 
     def charging_schedules(self, now: Instant) -> bytes:
         """The value of ``charging_schedules`` beginning now, as JSON text."""
@@ -413,8 +406,10 @@ class ChargePoint:
         """
         if self._state.is_connected:
             self._outbox.pump(self._boot.gate, now)
-        if self._stop_request is not None and not self._is_delivering:
-            self._finish_stop(now)
+        if not self._is_delivering:
+            if self._stop_request is not None:
+                self._finish_stop(now)
+            self._parts.reset.delivered(now)
         self._state.settle(now)
         if self._replies:
             self._effects += self._replies
@@ -423,20 +418,24 @@ class ChargePoint:
     @property
     def _is_delivering(self) -> bool:
         open_queue = self._state.is_connected and self._boot.gate == "open"
-        return open_queue and (self._outbox.is_busy or self._durable.is_ready)
-
-    def _may_replace(self) -> bool:
-        return not self._state.is_connected or self._boot.gate != "open"
+        waiting = self._parts.durable.is_ready or self._parts.transactions.is_ready
+        return open_queue and (self._outbox.is_busy or waiting)
 
     def _registered(self, now: Instant) -> None:
         if self._boot.gate == "open" and not self._state.is_stopped:
-            self._statuses.tell_all(self._connectors.conditions)
+            self._parts.connectors.tell_all()
+            for row in self._parts.connectors:
+                if row.grant is not None:
+                    self._parts.charging.settle(row, now)
 
     def _clock_stepped(self, step_ms: int, first: bool, now: Instant) -> None:
         if first:
-            self._durable.shift_untrusted(step_ms)
-            self._connectors.shift_untrusted(step_ms)
+            self._parts.durable.shift_untrusted(step_ms)
+            self._parts.transactions.shift_untrusted(step_ms)
+            self._parts.connectors.shift_untrusted(step_ms)
         if step_ms:
+            self._parts.metering.restart_schedule(now)
+            self._parts.reservations.clock_stepped(now)
             self._security.clock_stepped(step_ms, now)
         self.schedules.clock_stepped(step_ms, now)
 

@@ -1,207 +1,160 @@
-"""Connector status and availability, and the StatusNotifications that tell them (OCPP 1.6 sections 4.9 and 5.2).
+"""Connectors: their levels, the status that follows from them, availability (OCPP 1.6 sections 4.9 and 5.2).
 
-Owns one row per connector, 0 included, the table of allowed transitions, and the queue of waiting notifications.
-Must never create a task or a timer per connector: thousands of them are rows (architecture.md).
+Owns one row per connector, 0 included, and what the wire and local readers are told of it. Must never create a task or
+a timer per connector: thousands of them are rows (architecture.md), and timers run only where a state has to last.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
 
 from orjson import dumps
 
+from ocpphub.core.boot import utc_text
 from ocpphub.core.effects import Discard, Effect, Publish, Store
 from ocpphub.core.instant import Instant
-from ocpphub.core.messages import StatusNotificationRequest
-from ocpphub.core.outbox import Gate, Outcome, OwnCall
+from ocpphub.core.permit import Permit
+from ocpphub.core.report import Fault
 from ocpphub.core.rows import Rows
+from ocpphub.core.status import Condition, StatusQueue, way
+from ocpphub.core.timers import Timers
 from ocpphub.core.vocabulary import AvailabilityStatus, AvailabilityType, ChargePointErrorCode, ChargePointStatus
 from ocpphub.errors import LocalError
 
-TABLE: Final = "availability"
+if TYPE_CHECKING:
+    from ocpphub.core.reservation import Reservations
+    from ocpphub.core.transaction import Transaction
 
+TABLE: Final = "availability"
+TIMER: Final = "status"
+_SCHEDULED: Final = b'"scheduled"'
+_INOPERATIVE: Final = b"false"
+EV_SIDE: Final = "EV side disconnected"
+"""Text of the notification after an unplug at the vehicle (OCPP 1.6 section 4.9, CORE-TX-17)."""
+CONTROLLER_LOST: Final = Fault(str(ChargePointErrorCode.OTHER_ERROR), "controller lost")
 _S = ChargePointStatus
-TRANSITIONS: Final[Mapping[ChargePointStatus, frozenset[ChargePointStatus]]] = {
-    _S.AVAILABLE: frozenset(_S) - {_S.AVAILABLE, _S.FINISHING},
-    _S.PREPARING: frozenset(_S) - {_S.PREPARING, _S.RESERVED, _S.UNAVAILABLE},
-    _S.CHARGING: frozenset(_S) - {_S.CHARGING, _S.PREPARING, _S.RESERVED},
-    _S.SUSPENDED_EV: frozenset(_S) - {_S.SUSPENDED_EV, _S.PREPARING, _S.RESERVED},
-    _S.SUSPENDED_EVSE: frozenset(_S) - {_S.SUSPENDED_EVSE, _S.PREPARING, _S.RESERVED},
-    _S.FINISHING: frozenset((_S.AVAILABLE, _S.PREPARING, _S.UNAVAILABLE, _S.FAULTED)),
-    _S.RESERVED: frozenset((_S.AVAILABLE, _S.PREPARING, _S.UNAVAILABLE, _S.FAULTED)),
-    _S.UNAVAILABLE: frozenset(_S) - {_S.UNAVAILABLE, _S.FINISHING, _S.RESERVED},
-    _S.FAULTED: frozenset(_S) - {_S.FAULTED},
-}
-"""The edges that may appear on the wire for connectors above 0 (OCPP 1.6 section 4.9, B6 from errata 3.20)."""
+_NO_ERROR: Final = Fault(str(ChargePointErrorCode.NO_ERROR))
+_TELLS_EV_ERROR: Final = frozenset((_S.PREPARING, _S.SUSPENDED_EV, _S.SUSPENDED_EVSE, _S.FINISHING))
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
-    """What a StatusNotification says about a connector, and since when (corrected milliseconds)."""
+class Grant:
+    """An authorisation that waits for its vehicle: whose, and what comes with it."""
 
-    status: ChargePointStatus
-    error_code: ChargePointErrorCode
-    since_utc_ms: int
-
-    def says_the_same_as(self, other: Condition) -> bool:
-        """Whether both differ in nothing but their time."""
-        return self.status is other.status and self.error_code is other.error_code
+    id_tag: str
+    parent_id_tag: str | None = None
+    profile: bytes | None = None
+    """ChargingProfile of a RemoteStartTransaction, installed when the transaction starts."""
+    is_remote: bool = False
 
 
 @dataclass(slots=True)
-class Notification:
-    """One waiting StatusNotification; ``is_void`` ones are skipped when their turn comes."""
+class Connector:
+    """One connector: the levels of its controller, and what it is used for. Changed by ``sessions.py`` alone."""
 
     connector_id: int
-    condition: Condition
-    is_void: bool = False
+    plugged: bool = False
+    plug_id: int | str | None = None
+    ev_ready: bool = False
+    evse_ready: bool = False
+    permit_seq: int | None = None
+    max_current_a: float | None = None
+    errors: tuple[Fault, ...] = ()
+    report_ms: int = 0
+    has_controller: bool = False
+    has_reported: bool = False
+    """Whether its controller has reported since it attached."""
+    is_attended: bool = False
+    """Whether it has a controller, or lost it less than ``unattended_grace_s`` ago (decisions.md 4)."""
+    is_lost: bool = False
+    """Whether a transaction runs on although the controller has been gone for longer than that."""
+    grant: Grant | None = None
+    is_authorising: bool = False
+    """Whether an answer about an id tag is awaited for it."""
+    is_over: bool = False
+    """Whether the use has ended, or was never authorised in time, while the cable is still plugged: Finishing."""
+    locked_tag: str | None = None
+    """Whose tag unlocks the cable after a stop for DeAuthorized (errata 3.17)."""
+    locked_group: str | None = None
+    transaction: Transaction | None = None
+    is_resuming: bool = False
+    """Whether its transaction is of before this start of the process and no report has confirmed it."""
+    is_refused: bool = False
+    """Whether the CSMS refused the running transaction, which gets no energy any more (errata 3.17)."""
+    energy_limit_wh: int | None = None
+    """Register at which a refused transaction's energy ends (MaxEnergyOnInvalidId)."""
+    permit: Permit = field(default_factory=Permit)
+
+    @property
+    def plugged_or_resuming(self) -> bool:
+        """Whether a vehicle is there, or was when an earlier process ended."""
+        return self.plugged or self.is_resuming
 
 
-def _joins(connector_id: int, before: Condition | None, after: Condition) -> bool:
-    # CORE-STAT-02: what is left on the wire keeps to the table, so a needed state in between is kept.
-    if connector_id == 0 or before is None or before.status is after.status:
-        return True
-    return after.status in TRANSITIONS[before.status]
-
-
-class StatusQueue:
-    """Waiting StatusNotifications in the order of their events, replaced as decisions.md 6 allows."""
-
-    def __init__(self, connectors: int, stamp: Callable[[int], str], now_ms: Callable[[Instant], int]) -> None:
-        self._stamp, self._now_ms = stamp, now_ms
-        self._order: deque[Notification] = deque()
-        self._triggered: deque[Notification] = deque()
-        self._waiting: dict[int, list[Notification]] = {}
-        self._last_sent: list[Condition | None] = [None] * (connectors + 1)
-
-    def __len__(self) -> int:
-        return sum(len(waiting) for waiting in self._waiting.values())
-
-    def add(self, connector_id: int, condition: Condition, *, may_replace: bool) -> None:
-        """Queue a change. ``may_replace`` is true while offline or not accepted; else one waiting is kept first."""
-        waiting = self._waiting.setdefault(connector_id, [])
-        while waiting and (may_replace or len(waiting) > 1):
-            before = waiting[-2].condition if len(waiting) > 1 else self._last_sent[connector_id]
-            if not _joins(connector_id, before, condition):
-                break
-            waiting.pop().is_void = True
-            if before is not None and before.says_the_same_as(
-                condition
-            ):  # back where the CSMS believes us to be: nothing is left to tell
-                self._forget_if_empty(connector_id)
-                return
-        notification = Notification(connector_id, condition)
-        waiting.append(notification)
-        self._order.append(notification)
-
-    def tell_all(self, conditions: list[Condition]) -> None:
-        """Let every connector be told (errata 3.22: after BootNotification Accepted).
-
-        What waits since an earlier boot stays, for the edges; it ends in the present condition anyway.
-        """
-        for connector_id, condition in enumerate(conditions):
-            waiting = self._waiting.get(connector_id)
-            if waiting and self._last_sent[connector_id] is not None:
-                continue
-            for notification in waiting or ():
-                notification.is_void = True
-            self._waiting[connector_id] = []
-            self.add(connector_id, condition, may_replace=False)
-
-    def trigger(self, connector_id: int, condition: Condition, *, is_pending: bool) -> None:
-        """TriggerMessage: the present condition; one that waits anyway counts (OCPP 1.6 section 5.17)."""
-        waiting = self._waiting.get(connector_id)
-        if waiting and not is_pending:
-            return
-        for notification in waiting or ():
-            notification.is_void = True
-        notification = Notification(connector_id, condition)
-        self._waiting[connector_id] = [notification]
-        self._triggered.append(notification)
-
-    def clear(self) -> None:
-        """Forget everything that waits and what the CSMS was told: the next boot begins anew."""
-        self._order.clear()
-        self._triggered.clear()
-        self._waiting.clear()
-        self._last_sent = [None] * len(self._last_sent)
-
-    def next_call(self, gate: Gate, now: Instant) -> OwnCall | None:
-        """The oldest notification; while Pending only triggered ones."""
-        if gate == "closed":
-            return None
-        notification = self._pop(self._triggered)
-        if notification is None and gate == "open":
-            notification = self._pop(self._order)
-        if notification is None:
-            return None
-        connector_id, condition = notification.connector_id, notification.condition
-        previous, self._last_sent[connector_id] = self._last_sent[connector_id], condition
-        payload: StatusNotificationRequest = {
-            "connectorId": connector_id,
-            "errorCode": condition.error_code,
-            "status": condition.status,
-            # CORE-STAT-14, AMB-26: when it happened; the CSMS's clock decides, so never later than now.
-            "timestamp": self._stamp(min(condition.since_utc_ms, self._now_ms(now))),
-        }
-        return OwnCall("StatusNotification", payload, lambda outcome, at: self._done(notification, previous, outcome))
-
-    def _pop(self, queue: deque[Notification]) -> Notification | None:
-        while queue:
-            notification = queue.popleft()
-            if not notification.is_void:
-                self._waiting[notification.connector_id].remove(notification)
-                self._forget_if_empty(notification.connector_id)
-                return notification
-        return None
-
-    def _done(self, notification: Notification, previous: Condition | None, outcome: Outcome) -> None:
-        if outcome.kind != "link_lost":
-            return  # AMB-21: an error or a timeout is not repeated, the next change supersedes it
-        connector_id = notification.connector_id
-        self._last_sent[connector_id] = previous
-        waiting = self._waiting.setdefault(connector_id, [])
-        waiting.insert(0, notification)
-        self._order.appendleft(notification)
-
-    def _forget_if_empty(self, connector_id: int) -> None:
-        if not self._waiting.get(connector_id):
-            self._waiting.pop(connector_id, None)
-
-
-class ConnectorTable:
-    """Status and availability of connectors 0 to N. 0 is the charge point itself (OCPP 1.6 section 3.8)."""
+class Connectors:
+    """Connectors 0 to N. 0 is the charge point itself (OCPP 1.6 section 3.8)."""
 
     def __init__(
-        self, connectors: int, emit: Callable[[Effect], None], queue: StatusQueue, now_ms: Callable[[Instant], int]
+        self,
+        connectors: int,
+        emit: Callable[[Effect], None],
+        timers: Timers,
+        queue: StatusQueue,
+        now_ms: Callable[[Instant], int],
+        *,
+        may_replace: Callable[[], bool],
+        min_duration_s: Callable[[], int],
     ) -> None:
-        self._emit, self._queue, self._now_ms = emit, queue, now_ms
+        self._emit, self._timers, self._queue, self._now_ms = emit, timers, queue, now_ms
+        self._may_replace, self._min_duration_s = may_replace, min_duration_s
         self.count = connectors
+        self.reservations: Reservations
         self._inoperative: set[int] = set()
-        self._attached: set[int] = set()
-        self._conditions: list[Condition] = []
+        self._scheduled: set[int] = set()
+        self._rows = [Connector(connector_id) for connector_id in range(connectors + 1)]
+        self._rows[0].is_attended = True
+        self._present: list[Condition] = []
+        """What each connector is now."""
+        self._told: list[Condition] = []
+        """What the queue was last given of each; behind ``_present`` for states that are too short so far."""
+        self._before_fault: dict[int, ChargePointStatus] = {}
+        self.is_quiet = False
+        """While stopped nothing is told to the CSMS (decisions.md 6)."""
 
     def restore(self, rows: Rows, since_utc_ms: int) -> None:
         """Take up what ChangeAvailability left (OCPP 1.6 section 5.2: it persists) and derive every status."""
-        self._inoperative = {int(key) for key in rows.of(TABLE) if int(key) <= self.count}
-        self._conditions = [
-            Condition(self._derived(connector_id), ChargePointErrorCode.NO_ERROR, since_utc_ms)
-            for connector_id in range(self.count + 1)
-        ]
+        for key, value in rows.of(TABLE).items():
+            if key.isdecimal() and int(key) <= self.count:
+                (self._scheduled if value == _SCHEDULED else self._inoperative).add(int(key))
+        unknown = Condition(_S.UNAVAILABLE, ChargePointErrorCode.NO_ERROR, since_utc_ms)
+        self._present = [unknown] * (self.count + 1)
+        self._present = [self._derived(row, since_utc_ms) for row in self._rows]
+        self._told = self._present.copy()
 
     def shift_untrusted(self, by_ms: int) -> None:
         """The clock became known: times from before are corrected once (reliability.md 4.7)."""
         if by_ms:
-            self._conditions = [replace(old, since_utc_ms=old.since_utc_ms + by_ms) for old in self._conditions]
+            self._present = [replace(old, since_utc_ms=old.since_utc_ms + by_ms) for old in self._present]
+            self._told = [replace(old, since_utc_ms=old.since_utc_ms + by_ms) for old in self._told]
+            for row in self._rows:
+                row.report_ms += by_ms
 
-    def _derived(self, connector_id: int) -> ChargePointStatus:
-        """Unavailable without a controller (decisions.md 4) or while it or the whole charge point is inoperative."""
-        operative = connector_id not in self._inoperative and 0 not in self._inoperative
-        attended = connector_id == 0 or connector_id in self._attached
-        return ChargePointStatus.AVAILABLE if operative and attended else ChargePointStatus.UNAVAILABLE
+    # rows
+
+    def row(self, connector_id: int) -> Connector:
+        """The row of an existing connector. Raises :class:`LocalError` ``unknown_connector``."""
+        self.check(connector_id)
+        return self._rows[connector_id]
+
+    def any_row(self, connector_id: int) -> Connector:
+        """The row of connector 0 to N, which exists."""
+        return self._rows[connector_id]
+
+    def __iter__(self) -> Iterator[Connector]:
+        """The rows of connectors 1 to N."""
+        return iter(self._rows[1:])
 
     def check(self, connector_id: int) -> None:
         """Raise :class:`LocalError` unless the connector exists (0 does not count as one)."""
@@ -212,46 +165,145 @@ class ConnectorTable:
         """Whether 0 or a connector has this number."""
         return 0 <= connector_id <= self.count
 
+    # status
+
     def condition(self, connector_id: int) -> Condition:
         """What the next StatusNotification of this connector would say."""
-        return self._conditions[connector_id]
+        return self._present[connector_id]
 
     @property
     def conditions(self) -> list[Condition]:
         """The conditions of connectors 0 to N."""
-        return self._conditions
+        return self._present
 
-    def attend(self, connector_id: int, attended: bool, now: Instant, *, may_replace: bool) -> None:
-        """A controller took or left the connector (decisions.md 4). Effects: ``Publish`` when the status changes."""
-        if attended:
-            self._attached.add(connector_id)
-        else:
-            self._attached.discard(connector_id)
-        self._update(connector_id, now, may_replace=may_replace)
+    def status(self, connector_id: int) -> ChargePointStatus:
+        """The present status of connector 0 to N."""
+        return self._present[connector_id].status
 
-    def report(
-        self,
-        connector_id: int,
-        status: ChargePointStatus,
-        error_code: ChargePointErrorCode,
-        now: Instant,
-        *,
-        may_replace: bool,
-    ) -> None:
-        """A connector is in another condition now. Effects: ``Publish``; the notification waits in the queue."""
-        old = self._conditions[connector_id]
-        if (old.status, old.error_code) == (status, error_code):
+    def is_operative(self, connector_id: int) -> bool:
+        """Whether ChangeAvailability lets the connector be used."""
+        if connector_id in self._inoperative:
+            return False
+        return 0 not in self._inoperative or connector_id in self._scheduled
+
+    def is_faulted(self, connector_id: int) -> bool:
+        """Whether an active error keeps the connector, or the whole charge point, from charging."""
+        return any(fault.inoperative for fault in (*self._rows[connector_id].errors, *self._rows[0].errors))
+
+    def _use(self, row: Connector) -> ChargePointStatus:
+        """The status that follows from the levels alone, faults left out."""
+        if row.transaction is not None:
+            if not row.plugged and row.has_reported:
+                return _S.SUSPENDED_EV  # CORE-TX-15: the transaction goes on without its vehicle
+            if not (row.evse_ready and row.permit.allows_energy):  # CORE-STAT-04: the EVSE's side comes first
+                return _S.SUSPENDED_EVSE
+            return _S.CHARGING if row.ev_ready else _S.SUSPENDED_EV
+        if not (row.is_attended and self.is_operative(row.connector_id)):
+            return _S.UNAVAILABLE
+        if row.plugged and row.is_over and row.grant is None:
+            return _S.FINISHING
+        if row.plugged or row.grant is not None:
+            return _S.PREPARING
+        if row.connector_id and self.reservations.of(row.connector_id) is not None:
+            return _S.RESERVED
+        return _S.AVAILABLE
+
+    def _derived(self, row: Connector, since_ms: int) -> Condition:
+        status = self._use(row)
+        errors = row.errors if not row.is_lost else (CONTROLLER_LOST,)
+        fatal = [fault for fault in errors if fault.inoperative]
+        if fatal and (row.is_attended or row.transaction is not None):
+            status = _S.FAULTED
+        fault = (fatal or errors or (_NO_ERROR,))[-1]
+        if fault.error_code == ChargePointErrorCode.EV_COMMUNICATION_ERROR and status not in _TELLS_EV_ERROR:
+            # CORE-STAT-08: it may be told with four states only; a running transaction is suspended first.
+            if status is _S.CHARGING:
+                status = _S.SUSPENDED_EVSE
+            elif status is _S.FAULTED:
+                fault = fault._replace(error_code=str(ChargePointErrorCode.OTHER_ERROR), info=fault.error_code)
+            else:
+                fault = _NO_ERROR
+        info = fault.info
+        if status is _S.SUSPENDED_EV and not row.plugged and not info:
+            info = EV_SIDE
+        code = ChargePointErrorCode(fault.error_code)
+        return Condition(status, code, since_ms, info, fault.vendor_id, fault.vendor_error_code)
+
+    def update(self, row: Connector, now: Instant, at_ms: int | None = None) -> None:
+        """Let the status follow the levels, since ``at_ms``. Effects: ``Publish``; the queue has what is to be told."""
+        connector_id = row.connector_id
+        before = self._present[connector_id]
+        condition = self._derived(row, self._now_ms(now) if at_ms is None else at_ms)
+        if condition.says_the_same_as(before):
             return
-        condition = Condition(status, error_code, self._now_ms(now))
-        self._conditions[connector_id] = condition
-        self._queue.add(connector_id, condition, may_replace=may_replace)
+        if condition.status is _S.FAULTED and before.status is not _S.FAULTED:
+            self._before_fault[connector_id] = before.status
+        self._present[connector_id] = condition
+        self._tell_after_a_while(connector_id, condition, now)
         if connector_id:
             self._emit(Publish("connector.status", dumps(self.state(connector_id)), connector_id))
 
-    def _update(self, connector_id: int, now: Instant, *, may_replace: bool) -> None:
-        self.report(
-            connector_id, self._derived(connector_id), ChargePointErrorCode.NO_ERROR, now, may_replace=may_replace
-        )
+    def pass_through(self, row: Connector, status: ChargePointStatus, info: str, now: Instant) -> None:
+        """Tell a state that the connector goes through at once, with an ``info`` of its own."""
+        condition = Condition(status, ChargePointErrorCode.NO_ERROR, self._now_ms(now), info)
+        if self._present[row.connector_id].status is not _S.FAULTED and not self._min_duration_s():
+            self._tell(row.connector_id, condition)
+
+    def _tell_after_a_while(self, connector_id: int, condition: Condition, now: Instant) -> None:
+        wait_s = self._min_duration_s()
+        told = self._told[connector_id]
+        name = (TIMER, connector_id)
+        urgent = _S.FAULTED in (condition.status, told.status) or not condition.has_the_error_of(told)  # AMB-15
+        if not wait_s or urgent or not connector_id:
+            self._timers.cancel(name)
+            self._tell(connector_id, condition)
+        elif condition.says_the_same_as(told):
+            self._timers.cancel(name)  # CORE-STAT-03: back before anybody had to know
+        else:
+            self._timers.set(name, now.monotonic_s + wait_s)
+
+    def handle_timer(self, connector_id: int) -> None:
+        """A state has lasted for MinimumStatusDuration."""
+        self._tell(connector_id, self._present[connector_id])
+
+    def _tell(self, connector_id: int, condition: Condition) -> None:
+        before = self._told[connector_id]
+        if condition.says_the_same_as(before):
+            return
+        self._told[connector_id] = condition
+        if self.is_quiet:
+            return
+        start, steps = before.status, []
+        if connector_id and start is _S.FAULTED and condition.status is not _S.FAULTED:
+            # CORE-STAT-16: first back to the state before the fault, from there to where the world is now.
+            start = self._before_fault.pop(connector_id, condition.status)
+            steps.append(start)
+        if connector_id and start is not condition.status:
+            steps += way(start, condition.status)
+        for status in steps[:-1]:
+            between = Condition(status, ChargePointErrorCode.NO_ERROR, condition.since_utc_ms)
+            self._queue.add(connector_id, between, may_replace=self._may_replace())
+        self._queue.add(connector_id, condition, may_replace=self._may_replace())
+
+    def tell_once(self, code: ChargePointErrorCode, now: Instant) -> None:
+        """Tell of something that happened to the charge point and is no lasting state (connector 0)."""
+        if not self.is_quiet:
+            condition = Condition(self._present[0].status, code, self._now_ms(now))
+            self._queue.add(0, condition, may_replace=False)
+
+    def reserved_changed(self, connector_id: int, now: Instant) -> None:
+        """A reservation came or went; one of connector 0 shows nowhere (CORE-RV-08)."""
+        if connector_id:
+            self.update(self._rows[connector_id], now)
+
+    def tell_all(self) -> None:
+        """Errata 3.22: after BootNotification Accepted every connector tells its status."""
+        for connector_id, condition in enumerate(self._present):
+            self._timers.cancel((TIMER, connector_id))
+            self._told[connector_id] = condition
+        self._queue.tell_all(self._present)
+
+    # availability
 
     def change_availability(self, connector_id: int, wanted: str) -> AvailabilityStatus:
         """ChangeAvailability: decide and persist; :meth:`apply_availability` follows the answer.
@@ -260,36 +312,78 @@ class ConnectorTable:
         """
         if not self.has(connector_id):
             return AvailabilityStatus.REJECTED
-        if wanted == AvailabilityType.INOPERATIVE:
-            if connector_id not in self._inoperative:
-                self._inoperative.add(connector_id)
-                self._emit(Store(TABLE, str(connector_id), b"false"))
+        if wanted == AvailabilityType.OPERATIVE:
+            # OCPP 1.6 section 5.2: connector 0 stands for the charge point and all its connectors.
+            known = self._inoperative | self._scheduled
+            for changed in sorted(known) if connector_id == 0 else [connector_id]:
+                if changed in known:
+                    self._inoperative.discard(changed)
+                    self._scheduled.discard(changed)
+                    self._emit(Discard(TABLE, str(changed)))
             return AvailabilityStatus.ACCEPTED
-        # OCPP 1.6 section 5.2: connector 0 stands for the charge point and all its connectors.
-        for changed in sorted(self._inoperative) if connector_id == 0 else [connector_id]:
-            if changed in self._inoperative:
-                self._inoperative.discard(changed)
-                self._emit(Discard(TABLE, str(changed)))
+        if connector_id == 0:
+            # CORE-CA-04: what is idle and the charge point itself at once, the others when their use ends.
+            busy = [row.connector_id for row in self if self._is_busy(row)]
+            for busy_id in busy:
+                self._schedule(busy_id)
+            self._make_inoperative(0)
+            return AvailabilityStatus.SCHEDULED if busy else AvailabilityStatus.ACCEPTED
+        if connector_id in self._inoperative:
+            return AvailabilityStatus.ACCEPTED
+        if self._is_busy(self._rows[connector_id]):
+            self._schedule(connector_id)
+            return AvailabilityStatus.SCHEDULED
+        self._make_inoperative(connector_id)
         return AvailabilityStatus.ACCEPTED
 
-    def apply_availability(self, connector_id: int, now: Instant, *, may_replace: bool) -> None:
-        """Let the status follow the availability, of all connectors for 0."""
-        for changed in range(self.count + 1) if connector_id == 0 else (connector_id,):
-            self._update(changed, now, may_replace=may_replace)
+    def _is_busy(self, row: Connector) -> bool:
+        # CORE-CA-09: Preparing has no edge to Unavailable; Finishing has one (F8).
+        return row.transaction is not None or row.grant is not None or (row.plugged and not row.is_over)
+
+    def _make_inoperative(self, connector_id: int) -> None:
+        if connector_id not in self._inoperative:
+            self._inoperative.add(connector_id)
+            self._emit(Store(TABLE, str(connector_id), _INOPERATIVE))
+        self._scheduled.discard(connector_id)
+
+    def _schedule(self, connector_id: int) -> None:
+        if connector_id not in self._scheduled and connector_id not in self._inoperative:
+            self._scheduled.add(connector_id)
+            self._emit(Store(TABLE, str(connector_id), _SCHEDULED))
+
+    def run_schedule(self, row: Connector) -> bool:
+        """The use of a connector may have ended: a scheduled Inoperative takes effect. Effects: ``Store``."""
+        if not self._scheduled or row.connector_id not in self._scheduled or self._is_busy(row):
+            return False
+        self._make_inoperative(row.connector_id)
+        return True
+
+    # readers
 
     def state(self, connector_id: int) -> dict[str, Any]:
         """The connector state of rpc.md, JSON-ready. Raises :class:`LocalError` for an unknown connector."""
         self.check(connector_id)
-        condition = self._conditions[connector_id]
-        operative = connector_id not in self._inoperative and 0 not in self._inoperative
+        row, condition = self._rows[connector_id], self._present[connector_id]
+        reservation = self.reservations.of(connector_id)
+        operative = self.is_operative(connector_id)
         return {
             "connector_id": connector_id,
-            "status": str(condition.status),
-            "error_code": str(condition.error_code),
-            "availability": str(AvailabilityType.OPERATIVE if operative else AvailabilityType.INOPERATIVE),
-            "attached": connector_id in self._attached,
-            "plugged": False,
-            "permit": {"seq": 0, "energize": False, "limit_a": 0.0, "limit_w": 0.0, "phases": 0},
-            "transaction": None,
-            "reservation": None,
+            "status": condition.status,
+            "error_code": condition.error_code,
+            "availability": AvailabilityType.OPERATIVE if operative else AvailabilityType.INOPERATIVE,
+            "attached": row.has_controller,
+            "plugged": row.plugged,
+            "permit": row.permit.json(),
+            "transaction": None if row.transaction is None else _transaction_json(row.transaction),
+            "reservation": None if reservation is None else reservation.json(),
         }
+
+
+def _transaction_json(transaction: Transaction) -> dict[str, Any]:
+    return {
+        "session_id": transaction.session_id,
+        "transaction_id": transaction.transaction_id,
+        "id_tag": transaction.id_tag,
+        "start": utc_text(transaction.start_ms),
+        "meter_start_wh": transaction.meter_start_wh,
+    }

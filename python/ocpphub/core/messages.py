@@ -168,3 +168,29 @@ class TriggerMessageRequest(TypedDict):
 
     requestedMessage: str
     connectorId: NotRequired[int]
+
+
+class RemoteStartTransactionRequest(TypedDict):
+    """The tag to start with, where, and a profile for the transaction (6.33)."""
+
+    idTag: str
+    connectorId: NotRequired[int]
+    chargingProfile: NotRequired[dict[str, object]]
+
+
+class RemoteStopTransactionRequest(TypedDict):
+    """The transaction to stop (6.35)."""
+
+    transactionId: int
+
+
+class ResetRequest(TypedDict):
+    """How thoroughly (6.39)."""
+
+    type: str
+
+
+class UnlockConnectorRequest(TypedDict):
+    """Whose cable (6.55)."""
+
+    connectorId: int

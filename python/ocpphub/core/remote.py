@@ -1,7 +1,7 @@
 """Operations that the CSMS starts and that do not belong to a feature of their own (OCPP 1.6 chapter 5).
 
 Owns TriggerMessage for the messages that exist, ChangeConfiguration, GetConfiguration, ChangeAvailability, and the
-refusing status of core operations that are not there yet. Must never send an answer: it returns it, and names what
+refusing status of DataTransfer, which nobody handles yet. Must never send an answer: it returns it, and names what
 follows, so that the answer always leaves first (section 5.17).
 """
 
@@ -12,8 +12,9 @@ from typing import Final, cast
 
 from ocpphub import _native
 from ocpphub.core.boot import Boot
+from ocpphub.core.charging import Charging
 from ocpphub.core.configuration import Configuration
-from ocpphub.core.connector import ConnectorTable, StatusQueue
+from ocpphub.core.connector import Connectors
 from ocpphub.core.inbound import Answer, Handler
 from ocpphub.core.instant import Instant
 from ocpphub.core.messages import (
@@ -22,24 +23,16 @@ from ocpphub.core.messages import (
     GetConfigurationRequest,
     TriggerMessageRequest,
 )
+from ocpphub.core.status import StatusQueue
 from ocpphub.core.vocabulary import (
-    ClearCacheStatus,
     DataTransferStatus,
     MessageTrigger,
     RegistrationStatus,
-    RemoteStartStopStatus,
-    ResetStatus,
     TriggerMessageStatus,
-    UnlockStatus,
 )
 
 REFUSALS: Final = {
-    "ClearCache": ClearCacheStatus.REJECTED,  # errata 3.23: there is no cache
     "DataTransfer": DataTransferStatus.UNKNOWN_VENDOR_ID,
-    "RemoteStartTransaction": RemoteStartStopStatus.REJECTED,
-    "RemoteStopTransaction": RemoteStartStopStatus.REJECTED,
-    "Reset": ResetStatus.REJECTED,
-    "UnlockConnector": UnlockStatus.NOT_SUPPORTED,
 }
 """Core operations without a feature behind them yet, and the status that says so."""
 
@@ -55,12 +48,14 @@ class Operations:
         self,
         boot: Boot,
         configuration: Configuration,
-        connectors: ConnectorTable,
+        connectors: Connectors,
         statuses: StatusQueue,
-        may_replace: Callable[[], bool],
+        charging: Charging,
     ) -> None:
         self._boot, self._configuration = boot, configuration
-        self._connectors, self._statuses, self._may_replace = connectors, statuses, may_replace
+        self._connectors, self._statuses, self._charging = connectors, statuses, charging
+        self.trigger_meter_values: Callable[[int | None, Instant], bool] = lambda connector_id, now: False
+        """Lets MeterValues of a connector, of all for ``None``, follow the answer; whether there are any."""
 
     def handlers(self) -> dict[str, Handler]:
         """Action -> handler for every action of the profiles Core and RemoteTrigger."""
@@ -79,10 +74,14 @@ class Operations:
         status = self._connectors.change_availability(connector_id, request["type"])
         if not self._connectors.has(connector_id):
             return Answer({"status": status})
-        return Answer(
-            {"status": status},
-            lambda at: self._connectors.apply_availability(connector_id, at, may_replace=self._may_replace()),
-        )
+        return Answer({"status": status}, lambda at: self.follow_availability(connector_id, at))
+
+    def follow_availability(self, connector_id: int, now: Instant) -> None:
+        """Let the status follow the availability, of all connectors for 0 (AMB-14)."""
+        if connector_id == 0:
+            self._connectors.update(self._connectors.any_row(0), now)
+        for row in self._connectors if connector_id == 0 else (self._connectors.row(connector_id),):
+            self._charging.settle(row, now)
 
     def change_configuration(self, call: _native.Call, now: Instant) -> Answer:
         """OCPP 1.6 section 5.3: stored, answered, then carried out and published."""
@@ -110,6 +109,8 @@ class Operations:
             return _accepted(lambda at: self._boot.trigger_boot())
         if wanted == MessageTrigger.STATUS_NOTIFICATION:
             return self._trigger_status(connector_id)
+        if wanted == MessageTrigger.METER_VALUES:
+            return self._trigger_meter_values(connector_id, now)
         return Answer({"status": TriggerMessageStatus.NOT_IMPLEMENTED})
 
     def _trigger_status(self, connector_id: int | None) -> Answer:
@@ -123,6 +124,13 @@ class Operations:
                 self._statuses.trigger(each, self._connectors.condition(each), is_pending=is_pending)
 
         return _accepted(tell)
+
+    def _trigger_meter_values(self, connector_id: int | None, now: Instant) -> Answer:
+        if connector_id is not None and not self._connectors.has(connector_id):
+            return Answer({"status": TriggerMessageStatus.REJECTED})
+        # What is told waits in a queue of its own, and so leaves behind the answer.
+        is_told = self.trigger_meter_values(connector_id, now)
+        return Answer({"status": TriggerMessageStatus.ACCEPTED if is_told else TriggerMessageStatus.REJECTED})
 
 
 def _accepted(then: Callable[[Instant], None]) -> Answer:

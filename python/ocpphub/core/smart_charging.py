@@ -13,9 +13,10 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from orjson import Fragment
+from orjson import Fragment, loads
 
 from ocpphub import _native
 from ocpphub.core.boot import Clock, parse_utc_ms
@@ -27,6 +28,7 @@ from ocpphub.core.electrical import RATE_UNITS, new_profiles
 from ocpphub.core.inbound import Answer, Handler, Refusal
 from ocpphub.core.instant import Instant
 from ocpphub.core.messages import ClearChargingProfileRequest, GetCompositeScheduleRequest
+from ocpphub.core.permit import Limit, limit_of
 from ocpphub.core.rows import Rows
 from ocpphub.core.timers import Timers
 from ocpphub.core.vocabulary import (
@@ -39,6 +41,7 @@ from ocpphub.errors import LocalError
 
 if TYPE_CHECKING:
     from ocpphub.config import ChargePointSettings, HubSettings
+    from ocpphub.core.transaction import Transaction
 
 log = logging.getLogger("ocpphub.core")
 
@@ -81,20 +84,25 @@ class SmartCharging:
         allowed = configuration.text("ChargingScheduleAllowedChargingRateUnit") or ""
         self._units = tuple(RATE_UNITS[name] for name in allowed.split(","))
         """Allowed units, the first one for those who name none (SCA-23)."""
-        self._profiles = new_profiles(
-            settings,
-            max_stack_level=configuration.integer("ChargeProfileMaxStackLevel"),
-            max_periods=configuration.integer("ChargingScheduleMaxPeriods"),
-            max_installed=configuration.integer("MaxChargingProfilesInstalled"),
-            units="".join(self._units),
-        )
+        self._profiles = self._engine(settings)
         self.publication = SchedulePublication(self._profiles, self._units[0], hub, emit, timers, clock)
+        self._settings = settings
         self._version = 0
-        self._dropped: list[int] = []
+        self.on_change: Callable[[Instant], None] = lambda now: None
+        """Hears that the limits of connectors may be others now."""
         self._aside: set[str] = set()
         """Keys of stored rows that cannot be used: they stay until the CSMS clears what it believes to be there."""
         self._open: tuple[str, dict[str, Any], Iterator[bytes]] | None = None
         """A GetCompositeSchedule that is computed in slices: its id, its answer so far, and the work that is left."""
+
+    def _engine(self, settings: ChargePointSettings) -> _native.Profiles:
+        return new_profiles(
+            settings,
+            max_stack_level=self._configuration.integer("ChargeProfileMaxStackLevel"),
+            max_periods=self._configuration.integer("ChargingScheduleMaxPeriods"),
+            max_installed=self._configuration.integer("MaxChargingProfilesInstalled"),
+            units="".join(self._units),
+        )
 
     def restore(self, rows: Rows) -> None:
         """Take up the profiles of an earlier process (errata 3.37). A row that cannot be read is left aside, loudly."""
@@ -110,13 +118,16 @@ class SmartCharging:
             log.error("a damaged row of %s is left aside: %s", TABLE, keys[index])
         if resting := self._profiles.resting:
             log.warning("%d stored charging profiles rest: their connectors are not there", resting)
-        # SCA-32: no transaction is resumed, so none of its profiles can ever be active again.
-        self._dropped = self._profiles.clear(purpose=ChargingProfilePurposeType.TX_PROFILE)
 
-    def start(self, now: Instant) -> None:
-        """The process starts. Effects: ``Discard`` of dropped rows, ``Publish`` of the first schedules."""
-        self._discard(self._dropped)
-        self._dropped = []
+    def start(self, running: Iterable[Transaction], now: Instant) -> None:
+        """The process starts, with these transactions of an earlier one running.
+
+        Effects: ``Discard`` of the TxProfiles of others (SCA-32), ``Publish`` of the first schedules.
+        """
+        for transaction in running:
+            start_s = transaction.start_ms // 1000
+            self._profiles.transaction_started(transaction.connector_id, start_s, transaction.transaction_id)
+        self._discard(self._profiles.purge(FIRST_S))
         self.publication.publish(now)
         self._arm_purge(now)
 
@@ -139,16 +150,20 @@ class SmartCharging:
         connector_id: int = call.get("connectorId")
         if not 0 <= connector_id <= self._connectors:
             return Refusal("PropertyConstraintViolation", f"connectorId: 0 to {self._connectors}")  # errata 3.39
-        installed = self._profiles.install(connector_id, call.raw("csChargingProfiles") or b"", self._second(now))
+        is_installed = self._install(connector_id, call.raw("csChargingProfiles") or b"", now)
+        return Answer({"status": ChargingProfileStatus.ACCEPTED if is_installed else ChargingProfileStatus.REJECTED})
+
+    def _install(self, connector_id: int, profile: bytes, now: Instant) -> bool:
+        installed = self._profiles.install(connector_id, profile, self._second(now))
         if isinstance(installed, str):
             log.info("a charging profile for connector %d is rejected: %s", connector_id, installed)
-            return Answer({"status": ChargingProfileStatus.REJECTED})
+            return False
         profile_id = installed.charging_profile_id
         self._discard(replaced for replaced in installed.replaced if replaced != profile_id)
         self._emit(Store(TABLE, str(profile_id), installed.row))
         self._aside.discard(str(profile_id))
         self._changed(now)
-        return Answer({"status": ChargingProfileStatus.ACCEPTED})
+        return True
 
     def clear_charging_profile(self, call: _native.Call, now: Instant) -> Answer:
         """OCPP 1.6 section 5.5. Effects: ``Discard`` of what matched; the answer comes after them."""
@@ -222,6 +237,29 @@ class SmartCharging:
         """A transaction runs since ``start_s`` (UTC); its id may come later. Relative profiles count from there."""
         self._profiles.transaction_started(connector_id, start_s, transaction_id)
         self._changed(now)
+
+    def refuses_for_transaction(self, profile: bytes, now: Instant) -> str | None:
+        """Why a ChargingProfile of RemoteStartTransaction is refused, ``None`` for a good one (CORE-RS-09, RS-11)."""
+        if FEATURE not in self._configuration.feature_profiles:
+            return None  # CORE-RS-10: then it is ignored
+        trial = self._engine(replace(self._settings, connectors=1, connector_overrides=()))
+        trial.transaction_started(1, self._second(now))
+        installed = trial.install(1, profile, self._second(now))
+        if isinstance(installed, str):
+            return installed
+        described = loads(trial.installed(1))[0]
+        if described["purpose"] != ChargingProfilePurposeType.TX_PROFILE or "transaction_id" in described:
+            return "only a TxProfile without transactionId"
+        return None
+
+    def install_for_transaction(self, connector_id: int, profile: bytes, now: Instant) -> None:
+        """Install the profile that a RemoteStartTransaction brought (SCA-30). Effects: ``Discard``, ``Store``."""
+        if FEATURE in self._configuration.feature_profiles:
+            self._install(connector_id, profile, now)
+
+    def limit(self, connector_id: int, now: Instant) -> Limit:
+        """What the composite schedule of connector 1 to N allows now."""
+        return limit_of(self._profiles, connector_id, self._second(now))
 
     def transaction_confirmed(self, connector_id: int, transaction_id: int) -> None:
         """The CSMS has given the running transaction its id, which TxProfiles may name from now on (SCA-31)."""
@@ -362,6 +400,7 @@ class SmartCharging:
         self._version += 1
         self.publication.changed(now)
         self._arm_purge(now)
+        self.on_change(now)
 
     def _discard(self, profile_ids: Iterable[int | str]) -> None:
         for profile_id in profile_ids:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from orjson import dumps
 
-from ocpphub.core.boot import Boot
+from ocpphub.core.boot import Boot, utc_text
 from ocpphub.core.configuration import Configuration
 from ocpphub.core.effects import Effect, Publish
 from ocpphub.core.instant import Instant
@@ -24,6 +24,7 @@ from ocpphub.core.timers import Timers
 
 if TYPE_CHECKING:
     from ocpphub.config import ChargePointSettings
+    from ocpphub.core.delivery import TransactionQueue
 
 TIMER: Final = "state"
 QUEUE_INTERVAL_S: Final = 1.0
@@ -36,7 +37,7 @@ class ChargePointState:
 
     __slots__ = (
         *("_boot", "_configuration", "_durable", "_emit", "_mark", "_queue_changes", "_settings", "_text", "_timers"),
-        *("is_connected", "is_stopped"),
+        *("_transactions", "is_connected", "is_full", "is_stopped"),
     )
 
     def __init__(
@@ -47,13 +48,17 @@ class ChargePointState:
         boot: Boot,
         configuration: Configuration,
         durable: DurableQueue,
+        transactions: TransactionQueue,
     ) -> None:
         self.is_connected = False
         """Whether the WebSocket is open with the agreed subprotocol."""
         self.is_stopped = False
         """Whether OCPP is stopped (decisions.md 6)."""
+        self.is_full = False
+        """Whether the disk is nearly full: no transaction may start (reliability.md 4.3)."""
         self._settings, self._emit, self._timers = settings, emit, timers
         self._boot, self._configuration, self._durable = boot, configuration, durable
+        self._transactions = transactions
         self._mark: tuple[object, ...] | None = None
         self._queue_changes = 0
         self._text = b""
@@ -68,11 +73,23 @@ class ChargePointState:
             "stopped": self.is_stopped,
             "connectors": self._settings.connectors,
             "url": _USERINFO.sub("//", self._settings.csms_url),
-            "queue": self._durable.state(),
+            "queue": self._queue(),
             "clock_offset_s": self._boot.clock.offset_ms / 1000,
             "security_profile": self._settings.security.profile,
             "certificates": [],
             "monitored_keys": self._configuration.monitored_keys,
+        }
+
+    def _queue(self) -> dict[str, Any]:
+        """Both durable queues as one: what the CSMS has not confirmed yet."""
+        state = self._durable.state()
+        messages, size, oldest_ms, aside = self._transactions.state()
+        oldest = [text for text in (state["oldest"], None if oldest_ms is None else utc_text(oldest_ms)) if text]
+        return {
+            "messages": state["messages"] + messages,
+            "bytes": state["bytes"] + size,
+            "oldest": min(oldest, default=None),
+            "aside": state["aside"] + aside,
         }
 
     def settle(self, now: Instant) -> None:
@@ -88,16 +105,20 @@ class ChargePointState:
         if mark != self._mark:
             self._mark = mark
             self._publish()
-        elif self._durable.changes != self._queue_changes and self._timers.deadline(TIMER) is None:
+        elif self._changes != self._queue_changes and self._timers.deadline(TIMER) is None:
             self._timers.set(TIMER, now.monotonic_s + QUEUE_INTERVAL_S)
 
     def handle_timer(self) -> None:
         """The queue has waited long enough: the end of this input publishes."""
         self._mark = None
 
+    @property
+    def _changes(self) -> int:
+        return self._durable.changes + self._transactions.changes
+
     def _publish(self) -> None:
         self._timers.cancel(TIMER)
-        self._queue_changes = self._durable.changes
+        self._queue_changes = self._changes
         text = dumps(self.value())
         if text != self._text:
             self._text = text

@@ -1,0 +1,176 @@
+"""The commands of local controllers, as the shell calls them (design rpc.md "Controllers").
+
+Owns how a command is answered: at once with what it returns, or with a ``Reply`` behind the writes that it made. Must
+never hold a rule of a connector: these are in the parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from ocpphub.core.connector import Connector
+from ocpphub.core.controllers import Controller
+from ocpphub.core.effects import Discard, Effect, Reply, Store
+from ocpphub.core.instant import Instant
+from ocpphub.core.parts import Parts
+from ocpphub.core.presenting import authorize_result, check_id_tag
+from ocpphub.core.transaction import Transaction
+from ocpphub.core.verdict import Verdict
+from ocpphub.core.vocabulary import AvailabilityStatus, AvailabilityType, Reason
+from ocpphub.errors import LocalError
+
+_REASONS: Final = tuple(
+    map(
+        str,
+        (
+            *(Reason.LOCAL, Reason.EMERGENCY_STOP, Reason.EV_DISCONNECTED),
+            *(Reason.OTHER, Reason.POWER_LOSS, Reason.REBOOT),
+        ),
+    )
+)
+"""What a controller may give as its reason; the others are told by the CSMS or found out by ocpphub."""
+
+
+class ControllerCommands:
+    """Commands about connectors. Each takes the request's number first and ``now`` last; ``None`` returned promises a
+    ``Reply``. What they raise has changed nothing.
+    """
+
+    _effects: list[Effect]
+    _parts: Parts
+
+    def _end(self, now: Instant) -> None:
+        raise NotImplementedError
+
+    def _refuse_while_stopped(self) -> None:
+        if self._parts.state.is_stopped:
+            raise LocalError("invalid_state", "stopped", hint="call restart first")
+
+    def _answer(self, request: int, result: Any, now: Instant) -> Any:
+        """At once, or after the commit where the command has written something (rpc.md, reliability.md 4.3.1)."""
+        has_written = any(isinstance(effect, (Store, Discard)) for effect in self._effects)
+        if has_written:
+            self._effects.append(Reply(request, result))
+        self._end(now)
+        return None if has_written else result
+
+    def attach(
+        self, request: int, controller: Controller, connector_ids: Sequence[int], takeover: bool, now: Instant
+    ) -> Any:
+        """A controller takes connectors: ``{"connectors": [connector state]}``. Raises where another one has them."""
+        self._parts.sessions.attach(controller, connector_ids, takeover, now)
+        states = [self.connector_state(each) for each in connector_ids if each]
+        return self._answer(request, {"connectors": states}, now)
+
+    def detach(self, request: int, controller: Controller, connector_ids: Sequence[int] | None, now: Instant) -> Any:
+        """A controller lets go of connectors, of all for ``None``. Effects: ``Reply`` null."""
+        self._parts.sessions.detach(controller, connector_ids, now)
+        self._effects.append(Reply(request, None))
+        self._end(now)
+
+    def controller_lost(self, number: int, now: Instant) -> None:
+        """An input: the connection with this number is gone, and its connectors are unattended."""
+        self._parts.sessions.controller_lost(number, now)
+        self._end(now)
+
+    def report(self, request: int, controller: Controller, params: Mapping[str, Any], now: Instant) -> Any:
+        """``connector.report``: the connector state, after the commit if the report wrote anything."""
+        connector_id = self._parts.sessions.report(controller, params, now)
+        state = self.connector_state(connector_id) if connector_id else {"connector_id": 0}
+        return self._answer(request, state, now)
+
+    def report_many(
+        self,
+        request: int,
+        controller: Controller,
+        params: Mapping[str, Any],
+        may: Callable[[int], bool],
+        now: Instant,
+    ) -> Any:
+        """``connector.report_many``: ``{"changed", "errors"}``. ``may`` says which connectors the client may name."""
+        return self._answer(request, self._parts.sessions.report_many(controller, params, may, now), now)
+
+    def authorize(
+        self, request: int, controller: Controller, id_tag: str, connector_id: int | None, now: Instant
+    ) -> None:
+        """``connector.authorize``. Effects: what the tag does, ``Reply`` when the verdict is there."""
+        self._refuse_while_stopped()
+        check_id_tag(id_tag)
+        if connector_id is not None:
+            self._parts.connectors.check(connector_id)
+            self._parts.controllers.check(controller, connector_id)
+
+        def done(verdict: Verdict, chosen: int | None, at: Instant) -> None:
+            self._effects.append(Reply(request, authorize_result(verdict, chosen)))
+
+        self._parts.presenting.present(controller, id_tag, connector_id, done, now)
+        self._end(now)
+
+    def stop_transaction(
+        self,
+        request: int,
+        controller: Controller,
+        connector_id: int,
+        reason: str | None,
+        id_tag: str | None,
+        now: Instant,
+    ) -> Any:
+        """``connector.stop_transaction``: the connector state after the end of its transaction."""
+        row = self._parts.connectors.row(connector_id)
+        self._parts.controllers.check(controller, connector_id)
+        if id_tag is not None:
+            check_id_tag(id_tag)
+        if reason is not None and reason not in _REASONS:
+            raise LocalError("invalid_params", "unknown reason", path="/params/reason", hint=", ".join(_REASONS))
+        if row.transaction is None:
+            raise LocalError("invalid_state", "no transaction runs there", path="/params/connector_id")
+        self._stop(row, reason or str(Reason.LOCAL), id_tag, now)
+        return self._answer(request, self.connector_state(connector_id), now)
+
+    def _stop(self, row: Connector, reason: str, id_tag: str | None, now: Instant) -> None:
+        self._parts.charging.stop(row, reason, now, id_tag=id_tag)
+        self._parts.charging.settle(row, now)
+
+    def set_availability(self, request: int, connector_id: int, available: bool, now: Instant) -> Any:
+        """``connector.set_availability``: an AvailabilityStatus; as ChangeAvailability, and as lasting."""
+        if not self._parts.connectors.has(connector_id):
+            self._parts.connectors.check(connector_id)
+        wanted = AvailabilityType.OPERATIVE if available else AvailabilityType.INOPERATIVE
+        status = self._parts.connectors.change_availability(connector_id, wanted)
+        if status is not AvailabilityStatus.REJECTED:
+            self._parts.operations.follow_availability(connector_id, now)
+        return self._answer(request, str(status), now)
+
+    def outbox_retry(self, request: int, id: str, now: Instant) -> Any:
+        """``outbox.retry``: send an entry that went aside, or waits for its retry, at its next turn."""
+        if not self._parts.transactions.retry(id):
+            raise LocalError("invalid_params", "no such entry", path="/params/id", hint="an id of outbox.list")
+        self._effects.append(Reply(request, None))
+        self._end(now)
+
+    # reads
+
+    def connector_state(self, connector_id: int) -> dict[str, Any]:
+        """One connector's state (rpc.md "Controllers"). Raises :class:`LocalError` for an unknown one."""
+        return self._parts.connectors.state(connector_id)
+
+    def connector_states(self) -> list[dict[str, Any]]:
+        """The states of connectors 1 to N."""
+        return [self.connector_state(connector_id) for connector_id in range(1, self._parts.connectors.count + 1)]
+
+    def attached_controllers(self) -> set[int]:
+        """The numbers of the connections that have connectors here: these get the notification ``lease``."""
+        return self._parts.controllers.numbers()
+
+    def reservations(self) -> list[dict[str, Any]]:
+        """The result of ``reservation.list``."""
+        return self._parts.reservations.listed()
+
+    def outbox(self, limit: int) -> list[dict[str, Any]]:
+        """The result of ``outbox.list``: what waits to be confirmed by the CSMS, in its order, at most ``limit``."""
+        return self._parts.transactions.outbox_rows(limit)
+
+    def live_transactions(self) -> list[Transaction]:
+        """The transactions that are not in the archive yet, by session id."""
+        return list(self._parts.transactions.live())

@@ -1,0 +1,262 @@
+"""The parts of one charge point and how they hear of one another.
+
+Owns the wiring: which part is made of which, in which order the outbox asks them for CALLs, and which part a change of
+a key, of the clock or of the registration reaches. Must hold no rule of OCPP and no state of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from ocpphub import _native
+from ocpphub.core.authorization import Authorization
+from ocpphub.core.boot import Boot, utc_text
+from ocpphub.core.charging import Charging
+from ocpphub.core.configuration import Configuration
+from ocpphub.core.connector import Connector, Connectors
+from ocpphub.core.controllers import Controller, Controllers
+from ocpphub.core.credentials import Credentials
+from ocpphub.core.data_transfer import DataTransfers
+from ocpphub.core.delivery import TransactionQueue
+from ocpphub.core.effects import Ask, Effect
+from ocpphub.core.inbound import Answer, Handler, Refusal
+from ocpphub.core.instant import Instant
+from ocpphub.core.meter import Meters
+from ocpphub.core.metering import Metering
+from ocpphub.core.outbox import DurableQueue, Outbox, PromptQueue
+from ocpphub.core.presenting import Presenting
+from ocpphub.core.remote import Operations
+from ocpphub.core.remote_start import RemoteTransactions
+from ocpphub.core.reservation import Reservations
+from ocpphub.core.reset import Reset
+from ocpphub.core.rows import Rows
+from ocpphub.core.security import SecurityEvents
+from ocpphub.core.sessions import Sessions
+from ocpphub.core.smart_charging import SmartCharging
+from ocpphub.core.state import ChargePointState
+from ocpphub.core.status import StatusQueue
+from ocpphub.core.timers import Timers
+from ocpphub.core.transaction import Transaction
+from ocpphub.core.vocabulary import ChargePointErrorCode
+
+if TYPE_CHECKING:
+    from ocpphub.config import ChargePointSettings, HubSettings
+
+AskDone = Callable[[Any, Exception | None, Instant], None]
+_ACTIONS: Final = _native.actions()
+
+
+class Questions:
+    """What local clients were asked and have not answered."""
+
+    __slots__ = ("_emit", "_number", "_open")
+
+    def __init__(self, emit: Callable[[Effect], None]) -> None:
+        self._emit = emit
+        self._number = 0
+        self._open: dict[int, AskDone] = {}
+
+    def ask(
+        self,
+        method: str,
+        params: dict[str, Any],
+        done: AskDone,
+        *,
+        connector_id: int | None = None,
+        controller: int | None = None,
+    ) -> None:
+        """Ask a local client; ``done(result, error, now)`` hears of it once. Effects: ``Ask``."""
+        self._number += 1
+        self._open[self._number] = done
+        self._emit(Ask(self._number, method, params, connector_id, controller=controller))
+
+    def answered(self, ask: int, result: Any, error: Exception | None, now: Instant) -> None:
+        """An answer, or (``error``) none; one to nothing is ignored."""
+        done = self._open.pop(ask, None)
+        if done is not None:
+            done(result, error, now)
+
+
+class Parts:
+    """Every part of one charge point. Raises :class:`LocalError` for configured keys that are not legal."""
+
+    def __init__(
+        self,
+        settings: ChargePointSettings,
+        hub: HubSettings | None,
+        emit: Callable[[Effect], None],
+        boot_id: str,
+        authorization_key: bytes | None,
+        reply: Callable[[str, Answer | Refusal, Instant], None],
+    ) -> None:
+        self.settings, self._hub, self._reply = settings, hub, reply
+        self.emit = emit
+        self.timers = timers = Timers()
+        self.questions = Questions(emit)
+        self.configuration = configuration = Configuration(settings, emit, authorization_key)
+        self.credentials = Credentials(configuration)
+        self.outbox = Outbox(emit, timers, lambda: configuration.integer("MessageTimeout"), boot_id)
+        self.boot = Boot(settings, emit, timers, configuration, self.outbox)
+        self.clock = self.boot.clock
+        self.prompt = PromptQueue()
+        self.durable = DurableQueue(
+            emit, timers, self.outbox, utc_text, lambda: configuration.integer("TransactionMessageRetryInterval")
+        )
+        self.transactions = TransactionQueue(emit, timers, self.outbox, self.clock, configuration)
+        self.state = ChargePointState(settings, emit, timers, self.boot, configuration, self.durable, self.transactions)
+        self.security = SecurityEvents(emit, self.durable, self.clock)
+        self.transfers = DataTransfers(emit, self.prompt)
+        self.schedules = SmartCharging(settings, hub, emit, timers, self.clock, configuration, reply)
+        self._build_connectors()
+        self._build_sessions()
+        # Most urgent first; status notifications come last, so that thousands of them hold up nothing (chapter 18).
+        triggered = self.metering.urgent, self.metering.patient
+        self.outbox.register(
+            self.boot, self.prompt, triggered[0], self.durable, self.transactions, self.statuses, triggered[1]
+        )
+
+    def _build_connectors(self) -> None:
+        count, emit, timers, clock = self.settings.connectors, self.emit, self.timers, self.clock
+        self.statuses = StatusQueue(count, utc_text, clock.utc_ms)
+        self.connectors = Connectors(
+            count,
+            emit,
+            timers,
+            self.statuses,
+            clock.utc_ms,
+            may_replace=lambda: not self.is_online,
+            min_duration_s=lambda: self.configuration.integer("MinimumStatusDuration"),
+        )
+        self.reservations = Reservations(self.settings, emit, timers, clock, self.configuration, self.connectors)
+        self.connectors.reservations = self.reservations
+        self.controllers = Controllers()
+
+    def _build_sessions(self) -> None:
+        settings, emit, timers, clock = self.settings, self.emit, self.timers, self.clock
+        self.authorization = Authorization(emit, self.prompt, clock, self.configuration, lambda: self.is_online)
+        self.authorization.on_conflict = lambda now: self.connectors.tell_once(
+            ChargePointErrorCode.LOCAL_LIST_CONFLICT, now
+        )
+        self.meters = Meters(settings, emit, clock)
+        self.metering = Metering(settings, emit, timers, clock, self.configuration, self.transactions, self.meters)
+        self.charging = Charging(
+            emit,
+            timers,
+            clock,
+            self.configuration,
+            self.connectors,
+            self.transactions,
+            self.meters,
+            self.metering,
+            self.schedules,
+            self.authorization,
+            self.reservations,
+            self.unlock,
+            self.may_start,
+        )
+        self.presenting = Presenting(
+            timers,
+            self.configuration,
+            self.connectors,
+            self.controllers,
+            self.charging,
+            self.authorization,
+            self.reservations,
+            self.unlock,
+        )
+        self.sessions = Sessions(
+            timers,
+            clock,
+            self.configuration,
+            self.connectors,
+            self.controllers,
+            self.meters,
+            self.metering,
+            self.charging,
+            self.presenting,
+            {each: over.free_vend_id_tag for over in settings.connector_overrides
+             if over.free_vend_id_tag for each in over.ids},
+            lambda connector_id, text, now: self.security.internal("MeterBeganAnew", text, now),
+            self._hub,
+        )  # fmt: skip
+        self.reset = Reset(
+            emit,
+            timers,
+            self.configuration,
+            self.charging,
+            self.controllers,
+            self.security,
+            self._ask_connection,
+            lambda now: self.connectors.tell_once(ChargePointErrorCode.RESET_FAILURE, now),
+        )
+        self.remote = RemoteTransactions(
+            self.connectors, self.charging, self.presenting, self.schedules, self.ask_controller, self._reply
+        )
+        self.operations = Operations(self.boot, self.configuration, self.connectors, self.statuses, self.charging)
+        self.operations.trigger_meter_values = self.metering.trigger
+        self.transactions.on_answered = self.charging.answered
+        self.transactions.on_discarded = self.charging.discarded
+        self.transactions.on_stopped = self.charging.delivered
+        self.schedules.on_change = self.charging.limits_changed
+
+    def handlers(self) -> dict[str, Handler]:
+        """Action -> handler, of the feature profiles that are switched on."""
+        built = {
+            **self.operations.handlers(),
+            **self.schedules.handlers(),
+            **self.authorization.handlers(),
+            **self.reservations.handlers(),
+            **self.remote.handlers(),
+            "Reset": self.reset.handle,
+        }
+        profiles = self.configuration.feature_profiles
+        return {name: handler for name, handler in built.items() if _ACTIONS[name]["profile"] in profiles}
+
+    def restore(self, rows: Rows, now: Instant) -> list[Transaction]:
+        """Take up the rows of an earlier process; the transactions that were running."""
+        self.configuration.restore(rows)
+        self.boot.restore(rows)
+        self.durable.restore(rows)
+        running = self.transactions.restore(rows)
+        self.authorization.restore(rows)
+        self.meters.restore(rows)
+        self.reservations.restore(rows)
+        # A hub that was made smaller: nobody can report of a connector that is not there.
+        present = [each for each in running if 1 <= each.connector_id <= self.settings.connectors]
+        self.sessions.restore(present)
+        self.connectors.restore(rows, self.clock.utc_ms(now))
+        self.schedules.restore(rows)
+        return present
+
+    # what parts ask of one another
+
+    @property
+    def is_online(self) -> bool:
+        """Whether a CALL would leave now: connected, accepted and not stopped."""
+        return self.state.is_connected and self.boot.gate == "open" and not self.state.is_stopped
+
+    def may_start(self) -> bool:
+        """Whether a transaction may begin (``charge_before_accepted``, disk, stop, reset)."""
+        if self.state.is_stopped or self.state.is_full or self.reset.kind is not None or self.transactions.is_full:
+            return False
+        rule = "if_accepted_once" if self._hub is None else self._hub.charge_before_accepted
+        if rule == "always" or self.boot.is_accepted:
+            return True
+        return rule == "if_accepted_once" and self.boot.was_accepted_once
+
+    def unlock(self, row: Connector) -> None:
+        """Release the cable of a connector. Effects: ``Ask``."""
+        self.remote.release(row)
+
+    def ask_controller(self, row: Connector, method: str, done: AskDone) -> bool:
+        """Ask the controller of a connector; false when there is none. Effects: ``Ask``."""
+        controller = self.controllers.of(row.connector_id)
+        if controller is None:
+            return False
+        params = {"connector_id": row.connector_id}
+        self.questions.ask(method, params, done, connector_id=row.connector_id, controller=controller.number)
+        return True
+
+    def _ask_connection(self, controller: Controller, method: str, params: dict[str, Any], done: AskDone) -> None:
+        self.questions.ask(method, params, done, controller=controller.number)
