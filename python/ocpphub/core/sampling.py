@@ -1,0 +1,123 @@
+"""The latest readings of a connector, and which of them a configuration key selects (OCPP 1.6 section 3.16).
+
+Owns the levels of one connector and their selection, and groups them by the time they were read. Must never decide when
+a sample is taken (``metering.py``). A level holds until it is reported otherwise.
+
+Implements: CORE-MV-04, CORE-MV-06, CORE-MV-07, CORE-MV-12, CORE-MV-14.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from ocpphub.core.measurands import REGISTER_MEASURAND, measurand_item
+from ocpphub.core.readings import MAX_READINGS, REGISTER, Descriptor, Reading, is_register
+
+log = logging.getLogger("ocpphub.core")
+
+MAX_SAMPLE_CHARS: Final = 32_768
+"""Characters of the values of one sample, so that each fits a message of 64 KiB whatever signed data is in it."""
+
+Items = tuple[tuple[str, str | None], ...]
+Chosen = dict[Descriptor, tuple[str, int]]
+"""What is of a value -> the value and when it was read, UTC milliseconds."""
+
+
+class Group(NamedTuple):
+    """Values that were read at one time: one MeterValue."""
+
+    at_ms: int
+    layout: tuple[Descriptor, ...]
+    values: tuple[str, ...]
+
+
+@lru_cache(maxsize=256)
+def items_of(*texts: str) -> Items:
+    """The items of configuration keys such as ``MeterValuesSampledData``, each once, in their order."""
+    names = [name for text in texts for name in text.split(",") if name]
+    return tuple(item for name in dict.fromkeys(names) if (item := measurand_item(name)) is not None)
+
+
+@dataclass(slots=True)
+class Levels:
+    """What one connector's meter last told. The import register is kept apart: it has passed the guard."""
+
+    register_wh: int | None = None
+    register_ms: int = 0
+    readings: Chosen = field(default_factory=dict)
+
+    def take(self, readings: Iterable[Reading], at_ms: int) -> None:
+        """These readings are the latest from now on."""
+        mine = self.readings
+        for descriptor, value, _ in readings:
+            if descriptor not in mine:
+                if is_register(descriptor):
+                    continue
+                self._make_room(descriptor)
+            mine[descriptor] = (value, at_ms)
+
+    def _make_room(self, descriptor: Descriptor) -> None:
+        """One value of each kind, whatever its unit, and never more than can be told."""
+        kind = descriptor._replace(unit=None)
+        for other in [other for other in self.readings if other._replace(unit=None) == kind]:
+            del self.readings[other]
+        if len(self.readings) >= MAX_READINGS:
+            del self.readings[min(self.readings, key=lambda other: self.readings[other][1])]
+
+    def choose(self, items: Items, register: tuple[int, int] | None = None) -> Chosen:
+        """The levels that ``items`` select, in their order; what was never reported is left out (CORE-MV-07).
+
+        ``register`` is the import register in Wh and its time, where another one than the latest is meant.
+        """
+        chosen: Chosen = {}
+        for measurand, phase in items:
+            if measurand == REGISTER_MEASURAND and phase is None:
+                if register is not None:
+                    chosen[REGISTER] = (str(register[0]), register[1])
+                elif self.register_wh is not None:
+                    chosen[REGISTER] = (str(self.register_wh), self.register_ms)
+            for descriptor, level in self.readings.items():
+                if descriptor.measurand == measurand and (phase is None or descriptor.phase == phase):
+                    chosen[descriptor] = level
+        return _bounded(chosen) if len(chosen) > 8 or _is_long(chosen) else chosen
+
+    def shift(self, by_ms: int) -> None:
+        """The corrected UTC moved: what was read before was read on the new time too."""
+        self.register_ms += by_ms
+        self.readings = {what: (value, at_ms + by_ms) for what, (value, at_ms) in self.readings.items()}
+
+
+def _is_long(chosen: Chosen) -> bool:
+    return any(len(value) > 64 for value, _ in chosen.values())
+
+
+def _bounded(chosen: Chosen) -> Chosen:
+    left = MAX_SAMPLE_CHARS
+    kept: Chosen = {}
+    for descriptor, (value, at_ms) in chosen.items():
+        left -= len(value)
+        if left < 0:
+            log.warning("a sample is too long: %s and what follows is left out", descriptor.measurand)
+            break
+        kept[descriptor] = (value, at_ms)
+    return kept
+
+
+def grouped(chosen: Chosen, since_ms: int, due_ms: int) -> list[Group]:
+    """Values by the time they were read, oldest first (CORE-MV-14).
+
+    A level that was read by ``since_ms``, that is told before, is stamped ``due_ms``: it held until then.
+    """
+    by_time: dict[int, list[Descriptor]] = {}
+    for descriptor, (_, read_ms) in chosen.items():
+        by_time.setdefault(due_ms if read_ms <= since_ms else read_ms, []).append(descriptor)
+    return [at_once({what: chosen[what] for what in by_time[at_ms]}, at_ms) for at_ms in sorted(by_time)]
+
+
+def at_once(chosen: Chosen, at_ms: int) -> Group:
+    """All the values as they stood at ``at_ms``."""
+    return Group(at_ms, tuple(chosen), tuple([value for value, _ in chosen.values()]))
