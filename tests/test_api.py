@@ -565,8 +565,8 @@ class ClientScript:
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, dict[str, Any]]] = []
 
-    def ask(self, charge_point: ChargePoint, question: Ask, answer: Any) -> None:
-        self.asked.append((charge_point.identity, question.method, question.params))
+    def ask(self, identity: str, question: Ask, answer: Any) -> None:
+        self.asked.append((identity, question.method, question.params))
         answer({"status": "Unlocked"}, None)
 
 
@@ -579,7 +579,8 @@ async def test_question_goes_to_the_connection_that_it_names_and_to_no_other(
             bench.point.core, "receive_answer", lambda ask, result, error, now: heard.append((ask, result, error))
         )
         named, other = ClientScript(), ClientScript()
-        bench.point.clients.update({7: named, 8: other})
+        bench.point.clients.add(7, named)
+        bench.point.clients.add(8, other)
 
         emit(bench, Ask(1, "connector.unlock", {"connector_id": 2}, 2, controller=7))
         assert (named.asked, other.asked) == ([("CP1", "connector.unlock", {"connector_id": 2})], [])

@@ -15,12 +15,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self, cast
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 import orjson
 
 from ocpphub import wiring
-from ocpphub.core.effects import Ask, Publish
+from ocpphub.clients import Clients
+from ocpphub.core.effects import Publish
 from ocpphub.core.instant import Instant
 from ocpphub.driver import Answer, Driver, Link
 from ocpphub.errors import LocalError, UnavailableError
@@ -44,14 +45,6 @@ _ON_DEMAND: Final[Mapping[str, Callable[[Core, bool, Instant], None]]] = {
 """Topics that cost too much to be published to nobody, and how a core is told of a listener."""
 _FEW: Final = 500
 """Connectors up to which schedules are computed one by one: a controller must not cost those of the whole hub."""
-
-
-class Client(Protocol):
-    """A connection of a local program that a charge point can put questions to."""
-
-    def ask(self, charge_point: ChargePoint, question: Ask, answer: Answer) -> None:
-        """Put a question to the program; ``answer`` is called at most once, at once when it cannot be asked."""
-        ...
 
 
 def system_instant() -> Instant:
@@ -79,8 +72,7 @@ class ChargePoint:
         self._driver: Driver | None = None
         self.core: Core = _DOWN
         """The state machine, for reads only; while the hub is down every read raises ``LocalError``."""
-        self.clients: dict[int, Client] = {}
-        """The connections that may be asked, by the number of their controller."""
+        self.clients = Clients(settings.identity)
         self._waiting: set[asyncio.Future[Any]] = set()
         self._wanted: set[str] = set()
         self.publications.on_interest = self._want
@@ -149,17 +141,13 @@ class ChargePoint:
 
     def controller_lost(self, number: int) -> None:
         """The connection of a controller is gone: it is asked no more, and its connectors are unattended."""
-        self.clients.pop(number, None)
+        self.clients.discard(number)
         if self._driver is not None:
-            self._driver.apply(self.identity, lambda core, now: core.controller_lost(number, now))
+            self._driver.controller_lost(self.identity, number)
 
-    def ask(self, question: Ask, answer: Answer) -> None:
-        """Put a question of the core to the controller that it names."""
-        client = None if question.controller is None else self.clients.get(question.controller)
-        if client is None:
-            answer(None, UnavailableError("not_attached", f"nobody answers {question.method}"))
-        else:
-            client.ask(self, question, answer)
+    def attached(self) -> set[int]:
+        """The numbers of the controllers that have connectors of this charge point; none while the hub is down."""
+        return set() if self._driver is None else self.core.attached_controllers()
 
     def connector_texts(self, connectors: Iterable[int], size: int) -> Iterator[bytes]:
         """The states of connectors as JSON, ``size`` of them at a time, with commas between but no brackets."""
@@ -293,7 +281,7 @@ class Hub:
             store,
             self._clock,
             on_publish=self._publish,
-            on_ask=lambda identity, question, answer: self._points[identity].ask(question, answer),
+            on_ask=lambda identity, question, answer: self._points[identity].clients.ask(question, answer),
             on_recreate=self._recreate,
             on_fatal=self._on_fatal,
             loop=asyncio.get_running_loop(),

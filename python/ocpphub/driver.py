@@ -233,6 +233,10 @@ class Driver:
         lane.up = False
         self._input(identity, lambda core, now: core.disconnected(now))
 
+    def controller_lost(self, identity: str, number: int) -> None:
+        """The connection of a controller is gone."""
+        self._input(identity, lambda core, now: core.controller_lost(number, now))
+
     def authorization_key(self, identity: str) -> bytes | None:
         """The key that the link of this charge point shows with its next attempt; a read."""
         return self._lane(identity).core.authorization_key()

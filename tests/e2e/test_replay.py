@@ -180,7 +180,7 @@ async def pending_call(made: Bench, stub: Stub, row: dict[str, Any]) -> tuple[st
         ended.append(outcome.kind)
 
     def call(core: ChargePoint, now: Instant) -> None:
-        core._prompt.put(OwnCall(action, payload, note))
+        core._parts.prompt.put(OwnCall(action, payload, note))
         core.handle_timer(now)
 
     made.apply(call)

@@ -21,15 +21,21 @@ READS = {
     "schedule.get",
     "schedule.explain",
     "schedule.profiles",
+    "reservation.list",
+    "outbox.list",
     "server.info",
     "rpc.ping",
     "rpc.use",
     "rpc.discover",
 }
+DRIVING = {
+    *("controller.attach", "controller.detach", "connector.report", "connector.report_many"),
+    *("connector.authorize", "connector.stop_transaction"),
+}
 POLICY = {
     "monitor": READS,
     "energy": READS,
-    "controller": READS | {"data_transfer", "security_event"},
+    "controller": READS | DRIVING | {"data_transfer", "security_event"},
     "operator": set(METHODS),
 }
 """rpc.md "Access", written down again by hand."""

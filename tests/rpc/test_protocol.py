@@ -9,13 +9,16 @@ from hypothesis import strategies as st
 
 from ocpphub.errors import LocalError
 from ocpphub.rpc.protocol import (
+    Batch,
     LineBuffer,
     Refused,
-    encode_batch,
     encode_error,
+    encode_notification,
+    encode_question,
     encode_result,
     is_blank,
     is_http,
+    is_response,
     parse_line,
     read_batch,
     read_request,
@@ -153,8 +156,44 @@ def test_error_whose_data_is_no_json_is_still_an_answer() -> None:
     assert (answer["id"], answer["error"]["code"]) == (3, -32000)
 
 
-def test_batch_answer_is_one_line_with_all_answers() -> None:
-    line = encode_batch([encode_result(1, True), encode_error(None, LocalError("busy"))])
+def test_batch_is_one_line_with_all_answers_in_the_order_of_its_members() -> None:
+    batch = Batch(3)
 
+    assert batch.put(2, encode_error(None, LocalError("busy"))) is None
+    assert batch.put(1, None) is None
+    line = batch.put(0, encode_result(1, True))
+
+    assert line is not None
     assert line.count(b"\n") == 1
     assert [answer["id"] for answer in orjson.loads(line)] == [1, None]
+
+
+def test_batch_of_notifications_has_no_line() -> None:
+    assert Batch(1).put(0, None) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "is_answer"),
+    [
+        ({"jsonrpc": "2.0", "id": "s:1", "result": None}, True),
+        ({"jsonrpc": "2.0", "id": "s:1", "error": {"code": 1, "message": "m"}}, True),
+        ({"jsonrpc": "2.0", "id": None, "error": {}}, True),
+        ({"jsonrpc": "2.0", "id": "s:1", "result": 1, "error": {}}, False),
+        ({"jsonrpc": "2.0", "id": "s:1"}, False),
+        ({"jsonrpc": "2.0", "result": 1}, False),
+        ({"id": "s:1", "result": 1}, False),
+        ({"jsonrpc": "2.0", "id": "s:1", "method": 5, "result": 1}, False),
+        ([], False),
+    ],
+)
+def test_response_is_told_from_a_request_that_is_none(value: object, is_answer: bool) -> None:
+    assert is_response(value) is is_answer
+
+
+def test_question_and_notification_are_one_line_each() -> None:
+    assert encode_question("s:1", "connector.unlock", {"connector_id": 3}) == (
+        b'{"jsonrpc":"2.0","id":"s:1","method":"connector.unlock","params":{"connector_id":3}}\n'
+    )
+    assert encode_notification("lease", {"valid_for_s": 30}) == (
+        b'{"jsonrpc":"2.0","method":"lease","params":{"valid_for_s":30}}\n'
+    )

@@ -23,14 +23,15 @@ from ocpphub.rpc.access import Principal
 from ocpphub.rpc.output import CHUNK_BYTES, Output
 from ocpphub.rpc.protocol import (
     HTTP_HELP,
+    Batch,
     LineBuffer,
     Refused,
     RequestId,
-    encode_batch,
     encode_error,
     encode_result,
     is_blank,
     is_http,
+    is_response,
     parse_line,
     read_batch,
     read_request,
@@ -39,6 +40,7 @@ from ocpphub.rpc.session import ClientSession
 from ocpphub.rpc.signature import Method
 
 if TYPE_CHECKING:
+    from ocpphub.driver import Answer
     from ocpphub.rpc.server import Server
 
 log = logging.getLogger("ocpphub.rpc")
@@ -47,16 +49,6 @@ MAX_IN_TURN: Final = 256
 """Requests of one client served per loop turn (T08)."""
 CLOSE_DEADLINE_S: Final = 5.0
 """How long a client that is being closed may take to read its last answers."""
-
-
-class Batch:
-    """The answers of a batch, in the order of its members; it leaves when the last member is answered."""
-
-    __slots__ = ("answers", "open")
-
-    def __init__(self, size: int) -> None:
-        self.open = size
-        self.answers: list[bytes | None] = [None] * size
 
 
 Slot = tuple[Batch, int] | None
@@ -113,7 +105,7 @@ class Connection(asyncio.Protocol):
             return
         self._principal = principal
         access = self._server.access(principal)
-        self._session = ClientSession(self._server, access, self.output, self._wake)
+        self._session = ClientSession(self._server, principal, access, self.output, self._wake)
         self._methods = access.methods
         self._transport.set_write_buffer_limits(high=CHUNK_BYTES)
 
@@ -247,7 +239,10 @@ class Connection(asyncio.Protocol):
         try:
             request_id, name, params = read_request(value)
         except Refused as refused:
-            if refused.answered:
+            if is_response(value):
+                self._session.attachment.receive(value["id"], value.get("result"), value.get("error"))
+                self._answer(slot, None)
+            elif refused.answered:
                 self._answer(slot, encode_error(refused.request_id, refused.error))
             else:
                 self._fail(None, slot, refused.error)
@@ -266,8 +261,8 @@ class Connection(asyncio.Protocol):
                 if method.connector_index is not None:
                     session.check_connector(charge_point, method, args[method.connector_index])
                 result = method.call(charge_point, *args)
-            elif how == "command":
-                self._command(method, self._session.chosen(params), args, request_id, slot)
+            elif how == "controller" or how == "command" or how == "attach":
+                self._command(method, self._session.chosen(params), params, args, request_id, slot)
                 return
             elif how == "slices" or how == "texts":
                 self._slices(method, self._session.chosen(params), args, request_id, slot)
@@ -293,18 +288,39 @@ class Connection(asyncio.Protocol):
         return method.call(self._session, *args)
 
     def _command(
-        self, method: Method, charge_point: ChargePoint, args: list[Any], request_id: RequestId | None, slot: Slot
+        self,
+        method: Method,
+        charge_point: ChargePoint,
+        params: dict[str, Any],
+        args: list[Any],
+        request_id: RequestId | None,
+        slot: Slot,
     ) -> None:
+        session = self._session
+        session.check_parameters(charge_point, method, params, args)
         if method.per_minute is not None:
             # A process that connects again is the same client; one outside our pid namespace (0) is its connection.
             client = (self._principal.uid, self._principal.pid or id(self))
             self._server.rate.check(client, method.name, method.per_minute)
+        reply = partial(self._replied, request_id, slot)
+        if method.how != "command":
+            args = method.call(session, charge_point, *args)
+        if method.how == "attach":
+            reply = partial(self._attached, reply)
         self._in_flight += 1
         try:
-            charge_point.command(method.name, tuple(args), partial(self._replied, request_id, slot))
+            charge_point.command(method.command, tuple(args), reply)
         except BaseException:
             self._in_flight -= 1
             raise
+        if method.how == "attach" and not self._closing:
+            session.attach(charge_point)
+
+    def _attached(self, reply: Answer, result: Any, error: Exception | None) -> None:
+        """The answer of an attach, and the first lease behind it."""
+        reply(result, error)
+        if error is None and not self._closing:
+            self._session.attachment.renew()
 
     def _replied(self, request_id: RequestId | None, slot: Slot, result: Any, error: Exception | None) -> None:
         self._in_flight -= 1
@@ -370,11 +386,7 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, slot: Slot, line: bytes | None) -> None:
         if slot is not None:
-            batch, index = slot
-            batch.answers[index] = line
-            batch.open -= 1
-            answers = [answer for answer in batch.answers if answer] if batch.open == 0 else []
-            line = encode_batch(answers) if answers else None
+            line = slot[0].put(slot[1], line)
         if line is not None:
             self.output.answer(line)
 

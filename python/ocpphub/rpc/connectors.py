@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from ocpphub.errors import LocalError
@@ -53,6 +53,12 @@ class ConnectorSet:
     def __contains__(self, connector_id: int) -> bool:
         index = bisect_right(self._firsts, connector_id) - 1
         return index >= 0 and connector_id <= self._lasts[index]
+
+    def membership(self) -> Callable[[int], bool]:
+        """The quickest test whether an integer is in the set."""
+        if len(self._firsts) == 1:
+            return range(self._firsts[0], self._lasts[0] + 1).__contains__
+        return self.__contains__
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ConnectorSet):

@@ -4,6 +4,7 @@ Owns names, kinds and ranges of parameters and the texts that ``rpc.discover`` s
 what a value means is the core's business, here it only has a type. A method of rpc.md that is not built yet is absent.
 
 Implements: design rpc.md "Interface commands", "Interface variables" and the reads of "Schedules, station, records".
+The methods of controllers are in ``controller_methods.py``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, Final, Protocol
 from ocpphub.api import ChargePoint
 from ocpphub.publications import TOPICS, VARIABLES
 from ocpphub.rpc.connectors import ConnectorSet
+from ocpphub.rpc.controller_methods import CONTROLLER_ROWS, CONTROLLER_SCHEMAS
 from ocpphub.rpc.signature import (
     ANY_TEXT,
     Boolean,
@@ -304,7 +306,7 @@ _ROWS: Final = (
     Method("rpc.discover", "monitor", "hub", "This interface as an OpenRPC document", _OBJECT, (), _rpc_discover),
 )
 
-METHODS: Final[dict[str, Method]] = {row.name: row for row in _ROWS}
+METHODS: Final[dict[str, Method]] = {row.name: row for row in (*_ROWS, *CONTROLLER_ROWS)}
 
 _SOURCE: Final = {
     "type": "object",
@@ -371,11 +373,7 @@ _SCHEMAS: Final[dict[str, Any]] = {
         "properties": {"key": {"type": "string"}, "read_only": {"type": "boolean"}, "value": {"type": "string"}},
         "required": ["key", "read_only"],
     },
-    "ConnectorState": {
-        "type": "object",
-        "properties": {"connector_id": {"type": "integer"}, "status": {"type": "string"}},
-        "required": ["connector_id", "status"],
-    },
+    **CONTROLLER_SCHEMAS,
 }
 
 

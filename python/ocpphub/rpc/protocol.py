@@ -101,6 +101,25 @@ class LineBuffer:
         return lines
 
 
+class Batch:
+    """The answers of a batch, in the order of its members; it leaves when the last member is answered."""
+
+    __slots__ = ("_answers", "_open")
+
+    def __init__(self, size: int) -> None:
+        self._open = size
+        self._answers: list[bytes | None] = [None] * size
+
+    def put(self, index: int, answer: bytes | None) -> bytes | None:
+        """The answer line of a member, ``None`` for a notification; the array's line once it is complete, if any."""
+        self._answers[index] = answer
+        self._open -= 1
+        if self._open:
+            return None
+        answers = [answer[:-1] for answer in self._answers if answer]
+        return b"[" + b",".join(answers) + b"]\n" if answers else None
+
+
 def is_blank(line: bytes) -> bool:
     """Whether a line carries nothing and is skipped."""
     return not line or line.isspace()
@@ -144,6 +163,15 @@ def read_request(value: Any) -> Request:
     return request_id, method, params
 
 
+def is_response(value: Any) -> bool:
+    """Whether a value that is no request is an answer to one of ours."""
+    return type(value) is dict and value.get("jsonrpc") == "2.0" and "method" not in value and _has_answer(value)
+
+
+def _has_answer(value: dict[str, Any]) -> bool:
+    return "id" in value and ("result" in value) is not ("error" in value)
+
+
 def read_batch(value: list[Any]) -> list[Any]:
     """The members of a batch, unread. Raises :class:`LocalError` when it is empty or too long (T10)."""
     if not value:
@@ -168,9 +196,15 @@ def encode_error(request_id: RequestId | None, error: BaseException) -> bytes:
         return orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def encode_batch(answers: list[bytes]) -> bytes:
-    """The array of a batch out of its answer lines, newline included."""
-    return b"[" + b",".join(answer[:-1] for answer in answers) + b"]\n"
+def encode_question(request_id: str, method: str, params: dict[str, Any]) -> bytes:
+    """One request of ours to a client, newline included. Raises ``TypeError`` when a parameter is not JSON."""
+    request = {"jsonrpc": "2.0", "id": request_id, "method": method, "params": params}
+    return orjson.dumps(request, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def encode_notification(method: str, params: dict[str, Any]) -> bytes:
+    """One notification of ours, newline included. Raises ``TypeError`` when a parameter is not JSON."""
+    return orjson.dumps({"jsonrpc": "2.0", "method": method, "params": params}, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _invalid(path: str, hint: str) -> LocalError:

@@ -22,7 +22,9 @@ from ocpphub.api import ChargePoint
 from ocpphub.config import RpcSettings
 from ocpphub.errors import LocalError, UnavailableError
 from ocpphub.rpc.access import Access, AccessTable, Principal, read_principal
+from ocpphub.rpc.attachment import LEASE_INTERVAL_S, Attachment
 from ocpphub.rpc.connection import CLOSE_DEADLINE_S, MAX_IN_TURN, Connection
+from ocpphub.rpc.controller_methods import MAX_ROWS
 from ocpphub.rpc.listen import BACKLOG, ListeningPath
 from ocpphub.rpc.output import Unread
 from ocpphub.rpc.protocol import MAX_BATCH, encode_error
@@ -33,6 +35,8 @@ log = logging.getLogger("ocpphub.rpc")
 API: Final = 1
 MAX_UNREAD_BYTES: Final = 128 * 2**20
 """Unread output of all clients; beyond it the client with the most is cut (reliability.md 3.5)."""
+LEASES_IN_TURN: Final = 200
+"""Leases renewed per turn of the loop (performance.md P3: slices of at most 5 ms)."""
 _WINDOW_S: Final = 60.0
 _RATE_CLIENTS: Final = 4096
 
@@ -85,6 +89,7 @@ class Server:
         self.counters: Counter[str] = Counter()
         self.rate = RateLimit()
         self.slices = SlicedWork()
+        self.is_stopping = False
         self.connections: set[Connection] = set()
         self._version = version
         self._is_ready = is_ready
@@ -92,6 +97,8 @@ class Server:
         self._listening: ListeningPath | None = None
         self._server: asyncio.AbstractServer | None = None
         self._deserted: asyncio.Event | None = None
+        self._attachments: dict[int, Attachment] = {}
+        self._renewal: asyncio.TimerHandle | None = None
         self._started_s = time.monotonic()
 
     def claim(self) -> None:
@@ -112,6 +119,9 @@ class Server:
 
     async def stop(self) -> None:
         """Serve nobody any more: remove the socket, flush what is answered, close every connection."""
+        self.is_stopping = True
+        if self._renewal is not None:
+            self._renewal.cancel()
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -156,6 +166,31 @@ class Server:
             self._deserted.set()
         return True
 
+    def lease(self, attachment: Attachment) -> None:
+        """Keep the lease of a controller from now on, as long as it has connectors."""
+        self._attachments[attachment.controller.number] = attachment
+        if self._renewal is None and not self.is_stopping:
+            self._renewal = asyncio.get_running_loop().call_later(LEASE_INTERVAL_S, self._renew)
+
+    def end_lease(self, number: int) -> None:
+        """The connection of this controller is gone."""
+        self._attachments.pop(number, None)
+
+    def _renew(self) -> None:
+        """One timer for all; the cores know who has connectors, which a takeover or a reset may have changed."""
+        loop = asyncio.get_running_loop()
+        self._renewal = loop.call_later(LEASE_INTERVAL_S, self._renew)
+        attached = [number for point in self.charge_points.values() for number in point.attached()]
+        self._renew_some(deque(dict.fromkeys(attached)), loop)
+
+    def _renew_some(self, numbers: deque[int], loop: asyncio.AbstractEventLoop) -> None:
+        for _ in range(min(LEASES_IN_TURN, len(numbers))):
+            attachment = self._attachments.get(numbers.popleft())
+            if attachment is not None:
+                attachment.renew()
+        if numbers:
+            loop.call_soon(self._renew_some, numbers, loop)
+
     def access(self, principal: Principal) -> Access:
         """What this principal may call."""
         return self._access.of(principal)
@@ -180,13 +215,15 @@ class Server:
                 "batch": MAX_BATCH,
                 "in_flight": settings.max_in_flight,
                 "in_turn": MAX_IN_TURN,
+                "report_rows": MAX_ROWS,
                 "connections": settings.max_connections,
                 "output_bytes": settings.max_output_bytes,
                 "all_output_bytes": MAX_UNREAD_BYTES,
                 "security_events_per_minute": 60,
             },
             "counters": {
-                name: self.counters[name] for name in ("denied", "notification_errors", "refused", "cut", "too_large")
+                name: self.counters[name]
+                for name in ("denied", "notification_errors", "late_answers", "refused", "cut", "too_large")
             },
             "clients": len(self.connections),
             "uptime_s": round(time.monotonic() - self._started_s, 3),

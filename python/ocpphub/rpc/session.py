@@ -1,6 +1,7 @@
 """What one client has chosen and may see: its charge point, its connectors, its subscriptions.
 
-Owns the state behind ``rpc.use``, ``subscribe`` and ``unsubscribe``, and every answer to "may this client name that".
+Owns the state behind ``rpc.use``, ``subscribe``, ``unsubscribe`` and ``controller.attach``, and every answer to "may
+this client name that".
 Must never tell a client with a connector range anything about other connectors, not even whether they exist.
 
 Implements: design rpc.md "Rules" (charge_point, connector range) and "Interface variables"; reliability.md 3.4,
@@ -13,15 +14,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from ocpphub.api import ChargePoint
+from ocpphub.clients import new_controller
 from ocpphub.errors import LocalError
 from ocpphub.publications import TOPICS, Event
-from ocpphub.rpc.access import Access
+from ocpphub.rpc.access import Access, Principal
+from ocpphub.rpc.attachment import Attachment
 from ocpphub.rpc.connectors import ConnectorSet
 from ocpphub.rpc.output import Output
-from ocpphub.rpc.signature import Method
+from ocpphub.rpc.signature import Level, Method
 from ocpphub.rpc.subscriptions import Subscription
 
 if TYPE_CHECKING:
+    from ocpphub.core.controllers import Controller
     from ocpphub.rpc.server import Server
 
 MAX_SUBSCRIPTIONS: Final = 256
@@ -32,10 +36,18 @@ _LISTED: Final = 20
 class ClientSession:
     """The session of one connection; implements ``methods.Session``."""
 
-    __slots__ = ("_numbers", "_output", "_replay", "_server", "_subscriptions", "_wake", "access", "charge_point")
+    __slots__ = (
+        *("_attachment", "_may", "_numbers", "_output", "_principal", "_replay", "_server", "_subscriptions", "_wake"),
+        *("access", "charge_point"),
+    )
 
-    def __init__(self, server: Server, access: Access, output: Output, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, server: Server, principal: Principal, access: Access, output: Output, wake: Callable[[], None]
+    ) -> None:
         self.access = access
+        self._principal = principal
+        self._attachment: Attachment | None = None
+        self._may: dict[str, Callable[[int], bool]] = {}
         self._server = server
         self._output = output
         self._wake = wake
@@ -46,7 +58,11 @@ class ClientSession:
         self.charge_point: ChargePoint | None = next(iter(only.values()), None)
 
     def end(self) -> None:
-        """The connection is gone: end every subscription."""
+        """The connection is gone: end every subscription, and let go of every connector."""
+        if self._attachment is not None:
+            # A stop of the process is an interruption: nothing becomes of a connector because we close.
+            self._server.end_lease(self._attachment.controller.number)
+            self._attachment.end(tell=not self._server.is_stopping)
         for subscription in self._subscriptions.values():
             subscription.end()
         self._subscriptions.clear()
@@ -77,6 +93,32 @@ class ClientSession:
         more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
         return "one of " + ", ".join(names[:_LISTED]) + more
 
+    @property
+    def attachment(self) -> Attachment:
+        """This connection as a controller."""
+        if self._attachment is None:
+            server = self._server
+            controller = new_controller(self._principal.uid, is_operator=self.access.has("operator"))
+            self._attachment = Attachment(
+                controller,
+                self._output,
+                self._wake,
+                lambda: server.counters.update(("late_answers",)),
+                names_charge_point=len(server.charge_points) > 1,
+            )
+        return self._attachment
+
+    @property
+    def controller(self) -> Controller:
+        """Who this connection is for the core."""
+        return self.attachment.controller
+
+    def attach(self, charge_point: ChargePoint) -> None:
+        """The connection drives connectors of this charge point, which requests that name none are about from now."""
+        self.charge_point = charge_point
+        self.attachment.add(charge_point)
+        self._server.lease(self.attachment)
+
     def check_connector(self, charge_point: ChargePoint, method: Method, connector_id: int) -> None:
         """Raises :class:`LocalError` ``unknown_connector`` unless the client may name this connector."""
         allowed = self.access.connectors(method.level)
@@ -88,14 +130,28 @@ class ClientSession:
             hint = f"{first} to {charge_point.connector_count}" if allowed is None else str(allowed)
             raise LocalError("unknown_connector", "no such connector", path="/params/connector_id", hint=hint)
 
+    def check_parameters(
+        self, charge_point: ChargePoint, method: Method, params: dict[str, Any], args: list[Any]
+    ) -> None:
+        """As :meth:`check_connector`, for a command that may leave the connector out."""
+        if method.connector_index is not None:
+            connector_id = params.get("connector_id") if method.is_raw else args[method.connector_index]
+            if type(connector_id) is int:  # else the core says what it has to be
+                self.check_connector(charge_point, method, connector_id)
+
     def visible(
-        self, charge_point: ChargePoint, wanted: ConnectorSet | None, *, with_zero: bool = False
+        self,
+        charge_point: ChargePoint,
+        wanted: ConnectorSet | None,
+        *,
+        with_zero: bool = False,
+        level: Level = "monitor",
     ) -> ConnectorSet:
-        """The connectors a request is about: those it names, else all that the client may see.
+        """The connectors a request is about: those it names, else all that the client may name at this level.
 
         ``with_zero`` counts connector 0 in, which is in no range: only clients that may see all connectors get it.
         """
-        allowed = self.connectors()
+        allowed = self.access.connectors(level)
         known = ConnectorSet([(0 if with_zero else 1, charge_point.connector_count)]) & allowed
         if wanted is None:
             return known
@@ -109,6 +165,18 @@ class ClientSession:
             for connector_id in wanted:
                 self.check_connector(charge_point, method, connector_id)
         return self.visible(charge_point, wanted, with_zero=method.takes_zero)
+
+    def drivable(self, charge_point: ChargePoint, wanted: ConnectorSet) -> ConnectorSet:
+        """The connectors that a controller names. Raises :class:`LocalError` ``unknown_connector``."""
+        return self.visible(charge_point, wanted, with_zero=True, level="controller")
+
+    def may_drive(self, charge_point: ChargePoint) -> Callable[[int], bool]:
+        """Whether a controller on this connection may name a connector, as a function of its integer id."""
+        may = self._may.get(charge_point.identity)
+        if may is None:
+            may = self.visible(charge_point, None, with_zero=True, level="controller").membership()
+            self._may[charge_point.identity] = may
+        return may
 
     def connectors(self) -> ConnectorSet | None:
         """The connectors that this client may see, ``None`` for all."""

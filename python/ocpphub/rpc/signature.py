@@ -201,6 +201,19 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckedByCore:
+    """A value that the core checks, as it knows what is allowed; here it only has a description."""
+
+    shape: dict[str, Any]
+
+    def check(self, value: Any, path: str) -> Any:
+        return value
+
+    def schema(self) -> dict[str, Any]:
+        return self.shape
+
+
+@dataclass(frozen=True, slots=True)
 class Parameter:
     """One named parameter; a ``default`` is what the API gets when it is left out."""
 
@@ -215,7 +228,9 @@ class Parameter:
 class Method:
     """One method. ``how`` says what ``call`` is and how its answer comes:
 
-    ``command``: ``command`` names the core's command, answered by callback after its commit;
+    ``command``: the core's command of that name, answered by callback, at once or after its commit;
+    ``controller``: the same, with ``call(session, charge_point, *args)`` as its arguments; ``attach``: the same, and
+    the connection is a controller of the charge point from then on;
     ``read``: ``call(charge_point, *args)`` is the result; ``slices``: it is an iterator of JSON texts of array items,
     one per loop turn, and its first argument a set of connectors, everything the client may see where it is left out;
     ``texts``: it is an iterator of JSON texts that make up the result together, one per loop turn; ``session``:
@@ -225,11 +240,15 @@ class Method:
 
     name: str
     level: Level
-    how: Literal["command", "read", "slices", "texts", "session", "hub", "use"]
+    how: Literal["command", "controller", "attach", "read", "slices", "texts", "session", "hub", "use"]
     about: str
     result: dict[str, Any]
     parameters: tuple[Parameter, ...] = ()
     call: Callable[..., Any] = field(default=lambda: None)
+    command: str = ""
+    """The core's command where it has another name than the method."""
+    is_raw: bool = False
+    """Whether the parameters go to the core as they came, which checks them; :meth:`bind` only hands them on."""
     connector_index: int | None = None
     """Which argument is a connector id that the client's range and the charge point must have."""
     takes_zero: bool = False
@@ -244,12 +263,15 @@ class Method:
             (p.name, p.kind.check, f"/params/{p.name}", _REQUIRED if p.required else p.default) for p in self.parameters
         )
         object.__setattr__(self, "plan", rows)
+        object.__setattr__(self, "command", self.command or self.name)
 
     def bind(self, params: dict[str, Any]) -> list[Any]:
         """The arguments in the order of ``parameters``.
 
         Raises :class:`LocalError` ``invalid_params`` for a missing, mistyped or unknown parameter, which it names.
         """
+        if self.is_raw:
+            return [params]
         args: list[Any] = []
         known = 0
         for name, check, path, default in self.plan:
