@@ -120,7 +120,7 @@ def test_inbound_id_used_again_after_its_answer_is_processed() -> None:
     world = World().boot().forget()
     for _ in range(2):
         world.receive([2, "again", "ClearCache", {}])
-    assert world.answers == [[3, "again", {"status": "Rejected"}]] * 2
+    assert world.answers == [[3, "again", {"status": "Accepted"}]] * 2
 
 
 @pytest.mark.parametrize("payload", [{"connectorId": 1}, {}, {"connectorId": "x"}])
@@ -156,16 +156,16 @@ def test_inbound_unknown_action_is_not_implemented() -> None:
 @pytest.mark.parametrize(
     ("action", "payload", "answer"),
     [
-        ("ClearCache", {}, {"status": "Rejected"}),
+        ("ClearCache", {}, {"status": "Accepted"}),
         ("DataTransfer", {"vendorId": "v", "data": "x" * 1_000_000}, {"status": "UnknownVendorId"}),
         ("RemoteStartTransaction", {"idTag": "a-B.c_*:;!"}, {"status": "Rejected"}),
         ("RemoteStopTransaction", {"transactionId": -1}, {"status": "Rejected"}),
-        ("Reset", {"type": "Hard"}, {"status": "Rejected"}),
-        ("UnlockConnector", {"connectorId": 1}, {"status": "NotSupported"}),
-        ("TriggerMessage", {"requestedMessage": "MeterValues"}, {"status": "NotImplemented"}),
+        ("Reset", {"type": "Hard"}, {"status": "Accepted"}),
+        ("UnlockConnector", {"connectorId": 1}, {"status": "UnlockFailed"}),
+        ("TriggerMessage", {"requestedMessage": "MeterValues"}, {"status": "Rejected"}),
     ],
 )
-def test_inbound_core_action_without_feature_answers_its_refusing_status(
+def test_inbound_core_action_without_controllers_answers_a_status(
     action: str, payload: dict[str, Any], answer: dict[str, str]
 ) -> None:
     """CORE-RPC-11, J-263, CORE-DT-01, CORE-DT-05."""
@@ -221,7 +221,7 @@ def test_inbound_handler_asks_a_local_client_and_answers_later() -> None:
         def done(result: Any, error: Exception | None, at: Instant) -> None:
             world.core.answer(unique_id, {"status": "UnlockFailed" if error else result["status"]}, at)
 
-        world.core.ask("connector.unlock", {"connector_id": 1}, done, 1)
+        world.core._parts.questions.ask("connector.unlock", {"connector_id": 1}, done, connector_id=1)
 
     world.core._inbound._handlers = {**world.core._inbound._handlers, "UnlockConnector": unlock}
     world.receive([2, "u", "UnlockConnector", {"connectorId": 1}])
@@ -288,7 +288,7 @@ def test_inbound_corpus_confirmation_ends_or_spares_the_pending_call(row: dict[s
     ended: list[str] = []
     payload = {name["name"]: _sample(name) for name in _native.actions()[action]["request"] if name["required"]}
     world.csms.silent.add(action)
-    world.core._prompt.put(OwnCall(action, payload, lambda outcome, now: ended.append(outcome.kind)))
+    world.core._parts.prompt.put(OwnCall(action, payload, lambda outcome, now: ended.append(outcome.kind)))
     world.core.handle_timer(world.now)
     world.settle()
     world.receive(bytes_of(row).replace(b'"p1"', f'"{world.calls[0].unique_id}"'.encode()))

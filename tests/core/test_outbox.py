@@ -145,7 +145,7 @@ def test_outbox_payload_that_cannot_be_encoded_stops_nobody(caplog: pytest.LogCa
     """J-278: a bug of ours costs one message."""
     world = booted()
     outcomes: list[Outcome] = []
-    world.core._prompt.put(OwnCall("DataTransfer", {"vendorId": 5}, lambda outcome, now: outcomes.append(outcome)))
+    world.core._parts.prompt.put(OwnCall("DataTransfer", {"vendorId": 5}, lambda outcome, now: outcomes.append(outcome)))
     request = world.command("data_transfer", "v", None, None)
     world.advance(0)
     assert [outcome.kind for outcome in outcomes] == ["error"]

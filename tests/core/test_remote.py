@@ -73,7 +73,7 @@ def test_trigger_boot_after_accepted_is_rejected() -> None:
 
 @pytest.mark.parametrize(
     "message",
-    ["MeterValues", "FirmwareStatusNotification", "DiagnosticsStatusNotification", "SignChargePointCertificate", "Foo"],
+    ["FirmwareStatusNotification", "DiagnosticsStatusNotification", "SignChargePointCertificate", "Foo"],
 )
 def test_trigger_of_what_does_not_exist_is_not_implemented(message: str) -> None:
     """CORE-TM-02, CORE-TM-12, AMB-25: a status, never a CALLERROR."""

@@ -66,7 +66,7 @@ def test_availability_of_thousands_changed_twice_tells_each_edge_in_order() -> N
     """CORE-CA-04, CORE-STAT-02: what is over before its turn is not told."""
     world = World(settings(connectors=2_000)).boot()
     for connector_id in range(1, 2_001):
-        world.core._connectors.attend(connector_id, True, world.now, may_replace=False)
+        world.attach(connector_id)
     world.core.handle_timer(world.now)
     world.settle().advance(0).forget()
     world.csms.latency_s = 0.01
