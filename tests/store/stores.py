@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from ocpphub.store import ARCHIVE, Page, Query, Write
+from ocpphub.store import ARCHIVE, Page, Query, Store, Write
 from ocpphub.store.archive import session_key
 from ocpphub.store.directory import FILE_NAME
 from ocpphub.store.sqlite import SqliteStore
@@ -31,7 +31,7 @@ def commit(store: SqliteStore, *batches: list[Write]) -> list[BaseException | No
     return asyncio.run(run())
 
 
-def read_page(store: SqliteStore, query: Query) -> Page:
+def read_page(store: Store, query: Query) -> Page:
     """A page of the archive."""
 
     async def run() -> Page:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ocpphub.store import Row, Write
+from ocpphub.store import Page, Query, Row, Write
 from ocpphub.store.memory import MemoryStore
 
 
@@ -68,3 +68,26 @@ def test_store_that_closes_finishes_what_is_under_way() -> None:
 def test_store_given_an_undeclared_table_refuses_the_batch() -> None:
     with pytest.raises(ValueError, match="nowhere"):
         MemoryStore().commit([write("a", table="nowhere")], lambda error: None)
+
+
+def test_store_tells_whoever_watches_when_room_is_short() -> None:
+    """F10."""
+    told: list[bool] = []
+    store = MemoryStore()
+    store.watch(told.append)
+    store.be_short(True)
+    store.be_short(False)
+    assert told == [False, True, False]
+
+
+def test_store_that_crashes_keeps_the_archive() -> None:
+    store = MemoryStore()
+    store.commit([write("000000000001", b'{"start":"2026-01-01T00:00:00.000Z"}', table="session")], lambda error: None)
+    pages: list[Page | None] = []
+    store.crash().archive(Query("CP1"), lambda page, error: pages.append(page))
+    assert [page.sessions[0][0] for page in pages if page is not None] == [1]
+
+
+def test_store_loads_one_charge_point() -> None:
+    store = MemoryStore([Row("CP1", "boot", "a", b"1"), Row("CP2", "boot", "a", b"1")])
+    assert [row.charge_point for row in store.load("CP2")] == ["CP2"]

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
+from typing import Any, cast
 
 import orjson
 import pytest
@@ -20,10 +21,11 @@ from hypothesis import strategies as st
 
 from ocpphub.errors import LocalError, UnavailableError
 from ocpphub.store import ARCHIVE, TABLES, Row, Write
-from ocpphub.store.directory import FILE_NAME
+from ocpphub.store.directory import FAILURES_NAME, FILE_NAME, RESERVE_NAME
+from ocpphub.store.space import Space
 from ocpphub.store.sqlite import SqliteStore
 from tests.store.conftest import OpenStore
-from tests.store.stores import commit, tamper
+from tests.store.stores import MIB, commit, rows_of, tamper
 
 
 def test_store_reopened_has_what_was_committed(directory: Path, open_store: OpenStore) -> None:
@@ -268,3 +270,134 @@ def test_store_closing_finishes_commits_whose_loop_is_gone(directory: Path, open
     held.set()
     store.close()
     assert [row.key for row in open_store().load()] == ["k"]
+
+
+class Full:
+    """A connection of the writer on which a statement finds no room, as often as it is told."""
+
+    def __init__(self, connection: sqlite3.Connection, times: int) -> None:
+        self._connection = connection
+        self._times = times
+
+    def execute(self, statement: str, *parameters: Any) -> sqlite3.Cursor:
+        if statement.startswith("INSERT") and self._times:
+            self._times -= 1
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise error
+        return self._connection.execute(statement, *parameters)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+
+def commit_when_full(store: SqliteStore, times: int) -> BaseException | None:
+    """A commit on a disk that refuses ``times``."""
+    told: list[BaseException | None] = []
+    done = threading.Event()
+
+    def job(connection: sqlite3.Connection) -> None:
+        full = cast(sqlite3.Connection, Full(connection, times))
+        told.append(store._commit(full, insert))
+        done.set()
+
+    def insert(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO outbox VALUES ('CP1', 'k', '1', 0)")
+
+    store._jobs.put(job)
+    assert done.wait(5)
+    return told[0]
+
+
+def test_store_that_finds_no_room_gives_the_reserve_up_and_goes_on(directory: Path, open_store: OpenStore) -> None:
+    """F10; reliability 4.3.8: the disk may fill faster than it is watched."""
+    store = open_store(space=small_space(directory))
+    assert (directory / RESERVE_NAME).exists()
+    assert commit_when_full(store, 1) is None
+    assert not (directory / RESERVE_NAME).exists()
+    assert len(rows_of(directory, "outbox")) == 1
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_store_without_reserve_and_room_has_failed(directory: Path, open_store: OpenStore, times: int) -> None:
+    """F10; reliability 4.3.7: it is noted for the next start."""
+    store = open_store(space=small_space(directory))
+    if times == 1:
+        (directory / RESERVE_NAME).unlink()
+    error = commit_when_full(store, times)
+    assert isinstance(error, sqlite3.OperationalError)
+    assert commit(store, [Write("CP1", "outbox", "other", b"1")]) == [error]
+    assert rows_of(directory, "outbox") == []
+    assert len((directory / FAILURES_NAME).read_text().split()) == 1
+
+
+def test_store_tells_of_the_disk_on_the_thread_of_the_loop(directory: Path, open_store: OpenStore) -> None:
+    """F10: what the watch says at once, and what changes later."""
+    directory.mkdir(mode=0o700)
+    free = [1000 * MIB]
+    store = open_store(space=Space(directory, reserve_bytes=MIB, room=lambda _: (1024 * MIB, free[0])))
+    told: list[tuple[bool, int]] = []
+
+    async def run() -> None:
+        store.watch(lambda is_short: told.append((is_short, threading.get_ident())))
+        await asyncio.sleep(0)
+        free[0] = 10 * MIB
+        store._upkeep.look()
+        await asyncio.sleep(0.01)
+
+    asyncio.run(run())
+    assert told == [(False, threading.get_ident()), (True, threading.get_ident())]
+
+
+def test_store_after_three_failed_commits_starts_degraded(directory: Path, open_store: OpenStore) -> None:
+    """F09; reliability 4.3.7: new sessions are refused from the first moment."""
+    for _ in range(3):
+        store = open_store(space=small_space(directory))
+        commit_when_full(store, 2)
+        store.close()
+    store = open_store()
+    told: list[bool] = []
+
+    async def run() -> None:
+        store.watch(told.append)
+        await asyncio.sleep(0)
+
+    asyncio.run(run())
+    assert told == [True]
+
+
+def test_store_opens_on_a_full_disk_by_giving_the_reserve_up(directory: Path, open_store: OpenStore) -> None:
+    """F10: a process that ended because of it must come up again."""
+    open_store(space=small_space(directory)).close()
+    assert (directory / RESERVE_NAME).exists()
+    store = open_store(space=Space(directory, reserve_bytes=MIB, room=lambda _: (1024 * MIB, 0)))
+    assert not (directory / RESERVE_NAME).exists()
+    assert list(store.load()) == []
+
+
+def test_store_without_anything_wrong_has_no_condition(directory: Path, open_store: OpenStore) -> None:
+    store = open_store()
+    commit(store, [Write("CP1", "outbox", "a", b"1")])
+    assert store.condition is None
+    store.close()
+    tamper(directory, "UPDATE outbox SET crc = 0")
+    store = open_store()
+    assert list(store.load("CP1")) == []
+    assert store.condition == "1 damaged rows are in quarantine"
+
+
+def test_store_loads_one_charge_point_and_all_in_the_promised_order(open_store: OpenStore) -> None:
+    store = open_store()
+    names = [("CP2", "boot"), ("CP1", "sample"), ("CP1", "boot"), ("CP1é", "boot")]
+    commit(store, [Write(name, table, key, b"1") for name, table in names for key in ("b", "a")])
+    everything = [(row.charge_point, row.table, row.key) for row in store.load()]
+    order = [("CP1", "boot"), ("CP1", "sample"), ("CP1é", "boot"), ("CP2", "boot")]
+    assert everything == [(name, table, key) for name, table in order for key in ("a", "b")]
+    assert [(row.charge_point, row.table, row.key) for row in store.load("CP1")] == everything[:4]
+    assert list(store.load("CP3")) == []
+
+
+def small_space(directory: Path) -> Space:
+    """Room in plenty, and a reserve that is made at once."""
+    directory.mkdir(mode=0o700, exist_ok=True)
+    return Space(directory, reserve_bytes=MIB, room=lambda _: (1024 * MIB, 1024 * MIB))

@@ -45,6 +45,7 @@ class DamagedError(UnavailableError):
     """The database is damaged."""
 
     def __init__(self, path: Path, reason: object) -> None:
+        self.reason = str(reason)
         super().__init__("internal", f"{path} is damaged or no store: {reason}", hint="restore a copy")
 
 
@@ -70,7 +71,7 @@ def open_database(path: Path, migrations: Sequence[Sequence[str]]) -> tuple[sqli
     except DamagedError as error:
         if not copy.exists():
             raise
-        _restore(path, error.message)
+        _restore(path, error.reason)
     try:
         return _open(path, migrations)
     except DamagedError:
