@@ -77,9 +77,9 @@ class LocalList:
             return False
         for number in range(head["first"], head["last"] + 1):
             row = rows.object(TABLE, str(number), tags=dict)
-            if row is None or not all(_is_info(info) for info in row["tags"].values()):
+            if row is None or (changes := _read(row["tags"])) is None:
                 return False
-            self._take(number, {tag: info and tuple(info) for tag, info in row["tags"].items()})
+            self._take(number, changes)
         self._version = head["version"]
         return True
 
@@ -211,7 +211,23 @@ def _parts(changes: Changes) -> Iterator[Changes]:
         yield part
 
 
-def _is_info(info: Any) -> bool:
-    if not isinstance(info, list):
-        return info is None
-    return len(info) == 3 and isinstance(info[0], str) and all(isinstance(text, str | None) for text in info[1:])
+def _read(tags: dict[str, Any]) -> Changes | None:
+    """The changes that a row holds, ``None`` if it is damaged. Infos are few, so each is looked at once."""
+    changes: Changes = {}
+    infos: dict[Info, Info] = {}
+    try:
+        for tag, item in tags.items():
+            info = None if item is None else tuple(item)
+            if info is not None and info not in infos:
+                status, *others = info
+                if not (isinstance(item, list) and isinstance(status, str) and _are_texts(others)):
+                    return None
+                infos[info] = info
+            changes[tag] = info and infos[info]
+    except (TypeError, ValueError):
+        return None
+    return changes
+
+
+def _are_texts(others: list[Any]) -> bool:
+    return len(others) == 2 and all(text is None or isinstance(text, str) for text in others)
