@@ -140,7 +140,7 @@ class Layouts:
                 self._give_up_all_but(used())
             self._last = number = self._last + 1
             self._admit(number, layout)
-            self._emit(Store(LAYOUTS, row_key(number), dumps(layout)))
+            self._emit(Store(LAYOUTS, row_key(number), dumps([list(descriptor) for descriptor in layout])))
         return number
 
     def _give_up_all_but(self, used: set[int]) -> None:
