@@ -64,6 +64,8 @@ TOPICS: Final[dict[str, Topic]] = {
         Topic("configuration_key", state=False),
         Topic("security_event", state=False),
         Topic("connector.status", state=True, per_connector=True),
+        Topic("connector.permit", state=True, per_connector=True),
+        Topic("transaction", state=False, per_connector=True),
         Topic("connector.schedule", state=True, per_connector=True, on_demand=True),
         Topic("charge_point.status", state=True),
         Topic("ocpp.message", state=False, operator_only=True, on_demand=True),
