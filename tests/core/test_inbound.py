@@ -11,6 +11,7 @@ from ocpphub import _native
 from ocpphub.core.effects import Disconnect
 from ocpphub.core.inbound import Answer, Handler, Refusal
 from ocpphub.core.instant import Instant
+from ocpphub.core.keys import FEATURE_PROFILES
 from ocpphub.core.outbox import OwnCall
 from tests.bad_frames import ROWS, bytes_of, double, slow
 from tests.builders import SMART_CHARGING_OFF, Csms, World, assert_nothing_sent, assert_refuses, settings
@@ -136,7 +137,7 @@ def test_inbound_action_of_a_profile_that_is_off_is_not_supported(payload: dict[
     sorted(
         name
         for name, row in _native.actions().items()
-        if row["sender"] == "csms" and row["profile"] not in ("Core", "RemoteTrigger", "SmartCharging")
+        if row["sender"] == "csms" and row["profile"] not in FEATURE_PROFILES.split(",")
     ),
 )
 def test_inbound_every_action_of_other_profiles_is_not_supported(action: str) -> None:

@@ -140,7 +140,7 @@ def test_every_default_is_legal_for_its_own_key() -> None:
         (
             "SupportedFeatureProfiles",
             ["Core", "SmartCharging, Core"],
-            ["", "SmartCharging", "Core,Core", "Core,Reservation"],
+            ["", "SmartCharging", "Core,Core", "Core,FirmwareManagement"],
         ),
         (
             "ChargingScheduleAllowedChargingRateUnit",
@@ -177,8 +177,8 @@ def test_keys_of_smart_charging_follow_the_hub(current: str, connectors: int, un
 
 @pytest.mark.parametrize(
     ("configured", "profiles"),
-    [(None, ("Core", "RemoteTrigger", "SmartCharging")), ("SmartCharging , Core", ("SmartCharging", "Core")),
-     ("nonsense", ("Core", "RemoteTrigger", "SmartCharging"))],
+    [(None, ("Core", "LocalAuthListManagement", "RemoteTrigger", "Reservation", "SmartCharging")), ("SmartCharging , Core", ("SmartCharging", "Core")),
+     ("nonsense", ("Core", "LocalAuthListManagement", "RemoteTrigger", "Reservation", "SmartCharging"))],
 )  # fmt: skip
 def test_supported_profiles_are_those_that_the_file_leaves(configured: str | None, profiles: tuple[str, ...]) -> None:
     """CORE-GEN-01: what is illegal is reported elsewhere."""
@@ -187,7 +187,11 @@ def test_supported_profiles_are_those_that_the_file_leaves(configured: str | Non
 
 def test_supported_profiles_name_what_is_built() -> None:
     """CORE-GEN-01."""
-    assert KEYS["SupportedFeatureProfiles"].default == FEATURE_PROFILES == "Core,RemoteTrigger,SmartCharging"
+    assert (
+        KEYS["SupportedFeatureProfiles"].default
+        == FEATURE_PROFILES
+        == "Core,LocalAuthListManagement,RemoteTrigger,Reservation,SmartCharging"
+    )
     assert KEYS["SupportedFeatureProfiles"].read_only
 
 

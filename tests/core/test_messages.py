@@ -41,5 +41,7 @@ def test_messages_class_has_the_types_of_the_table(name: str, kind: Any) -> None
         hint = hints[item["name"]]
         if item["kind"] == "list":
             assert hint.__origin__ is list
+        elif item["kind"] == "object":
+            assert hint.__origin__ is dict
         else:
             assert hint is _TYPES.get(item["kind"], str)

@@ -750,7 +750,7 @@ def test_keys_of_smart_charging_can_be_read_and_not_changed() -> None:
         "ConnectorSwitch3to1PhaseSupported": "false",
         "MaxChargingProfilesInstalled": "310",
         "MaxCompositeScheduleDuration": "604800",
-        "SupportedFeatureProfiles": "Core,RemoteTrigger,SmartCharging",
+        "SupportedFeatureProfiles": "Core,LocalAuthListManagement,RemoteTrigger,Reservation,SmartCharging",
     }
     found = world.ask("GetConfiguration", {"key": list(expected)})["configurationKey"]
     assert {row["key"]: row["value"] for row in found} == expected

@@ -24,7 +24,7 @@ MAX_INTEGER: Final = 2**31 - 1
 MAX_VALUE: Final = 500
 """Characters of a value (OCPP 1.6 section 7.29)."""
 MAX_NAME: Final = 50
-FEATURE_PROFILES: Final = "Core,RemoteTrigger,SmartCharging"
+FEATURE_PROFILES: Final = "Core,LocalAuthListManagement,RemoteTrigger,Reservation,SmartCharging"
 """What is built; SupportedFeatureProfiles tells this, or what ``hub.toml`` leaves of it (OCPP 1.6 section 3.3)."""
 MAX_COMPOSITE_S: Final = 604_800
 """Longest window of a composite schedule unless configured otherwise: a week (SCA-35)."""

@@ -180,9 +180,12 @@ class Parts:
             lambda connector_id, text, now: self.security.internal("MeterBeganAnew", text, now),
             self._hub,
         )  # fmt: skip
+        self._build_operations()
+
+    def _build_operations(self) -> None:
         self.reset = Reset(
-            emit,
-            timers,
+            self.emit,
+            self.timers,
             self.configuration,
             self.charging,
             self.controllers,
