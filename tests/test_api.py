@@ -591,11 +591,12 @@ async def test_question_goes_to_the_connection_that_it_names_and_to_no_other(
             assert (heard[-1][0], heard[-1][1], heard[-1][2].code) == (2, None, "not_attached")
 
 
-async def test_command_that_returns_a_value_is_answered_before_the_call_ends() -> None:
+async def test_command_that_returns_a_value_is_answered_at_once() -> None:
     async with running_hub() as bench:
         bench.point.core.report = lambda request, value, now: value
         replies: list[Any] = []
 
-        bench.point.command("report", ({"status": "Available"},), lambda *answer: replies.append(answer))
+        answer = bench.point.command("report", ({"status": "Available"},), lambda *answer: replies.append(answer))
 
-        assert replies == [({"status": "Available"}, None)]
+        assert (answer, replies) == ({"status": "Available"}, [])
+        assert await bench.point._run("report", True) is True

@@ -271,22 +271,21 @@ def test_driver_whose_core_refuses_a_command_raises_and_never_replies(bench: Ben
     assert bench.left == []
 
 
-def test_driver_answers_a_command_that_returns_a_value_at_once_and_ahead_of_the_disk(bench: Bench) -> None:
+def test_driver_returns_the_answer_of_a_command_at_once_and_ahead_of_the_disk(bench: Bench) -> None:
     """P3: a report that changes nothing costs no wait."""
     bench.core.script.append([row(), Send(b"held")])
     bench.core.returns = {"status": "Available"}
-    bench.driver.command("CP1", "report", (), bench.reply("answer"))
-    assert bench.left == [("answer", {"status": "Available"}, None)]
+    assert bench.driver.command("CP1", "report", (), bench.reply("never")) == {"status": "Available"}
+    assert bench.left == []
     bench.input(Reply(1, "again"))
     bench.loop.turn()
     bench.store.sync()
-    assert bench.left == [("answer", {"status": "Available"}, None), b"held"]
+    assert bench.left == [b"held"]
 
 
-def test_driver_answers_a_command_once_when_it_both_replies_and_returns(bench: Bench) -> None:
+def test_driver_whose_core_replies_in_the_command_itself_answers_before_it_returns(bench: Bench) -> None:
     bench.core.script.append([Reply(1, "replied")])
-    bench.core.returns = "returned"
-    bench.driver.command("CP1", "report", (), bench.reply("answer"))
+    assert bench.driver.command("CP1", "report", (), bench.reply("answer")) is None
     assert bench.left == [("answer", "replied", None)]
 
 

@@ -45,7 +45,7 @@ ARROWS: dict[str, set[str]] = {
     "rpc": {"rpc", "api", "clients", "publications", "config", "errors"},
     "rpc.protocol": {"_native", "errors"},
     "rpc.client": {"errors"},
-    "sim": {"sim", "rpc.client", "errors"},
+    "sim": {"sim", "rpc.client", "rpc.connectors", "errors"},
     "config": {"config_read", "errors"},
     "config_read": {"config", "config_check", "config_table", "config_values"},
     "config_check": {"core.configuration", "core.electrical", "endpoint", "errors"},

@@ -130,14 +130,15 @@ class ChargePoint:
             await asyncio.sleep(0)
         return found
 
-    def command(self, name: str, args: tuple[Any, ...], reply: Answer) -> None:
-        """Run a command of the core; ``reply(result, error)`` is called once, before this returns or after its commit.
+    def command(self, name: str, args: tuple[Any, ...], reply: Answer) -> Any:
+        """Run a command of the core and return its answer; when that has to wait, ``None``.
 
-        Raises at once, without calling ``reply``, what the core refuses.
+        ``reply(result, error)`` is called once then, mostly after a commit. Raises at once, without calling ``reply``,
+        what the core refuses.
         """
         if self._driver is None:
             raise _not_running()
-        self._driver.command(self.identity, name, args, reply)
+        return self._driver.command(self.identity, name, args, reply)
 
     def controller_lost(self, number: int) -> None:
         """The connection of a controller is gone: it is asked no more, and its connectors are unattended."""
@@ -220,7 +221,9 @@ class ChargePoint:
             else:
                 future.set_exception(error)
 
-        self.command(name, args, reply)
+        answer = self.command(name, args, reply)
+        if answer is not None:
+            return answer
         self._waiting.add(future)
         try:
             return await future

@@ -178,12 +178,12 @@ class Driver:
         finally:
             self._settle(lane, now)
 
-    def command(self, identity: str, name: str, args: tuple[Any, ...], reply: Answer) -> None:
+    def command(self, identity: str, name: str, args: tuple[Any, ...], reply: Answer) -> Any:
         """Run the core's command ``name``: ``name(request, *args, now)``.
 
-        What it returns is the answer, and ``reply`` is called before this returns; when it returns ``None``, ``reply``
-        is called with the ``Reply`` of its request when that leaves the FIFO. Raises at once, and never calls
-        ``reply``: :class:`LocalError` when the core refuses, :class:`UnavailableError` while it is reset.
+        What it returns is the answer, and is returned. When that is ``None``, ``reply`` is called with the ``Reply``
+        of its request when that leaves the FIFO, maybe before this returns. Raises at once, and never calls ``reply``:
+        :class:`LocalError` when the core refuses, :class:`UnavailableError` while it is reset.
         """
         lane = self._lane(identity)
         if self._failure is not None:
@@ -191,18 +191,17 @@ class Driver:
         if lane.retired:
             raise _reset()
         self._requests = request = self._requests + 1
-        lane.replies[request] = reply
         run: Callable[..., Any] = getattr(lane.core, name)
         now = self._clock()
         try:
             result = lane.context.run(run, request, *args, now)
         except BaseException:
-            lane.replies.pop(request, None)
-            raise
-        finally:
             self._settle(lane, now)
-        if result is not None and lane.replies.pop(request, None) is not None:
-            reply(result, None)
+            raise
+        if result is None:
+            lane.replies[request] = reply
+        self._settle(lane, now)
+        return result
 
     def receive(self, identity: str, frame: bytes, binary: bool) -> None:
         """A message of the CSMS. Raises nothing: a frame never ends the link's receiving (J-278)."""
@@ -281,20 +280,23 @@ class Driver:
 
     def _settle(self, lane: _Lane, now: Instant) -> None:
         """Take every effect of the mutation, let leave what may, and set the timer."""
-        fifo = lane.fifo
-        session = lane.session if lane.up else -1
-        for effect in lane.core.poll_effects():
-            if isinstance(effect, (Store, Discard)):
-                self._gather(lane, effect)
-            elif isinstance(effect, Recreate):
-                lane.retired = True
-            else:
-                fifo.append((lane.barrier, session, effect))
-        if lane.retired:
-            self._retire(lane)
-            return
-        self._release(lane)
-        due_s = lane.core.next_deadline()
+        core, fifo = lane.core, lane.fifo
+        if effects := core.poll_effects():
+            session = lane.session if lane.up else -1
+            for effect in effects:
+                if isinstance(effect, (Store, Discard)):
+                    self._gather(lane, effect)
+                elif isinstance(effect, Recreate):
+                    lane.retired = True
+                else:
+                    fifo.append((lane.barrier, session, effect))
+            if lane.retired:
+                self._retire(lane)
+                return
+            self._release(lane)
+        elif fifo or lane.paused is core.accepting_frames:
+            self._release(lane)
+        due_s = core.next_deadline()
         if due_s is not None and due_s < lane.due_s:
             self._arm(lane, due_s, due_s - now.monotonic_s)
 

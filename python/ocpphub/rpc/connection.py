@@ -239,13 +239,7 @@ class Connection(asyncio.Protocol):
         try:
             request_id, name, params = read_request(value)
         except Refused as refused:
-            if is_response(value):
-                self._session.attachment.receive(value["id"], value.get("result"), value.get("error"))
-                self._answer(slot, None)
-            elif refused.answered:
-                self._answer(slot, encode_error(refused.request_id, refused.error))
-            else:
-                self._fail(None, slot, refused.error)
+            self._refuse(value, slot, refused)
             return
         try:
             method = self._methods.get(name)
@@ -253,8 +247,8 @@ class Connection(asyncio.Protocol):
                 raise self._session.access.refusal(name)
             args = method.bind(params)
             how = method.how
+            session = self._session
             if how == "read":
-                session = self._session
                 charge_point = session.charge_point
                 if charge_point is None or "charge_point" in params:
                     charge_point = session.chosen(params)
@@ -262,10 +256,13 @@ class Connection(asyncio.Protocol):
                     session.check_connector(charge_point, method, args[method.connector_index])
                 result = method.call(charge_point, *args)
             elif how == "controller" or how == "command" or how == "attach":
-                self._command(method, self._session.chosen(params), params, args, request_id, slot)
-                return
+                charge_point = session.chosen(params)
+                session.check_parameters(charge_point, method, params, args)
+                result = self._command(method, charge_point, args, request_id, slot)
+                if result is None:
+                    return
             elif how == "slices" or how == "texts":
-                self._slices(method, self._session.chosen(params), args, request_id, slot)
+                self._slices(method, session.chosen(params), args, request_id, slot)
                 return
             else:
                 result = self._about(method, params, args)
@@ -277,7 +274,19 @@ class Connection(asyncio.Protocol):
             self._fail(request_id, slot, error)
         else:
             if how == "session":
-                self._session.replay()
+                session.replay()
+            elif how == "attach":
+                session.attachment.renew()
+
+    def _refuse(self, value: Any, slot: Slot, refused: Refused) -> None:
+        """Something that is no request: an answer to one of ours, or an error."""
+        if is_response(value):
+            self._session.attachment.receive(value["id"], value.get("result"), value.get("error"))
+            self._answer(slot, None)
+        elif refused.answered:
+            self._answer(slot, encode_error(refused.request_id, refused.error))
+        else:
+            self._fail(None, slot, refused.error)
 
     def _about(self, method: Method, params: dict[str, Any], args: list[Any]) -> Any:
         """A method about the connection or the hub."""
@@ -288,36 +297,31 @@ class Connection(asyncio.Protocol):
         return method.call(self._session, *args)
 
     def _command(
-        self,
-        method: Method,
-        charge_point: ChargePoint,
-        params: dict[str, Any],
-        args: list[Any],
-        request_id: RequestId | None,
-        slot: Slot,
-    ) -> None:
-        session = self._session
-        session.check_parameters(charge_point, method, params, args)
+        self, method: Method, charge_point: ChargePoint, args: list[Any], request_id: RequestId | None, slot: Slot
+    ) -> Any:
+        """The answer of the core, or ``None`` when it comes later."""
         if method.per_minute is not None:
             # A process that connects again is the same client; one outside our pid namespace (0) is its connection.
             client = (self._principal.uid, self._principal.pid or id(self))
             self._server.rate.check(client, method.name, method.per_minute)
-        reply = partial(self._replied, request_id, slot)
-        if method.how != "command":
-            args = method.call(session, charge_point, *args)
+        reply: Answer = partial(self._replied, request_id, slot)
         if method.how == "attach":
             reply = partial(self._attached, reply)
+        arguments = tuple(args) if method.how == "command" else method.call(self._session, charge_point, *args)
         self._in_flight += 1
         try:
-            charge_point.command(method.command, tuple(args), reply)
+            result = charge_point.command(method.command, arguments, reply)
         except BaseException:
             self._in_flight -= 1
             raise
+        if result is not None:
+            self._in_flight -= 1
         if method.how == "attach" and not self._closing:
-            session.attach(charge_point)
+            self._session.attach(charge_point)
+        return result
 
     def _attached(self, reply: Answer, result: Any, error: Exception | None) -> None:
-        """The answer of an attach, and the first lease behind it."""
+        """A late answer of an attach, and the first lease behind it."""
         reply(result, error)
         if error is None and not self._closing:
             self._session.attachment.renew()
