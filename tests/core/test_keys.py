@@ -164,6 +164,29 @@ def test_key_of_smart_charging_takes_what_can_be_done(name: str, good: list[str]
 
 
 @pytest.mark.parametrize(
+    ("name", "default", "read_only", "good", "bad"),
+    [
+        ("AllowOfflineTxForUnknownId", "false", False, ["true"], ["1"]),
+        ("AuthorizationCacheEnabled", "true", False, ["false"], [""]),
+        ("LocalAuthListEnabled", "true", False, ["false"], ["off"]),
+        ("LocalAuthListMaxLength", "100000", True, ["1", "1000000"], ["0", "1000001"]),
+        ("SendLocalListMaxLength", "5000", True, ["1", "1000000"], ["0", "1000001"]),
+        ("ReserveConnectorZeroSupported", "true", True, ["false"], ["0"]),
+        ("MaxEnergyOnInvalidId", "0", False, ["0", "2147483647"], ["-1"]),
+        ("MinimumStatusDuration", "0", False, ["0", "2147483647"], ["-1"]),
+    ],
+)
+def test_key_of_authorization_has_its_access_default_and_range(
+    name: str, default: str, read_only: bool, good: list[str], bad: list[str]
+) -> None:
+    """CORE-AUTH-19, CORE-AUTH-23, CORE-LL-02, CORE-LL-09, CORE-LL-10, CORE-RV-09, CORE-TX-08: settable in the file."""
+    key = KEYS[name]
+    assert (key.default, key.read_only, key.is_derived) == (default, read_only, False)
+    assert [text for text in good if key.normalised(text) is None] == []
+    assert [text for text in bad if key.normalised(text) is not None] == []
+
+
+@pytest.mark.parametrize(
     ("current", "connectors", "units", "installed"),
     [("ac", 1, "Current,Power", "13"), ("dc", 10_000, "Power", "30010"), ("ac", 400_000, "Current,Power", "1000000")],
 )

@@ -450,6 +450,16 @@ def test_reservation_row_that_cannot_be_used_is_left_aside(key: str, value: byte
     assert lot.reserve(1, 1) == "Accepted"
 
 
+def test_reservations_rest_while_the_feature_is_off() -> None:
+    """CORE-RV-06, CORE-GEN-01: nobody could cancel them; they are back with the feature."""
+    lot = Lot()
+    lot.reserve(1, 1, "A")
+    off = lot.restarted(SupportedFeatureProfiles="Core")
+    assert off.admits("B") == [1, 2]
+    assert off.ids() == []
+    assert off.restarted(SupportedFeatureProfiles="Core,Reservation").ids() == [1]
+
+
 def test_listed_tells_every_reservation_by_id() -> None:
     """CORE-RV-02: reservation.list of the socket."""
     lot = Lot(connectors=3)

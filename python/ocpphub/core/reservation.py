@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ocpphub.config import ChargePointSettings
 
 TABLE: Final = "reservation"
+FEATURE: Final = "Reservation"
 CHECK_S: Final = 3_600.0
 """Longest wait for an expiry: the machine's wall clock may be set while monotonic time goes on."""
 _BROKEN: Final = {
@@ -99,7 +100,13 @@ class Reservations:
         """Those of connectors 1 to N."""
 
     def restore(self, rows: Rows) -> None:
-        """Take up the reservations of an earlier process; those of connectors that are not there any more rest."""
+        """Take up the reservations of an earlier process.
+
+        Those of connectors that are not there any more rest, and all of them while the feature is off, as nobody could
+        cancel them.
+        """
+        if FEATURE not in self._configuration.feature_profiles:
+            return
         members = {"connector_id": int, "id_tag": str, "expiry_date": str}
         for key, row in rows.objects(TABLE, **members):
             end_ms = expiry_ms(row["expiry_date"])
