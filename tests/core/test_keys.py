@@ -198,11 +198,13 @@ def test_keys_of_smart_charging_follow_the_hub(current: str, connectors: int, un
     assert keys["MaxChargingProfilesInstalled"] == installed
 
 
+BUILT = ("Core", "LocalAuthListManagement", "RemoteTrigger", "Reservation", "SmartCharging")
+
+
 @pytest.mark.parametrize(
     ("configured", "profiles"),
-    [(None, ("Core", "LocalAuthListManagement", "RemoteTrigger", "Reservation", "SmartCharging")), ("SmartCharging , Core", ("SmartCharging", "Core")),
-     ("nonsense", ("Core", "LocalAuthListManagement", "RemoteTrigger", "Reservation", "SmartCharging"))],
-)  # fmt: skip
+    [(None, BUILT), ("SmartCharging , Core", ("SmartCharging", "Core")), ("nonsense", BUILT)],
+)
 def test_supported_profiles_are_those_that_the_file_leaves(configured: str | None, profiles: tuple[str, ...]) -> None:
     """CORE-GEN-01: what is illegal is reported elsewhere."""
     assert supported_profiles(configured) == profiles
