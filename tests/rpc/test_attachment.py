@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 
 from ocpphub.rpc.attachment import LEASE_INTERVAL_S
 from tests import builders
-from tests.hub_doubles import ClientDouble, rpc_settings, serve, turns
+from tests.builders import Csms
+from tests.hub_doubles import ClientDouble, rpc_settings, running_hub, serve, turns
 from tests.rpc.controlled import input_of, recorded_hub
 
 pytestmark = pytest.mark.asyncio
@@ -269,3 +271,57 @@ async def test_lease_of_a_client_that_does_not_read_is_not_renewed() -> None:
 
         assert client.connection.output.waiting_bytes == before
         await server.stop()
+
+
+async def heard(client: ClientDouble, method: str) -> Any:
+    """Let things happen, and give the one request of this method that the client got."""
+    await turns(60)
+    (question,) = [message for message in client.received() if message.get("method") == method]
+    return question
+
+
+async def test_session_runs_from_plug_to_unlock_and_a_reset_makes_the_controller_attach_again() -> None:
+    """CORE-RES-03: the way of a controller through a real core: report, authorize, unlock, reset."""
+    async with running_hub(csms=Csms()) as bench:
+        client, link = ClientDouble(serve(bench)), bench.links["CP1"]
+        attach(client, connectors="1-2")
+        first = {"connector_id": 1, "plugged": True, "ev_ready": True, "evse_ready": True, "energy_wh": 1000}
+
+        async def call(method: str, **params: Any) -> Any:
+            client.call(method, **params)
+            await turns(60)
+            return client.answer()["result"]
+
+        assert (await call("connector.report", **first))["status"] == "Preparing"
+        assert await call("connector.authorize", id_tag="TAG") == {"status": "Accepted", "connector_id": 1}
+        state = await call("connector.get", connector_id=1)
+        assert (state["status"], state["permit"]["energize"], state["transaction"]["id_tag"]) == (
+            "Charging",
+            True,
+            "TAG",
+        )
+        assert await call("connector.report", connector_id=1, permit_seq=state["permit"]["seq"]) == state
+
+        link.receive([2, "u", "UnlockConnector", {"connectorId": 1}])
+        question = await heard(client, "connector.unlock")
+        assert question["params"] == {"connector_id": 1}
+        client.send({"jsonrpc": "2.0", "id": question["id"], "result": {"status": "Unlocked"}})
+        await turns(60)
+        assert [3, "u", {"status": "Unlocked"}] in link.sent
+        client.received()
+
+        old = bench.point.core
+        link.receive([2, "r", "Reset", {"type": "Soft"}])
+        question = await heard(client, "charge_point.reset")
+        assert question["params"] == {"type": "Soft", "connectors": [1, 2]}
+        client.send({"jsonrpc": "2.0", "id": question["id"], "result": {"accepted": True}})
+        async with asyncio.timeout(5):
+            while bench.point.core is old:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+        await turns(60)
+
+        assert [3, "r", {"status": "Accepted"}] in link.sent
+        assert [message[2] for message in link.sent].count("BootNotification") == 2
+        client.received()
+        assert client.error("connector.report", **first)["code"] == -32011
+        assert len(attach(client, connectors="1-2")["connectors"]) == 2
