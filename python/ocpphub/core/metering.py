@@ -224,23 +224,29 @@ class Metering:
             return
         due_ms = self._clock.utc_ms(now) - round(late_s * 1000)
         self._sample(session, ReadingContext.SAMPLE_PERIODIC.value, due_ms, now)
-        session.sampled_ms = self._clock.utc_ms(now)
         session.passed += 1
         self._schedule(session, now)
 
     def _sample(self, session: _Session, context: str, due_ms: int, now: Instant) -> None:
+        """What is new has its own time; what was told before is stamped ``due_ms``, or the last time if that is later.
+
+        So the times of a transaction's samples never decrease, however they were called for.
+        """
         tx = session.transaction
-        levels = self._levels[tx.connector_id]
-        if levels is None:
-            return
+        if tx.connector_id in self._waiting:
+            self._take_aligned(tx.connector_id)
+        due_ms = max(due_ms, session.sampled_ms)
+        levels = self._levels[tx.connector_id] or Levels()
+        groups = [(group, False) for group in self._groups(levels, SAMPLED, session, due_ms) if self._interval_s > 0]
+        groups += [(group, True) for group in self._groups(levels, STOP_SAMPLED, session, due_ms)]
+        groups.sort(key=_time_of)  # the records of a transaction are in the order of their times
         trusted = self._clock.is_trusted
-        if self._interval_s > 0:
-            for group in self._groups(levels, SAMPLED, session, due_ms):
-                self._queue.sample(
-                    tx.connector_id, tx, group.layout, group.at_ms, context, group.values, trusted=trusted
-                )
-        for group in self._groups(levels, STOP_SAMPLED, session, due_ms):
-            self._queue.stop_sample(tx, group.layout, group.at_ms, context, group.values, trusted=trusted)
+        for (at_ms, layout, values), is_for_stop in groups:
+            if is_for_stop:
+                self._queue.stop_sample(tx, layout, at_ms, context, values, trusted=trusted)
+            else:
+                self._queue.sample(tx.connector_id, tx, layout, at_ms, context, values, trusted=trusted)
+        session.sampled_ms = max(self._clock.utc_ms(now), session.sampled_ms)
 
     def _groups(self, levels: Levels, key: str, session: _Session, due_ms: int) -> list[Group]:
         return grouped(levels.choose(items_of(self._text(key))), session.sampled_ms, due_ms)
@@ -289,6 +295,9 @@ class Metering:
             return
         if not self._waiting:
             utc_ms = self._clock.utc_ms(now)
+            if at_ms == self._told_ms:  # reports have taken what this slice was for
+                self._arm_aligned(now)
+                return
             if utc_ms < at_ms:
                 self._timers.set(("meter", "aligned"), now.monotonic_s + min((at_ms - utc_ms) / 1000, REARM_S))
                 return
@@ -320,6 +329,8 @@ class Metering:
         if tx is not None and (chosen := levels.choose(items_of(self._text(STOP_ALIGNED)))):
             group = at_once(chosen, at_ms)
             self._queue.stop_sample(tx, group.layout, at_ms, context, group.values, trusted=trusted)
+        if session is not None:
+            session.sampled_ms = max(at_ms, session.sampled_ms)
 
     # timers
 
@@ -370,6 +381,10 @@ class Metering:
 
     def _text(self, key: str) -> str:
         return self._configuration.text(key) or ""
+
+
+def _time_of(sample: tuple[Group, bool]) -> int:
+    return sample[0].at_ms
 
 
 def _aligned_before(utc_ms: int, interval_ms: int) -> int:
