@@ -73,10 +73,10 @@ class Charging:
             self._try_start(row, row.grant, now, at_ms)
         self._watch_energy(row, now)
         self._permit(row, now)
-        is_closed = self.connectors.run_schedule(row)
+        self.connectors.run_schedule(row)
         self.connectors.update(row, now, at_ms)
-        status = self.connectors.status(row.connector_id)
-        if is_closed or status in (ChargePointStatus.FAULTED, ChargePointStatus.UNAVAILABLE):
+        # CORE-RV-10. Not Unavailable for want of a controller: after a start that is no more than a moment (RV-14).
+        if not self.connectors.is_operative(row.connector_id) or self.connectors.is_faulted(row.connector_id):
             self.reservations.ended(row.connector_id, now)
 
     def _try_start(self, row: Connector, grant: Grant, now: Instant, at_ms: int | None) -> None:

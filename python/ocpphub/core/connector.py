@@ -351,12 +351,10 @@ class Connectors:
             self._scheduled.add(connector_id)
             self._emit(Store(TABLE, str(connector_id), _SCHEDULED))
 
-    def run_schedule(self, row: Connector) -> bool:
+    def run_schedule(self, row: Connector) -> None:
         """The use of a connector may have ended: a scheduled Inoperative takes effect. Effects: ``Store``."""
-        if not self._scheduled or row.connector_id not in self._scheduled or self._is_busy(row):
-            return False
-        self._make_inoperative(row.connector_id)
-        return True
+        if self._scheduled and row.connector_id in self._scheduled and not self._is_busy(row):
+            self._make_inoperative(row.connector_id)
 
     # readers
 

@@ -149,6 +149,11 @@ class ControllerCommands:
         self._effects.append(Reply(request, None))
         self._end(now)
 
+    def list_transactions(self, request: int, now: Instant) -> None:
+        """Reply: :meth:`live_transactions` of now, when all that was written before is durable (the archive too)."""
+        self._effects.append(Reply(request, self.live_transactions()))
+        self._end(now)
+
     # reads
 
     def connector_state(self, connector_id: int) -> dict[str, Any]:

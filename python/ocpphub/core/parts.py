@@ -214,7 +214,10 @@ class Parts:
             "Reset": self.reset.handle,
         }
         profiles = self.configuration.feature_profiles
-        return {name: handler for name, handler in built.items() if _ACTIONS[name]["profile"] in profiles}
+        supported = {name: handler for name, handler in built.items() if _ACTIONS[name]["profile"] in profiles}
+        # CORE-LL-01, CORE-LL-11: these two have an answer of their own for a list that is not supported.
+        lists = self.authorization.handlers()
+        return {**supported, **{name: lists[name] for name in ("SendLocalList", "GetLocalListVersion")}}
 
     def restore(self, rows: Rows, now: Instant) -> list[Transaction]:
         """Take up the rows of an earlier process; the transactions that were running."""

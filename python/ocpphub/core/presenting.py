@@ -247,8 +247,10 @@ class Presenting:
 
     def remote(self, row: Connector, id_tag: str, profile: bytes | None, now: Instant) -> None:
         """RemoteStartTransaction was accepted: authorise if that is wanted, and start (CORE-RS-02, CORE-RS-03)."""
-        if self.configuration.text("AuthorizeRemoteTxRequests") != "true":
-            parent = self.authorization.parent_of(id_tag, now)
+        parent = self.authorization.parent_of(id_tag, now)
+        # CORE-RV-07: where only the parent can tell whether the reservation is for this tag, the CSMS is asked anyway.
+        is_admitted = self.reservations.admits(row.connector_id, id_tag, parent)
+        if is_admitted and self.configuration.text("AuthorizeRemoteTxRequests") != "true":
             self.grant(row, Grant(id_tag, parent, profile, is_remote=True), now)
             return
 

@@ -54,7 +54,8 @@ class Thinning:
         if not self._found:
             self._is_exhausted = self._running
             self._running = not self._running
-        self._found = False
+        # After the last walk that found nothing the next one begins with ended sessions again.
+        self._found = self._is_exhausted
         if not self._is_exhausted:
             self._walk = [*self._line]
             self._walk.reverse()

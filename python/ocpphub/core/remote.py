@@ -80,6 +80,8 @@ class Operations:
         """Let the status follow the availability, of all connectors for 0 (AMB-14)."""
         if connector_id == 0:
             self._connectors.update(self._connectors.any_row(0), now)
+            if not self._connectors.is_operative(0):
+                self._connectors.reservations.ended(0, now)
         for row in self._connectors if connector_id == 0 else (self._connectors.row(connector_id),):
             self._charging.settle(row, now)
 

@@ -47,6 +47,8 @@ class Reset:
     """The controllers have refused for good: StatusNotification ResetFailure (CORE-RES-06)."""
     kind: str | None = None
     """The ResetType under way."""
+    is_leaving: bool = False
+    """Whether this core is done: what is not sent yet waits for its successor."""
     _attempts: int = 0
     _open: dict[int, bool | None] = field(default_factory=dict)
     _is_asking: bool = False
@@ -96,6 +98,7 @@ class Reset:
         if self.kind is None or None in self._open.values():
             return
         if all(self._open.values()):
+            self.is_leaving = True
             self.security.internal("ResetOrReboot", self.kind, now)
             self.emit(Recreate())
         elif self._attempts <= self.configuration.integer("ResetRetries"):

@@ -143,6 +143,7 @@ class Sessions:
             row.is_lost = True
         else:
             self._leave(row)
+            self.charging.reservations.ended(connector_id, now)
         self.charging.settle(row, now)
 
     def _leave(self, row: Connector) -> None:
@@ -261,6 +262,8 @@ class Sessions:
         if report.errors is not None and report.errors != row.errors:
             row.errors = report.errors
             self.connectors.update(row, now, at_ms)
+            if self.connectors.is_faulted(0):
+                self.charging.reservations.ended(0, now)
             for each in self.connectors:
                 if each.transaction is not None:
                     self.charging.settle(each, now)
