@@ -467,7 +467,7 @@ def test_driver_starts_and_warns_every_core() -> None:
     bench = Bench()
     other = bench.add("CP2")
     bench.driver.start()
-    bench.driver.store_full()
+    bench.driver.store_short(True)
     assert bench.core.inputs == other.inputs == [("start",), ("store_full",)]
 
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, cast
@@ -32,6 +32,7 @@ from ocpphub.publications import Variable as Variable
 if TYPE_CHECKING:
     from ocpphub.config import ChargePointSettings, Settings
     from ocpphub.core.charge_point import ChargePoint as Core
+    from ocpphub.records import Selection
     from ocpphub.store import Row, Store
 
 log = logging.getLogger("ocpphub.daemon")
@@ -70,6 +71,7 @@ class ChargePoint:
         self.configuration_key: Variable[KeyValue] = Variable("configuration_key", self.publications)
         self.security_events: Variable[SecurityEvent] = Variable("security_event", self.publications)
         self._driver: Driver | None = None
+        self._store: Store | None = None
         self.core: Core = _DOWN
         """The state machine, for reads only; while the hub is down every read raises ``LocalError``."""
         self.clients = Clients(settings.identity)
@@ -140,6 +142,17 @@ class ChargePoint:
             raise _not_running()
         return self._driver.command(self.identity, name, args, reply)
 
+    def transactions(self, selection: Selection, reply: Answer) -> Any:
+        """Read a page of the sessions: as :meth:`command`, with its JSON text as the answer (rpc.md)."""
+        if self._store is None:
+            raise _not_running()
+        return self.command("list_transactions", (), partial(selection.read, self._store, self.identity, reply))
+
+    @property
+    def store_condition(self) -> str | None:
+        """What an operator has to know of the store, such as that it was restored from a copy; ``None``: nothing."""
+        return None if self._store is None else self._store.condition
+
     def controller_lost(self, number: int) -> None:
         """The connection of a controller is gone: it is asked no more, and its connectors are unattended."""
         self.clients.discard(number)
@@ -188,9 +201,9 @@ class ChargePoint:
         everything = publication.text(self.now())
         return everything if connectors is None else Schedules(everything).of(connectors)
 
-    def attach(self, driver: Driver | None) -> None:
+    def attach(self, driver: Driver | None, store: Store | None = None) -> None:
         """The hub has started this charge point, or (``None``) stopped it."""
-        self._driver = driver
+        self._driver, self._store = driver, store
         self.core = _DOWN if driver is None else driver.core(self.identity)
         if driver is None:
             states: tuple[Variable[Any], ...] = (self.is_connected, self.charging_schedules)
@@ -290,11 +303,8 @@ class Hub:
             loop=asyncio.get_running_loop(),
         )
         try:
-            rows = defaultdict(list)
-            for row in store.load():
-                rows[row.charge_point].append(row)
             for identity, point in self._points.items():
-                core = self._core(point, rows[identity])
+                core = self._core(point, store.load(identity))
                 self._links[identity] = self._link(point.settings, driver)
                 driver.add(core, self._links[identity])
         except BaseException:
@@ -302,8 +312,9 @@ class Hub:
             raise
         self._store, self._driver = store, driver
         for point in self._points.values():
-            point.attach(driver)
+            point.attach(driver, store)
         driver.start()
+        store.watch(driver.store_short)
 
     async def stop(self) -> None:
         """Close the links and the store; no transaction ends, all state is committed (decisions.md 6)."""
@@ -361,7 +372,7 @@ class Hub:
             # The core reads what it needs when it is made; other charge points go on while the rows are read.
             rows = await asyncio.to_thread(lambda: list(store.load(identity)))
             driver.replace(self._core(point, rows))
-            point.attach(driver)
+            point.attach(driver, store)
             driver.start(identity)
         except Exception as error:  # noqa: BLE001  # without a core nothing of this charge point works any more
             self._on_fatal(error)
@@ -372,7 +383,7 @@ class Hub:
             reset.cancel()
         await asyncio.gather(*resets, return_exceptions=True)
 
-    def _core(self, point: ChargePoint, rows: list[Row]) -> Core:
+    def _core(self, point: ChargePoint, rows: Iterable[Row]) -> Core:
         return wiring.make_core(point.settings, self.settings.hub, rows, self._clock())
 
     def _websocket(self, settings: ChargePointSettings, driver: Driver) -> Link:

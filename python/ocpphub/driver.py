@@ -139,7 +139,7 @@ class Driver:
         self._gathered: list[Write] = []
         self._gathering = 1  # the number of the commit that a write made now belongs to
         self._durable = 0
-        self._committing = self._scheduled = False
+        self._committing = self._scheduled = self._is_short = False
         self._failure: BaseException | None = None
         self._idle: list[asyncio.Future[None]] = []
 
@@ -151,6 +151,8 @@ class Driver:
         """Start the core of ``identity``, or all of them; what a core raises is raised."""
         for name in list(self._lanes) if identity is None else [identity]:
             self.apply(name, lambda core, now: core.start(now))
+            if self._is_short:
+                self.apply(name, lambda core, now: core.store_full(now))
 
     def core(self, identity: str) -> ChargePoint:
         """The core, for reads only. Raises :class:`LocalError` ``unknown_charge_point``."""
@@ -240,10 +242,11 @@ class Driver:
         """The key that the link of this charge point shows with its next attempt; a read."""
         return self._lane(identity).core.authorization_key()
 
-    def store_full(self) -> None:
-        """The disk is nearly full: every core is told before writes fail (decisions.md 3)."""
+    def store_short(self, is_short: bool) -> None:
+        """Whether room on the disk is short: every core is told, before writes fail (decisions.md 3)."""
+        self._is_short = is_short
         for identity in list(self._lanes):
-            self._input(identity, lambda core, now: core.store_full(now))
+            self._input(identity, lambda core, now: (core.store_full if is_short else core.store_ok)(now))
 
     async def drained(self) -> None:
         """Wait until every write made so far is durable. Raises :class:`UnavailableError` when a commit failed."""

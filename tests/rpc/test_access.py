@@ -23,6 +23,7 @@ READS = {
     "schedule.profiles",
     "reservation.list",
     "outbox.list",
+    "transaction.list",
     "server.info",
     "rpc.ping",
     "rpc.use",

@@ -255,7 +255,7 @@ class Connection(asyncio.Protocol):
                 if method.connector_index is not None:
                     session.check_connector(charge_point, method, args[method.connector_index])
                 result = method.call(charge_point, *args)
-            elif how == "controller" or how == "command" or how == "attach":
+            elif how == "controller" or how == "command" or how == "attach" or how == "records":
                 charge_point = session.chosen(params)
                 session.check_parameters(charge_point, method, params, args)
                 result = self._command(method, charge_point, args, request_id, slot)
@@ -307,10 +307,12 @@ class Connection(asyncio.Protocol):
         reply: Answer = partial(self._replied, request_id, slot)
         if method.how == "attach":
             reply = partial(self._attached, reply)
-        arguments = tuple(args) if method.how == "command" else method.call(self._session, charge_point, *args)
+        arguments: Any = tuple(args) if method.how == "command" else method.call(self._session, charge_point, *args)
         self._in_flight += 1
         try:
-            result = charge_point.command(method.command, arguments, reply)
+            is_list = method.how == "records"
+            run = charge_point.transactions if is_list else partial(charge_point.command, method.command)
+            result = run(arguments, reply)
         except BaseException:
             self._in_flight -= 1
             raise

@@ -69,27 +69,28 @@ class ConnectorSet:
         return hash((tuple(self._firsts), tuple(self._lasts)))
 
     def __str__(self) -> str:
-        return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in self._ranges())
+        return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in self.ranges())
 
     def __iter__(self) -> Iterator[int]:
-        for first, last in self._ranges():
+        for first, last in self.ranges():
             yield from range(first, last + 1)
 
     def __len__(self) -> int:
-        return sum(last - first + 1 for first, last in self._ranges())
+        return sum(last - first + 1 for first, last in self.ranges())
 
     def __and__(self, other: ConnectorSet | None) -> ConnectorSet:
         """What both name; ``None`` stands for all connectors."""
         if other is None:
             return self
         return ConnectorSet(
-            (max(a, c), min(b, d)) for a, b in self._ranges() for c, d in other._ranges() if max(a, c) <= min(b, d)
+            (max(a, c), min(b, d)) for a, b in self.ranges() for c, d in other.ranges() if max(a, c) <= min(b, d)
         )
 
     def __or__(self, other: ConnectorSet) -> ConnectorSet:
-        return ConnectorSet((*self._ranges(), *other._ranges()))
+        return ConnectorSet((*self.ranges(), *other.ranges()))
 
-    def _ranges(self) -> Iterator[tuple[int, int]]:
+    def ranges(self) -> Iterator[tuple[int, int]]:
+        """First and last of each run of ids, in order."""
         return zip(self._firsts, self._lasts, strict=True)
 
 

@@ -4,7 +4,7 @@ Owns names, kinds and ranges of parameters and the texts that ``rpc.discover`` s
 what a value means is the core's business, here it only has a type. A method of rpc.md that is not built yet is absent.
 
 Implements: design rpc.md "Interface commands", "Interface variables" and the reads of "Schedules, station, records".
-The methods of controllers are in ``controller_methods.py``.
+The methods of controllers are in ``controller_methods.py``, those of records in ``record_methods.py``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from ocpphub.api import ChargePoint
 from ocpphub.publications import TOPICS, VARIABLES
 from ocpphub.rpc.connectors import ConnectorSet
 from ocpphub.rpc.controller_methods import CONTROLLER_ROWS, CONTROLLER_SCHEMAS
+from ocpphub.rpc.record_methods import RECORD_ROWS, RECORD_SCHEMAS
 from ocpphub.rpc.signature import (
     ANY_TEXT,
     Boolean,
@@ -63,7 +64,9 @@ def _get_variable(session: Session, charge_point: ChargePoint, name: str) -> dic
 
 
 def _charge_point_get(charge_point: ChargePoint) -> Any:
-    return charge_point.core.state(charge_point.now())
+    state = charge_point.core.state(charge_point.now())
+    condition = charge_point.store_condition
+    return state if condition is None else {**state, "store_condition": condition}
 
 
 def _connector_get(charge_point: ChargePoint, connector_id: int) -> Any:
@@ -306,7 +309,7 @@ _ROWS: Final = (
     Method("rpc.discover", "monitor", "hub", "This interface as an OpenRPC document", _OBJECT, (), _rpc_discover),
 )
 
-METHODS: Final[dict[str, Method]] = {row.name: row for row in (*_ROWS, *CONTROLLER_ROWS)}
+METHODS: Final[dict[str, Method]] = {row.name: row for row in (*_ROWS, *CONTROLLER_ROWS, *RECORD_ROWS)}
 
 _SOURCE: Final = {
     "type": "object",
@@ -374,6 +377,7 @@ _SCHEMAS: Final[dict[str, Any]] = {
         "required": ["key", "read_only"],
     },
     **CONTROLLER_SCHEMAS,
+    **RECORD_SCHEMAS,
 }
 
 

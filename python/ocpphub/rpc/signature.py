@@ -230,7 +230,8 @@ class Method:
 
     ``command``: the core's command of that name, answered by callback, at once or after its commit;
     ``controller``: the same, with ``call(session, charge_point, *args)`` as its arguments; ``attach``: the same, and
-    the connection is a controller of the charge point from then on;
+    the connection is a controller of the charge point from then on; ``records``: its argument goes to
+    ``ChargePoint.transactions``;
     ``read``: ``call(charge_point, *args)`` is the result; ``slices``: it is an iterator of JSON texts of array items,
     one per loop turn, and its first argument a set of connectors, everything the client may see where it is left out;
     ``texts``: it is an iterator of JSON texts that make up the result together, one per loop turn; ``session``:
@@ -240,7 +241,7 @@ class Method:
 
     name: str
     level: Level
-    how: Literal["command", "controller", "attach", "read", "slices", "texts", "session", "hub", "use"]
+    how: Literal["command", "controller", "attach", "records", "read", "slices", "texts", "session", "hub", "use"]
     about: str
     result: dict[str, Any]
     parameters: tuple[Parameter, ...] = ()

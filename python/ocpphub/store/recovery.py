@@ -86,7 +86,7 @@ def suspect(path: Path, reason: str) -> None:
 
 
 def condition(directory: Path) -> str | None:
-    """What an operator has to know, until the file :data:`CONDITION_NAME` is deleted."""
+    """What an operator has to know, until a start finds the file :data:`CONDITION_NAME` deleted."""
     try:
         return (directory / CONDITION_NAME).read_text(encoding="utf-8").strip()
     except FileNotFoundError:

@@ -75,14 +75,15 @@ class SqliteStore:
             raise
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="archive")
         self._upkeep = Upkeep(self._path, self._space, self._failures, self._in_turn, is_checked)
-        self._upkeep.look()
+        self._restored = condition(directory)
+        self._upkeep.look()  # the first answer of `watch` is known before anybody can ask
         self._upkeep.start()
 
     @property
     def condition(self) -> str | None:
         """That the store was restored from a copy, is damaged, or has rows in quarantine; ``None``: nothing."""
         rows = f"{self.quarantined} damaged rows are in quarantine" if self.quarantined else None
-        return "; ".join(filter(None, (condition(self._directory), self._upkeep.damage, rows))) or None
+        return "; ".join(filter(None, (self._restored, self._upkeep.damage, rows))) or None
 
     def load(self, charge_point: str | None = None) -> Iterator[Row]:
         """The sound rows in the promised order; damaged ones go to the table ``quarantine`` and are reported.

@@ -101,7 +101,6 @@ class Upkeep:
             self.on_change(must_refuse)
 
     def _run(self) -> None:
-        self.look()
         try:
             with closing(connect(self.path)) as connection:
                 connection.set_progress_handler(self._breathe, _OPERATIONS)
