@@ -49,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
+    from ocpphub.sim import command
+
     top = argparse.ArgumentParser(
         prog="ocpphub",
         description="The OCPP 1.6-J charge point of a charging hub.",
@@ -63,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
     _configuration_commands(commands, output)
     _client_commands(commands, output, client)
     _schedule_commands(commands, [output, client])
+    command.add_parser(commands, [output, client]).set_defaults(command=_simulate)
     demo = commands.add_parser("demo", help="a narrated tour with an embedded CSMS")
     demo.add_argument("--connectors", type=_positive, default=200, metavar="N", help="connectors of the hub (200)")
     demo.add_argument("--duration", type=_seconds, metavar="S", help="seconds to stay after the tour (until Ctrl-C)")
@@ -226,6 +229,18 @@ def _with_client(options: argparse.Namespace, use: Callable[[Client], int]) -> i
     try:
         with client:
             return use(client)
+    except OcpphubError as error:
+        return _print_error(error, options.json)
+
+
+def _simulate(options: argparse.Namespace) -> int:
+    from ocpphub.errors import OcpphubError, UnavailableError
+    from ocpphub.sim import command, simulate
+
+    try:
+        return simulate.main(command.plan(options), sys.stdout, as_json=options.json)
+    except UnavailableError as error:
+        return _no_socket(error) if error.code == "not_connected" else _print_error(error, options.json)
     except OcpphubError as error:
         return _print_error(error, options.json)
 

@@ -24,6 +24,7 @@ class FakeHub:
         self.attached: set[int] = set()
         self.refused_tags: set[str] = set()
         self.least_wh = 0
+        self.is_broken = False
         self.states = {number: self._idle(number) for number in range(1, size + 1)}
         self._tags: dict[int, str] = {}
         self._sessions = 0
@@ -135,6 +136,8 @@ class FakeHub:
         return {"changed": [], "errors": errors}
 
     def _connector_authorize(self, params: dict[str, Any]) -> Any:
+        if self.is_broken:
+            raise LocalError("invalid_params", "no such tag", path="/params/id_tag")
         if params["id_tag"] in self.refused_tags:
             return {"status": "Blocked"}
         if self.states[params["connector_id"]]["transaction"] is not None:
@@ -149,6 +152,9 @@ class FakeHub:
             raise LocalError("invalid_state", "no transaction runs")
         self.end(params["connector_id"])
         return self.states[params["connector_id"]]
+
+    def _charge_point_get(self, params: dict[str, Any]) -> Any:
+        return {"queue": {"messages": 3}}
 
     def _settled(self, number: int, energy_wh: int) -> dict[str, Any]:
         state = self.states[number]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from random import Random
 from typing import Final, Literal
@@ -94,7 +94,7 @@ class Scenario:
         return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
 
 
-def draw(kind: str, seed: int, connectors: range, length_s: float, tags: int = 0) -> Scenario:
+def draw(kind: str, seed: int, connectors: Sequence[int], length_s: float, tags: int = 0) -> Scenario:
     """The scenario of a seed: what each of ``connectors`` sees within ``length_s`` seconds.
 
     ``tags`` is the number of people who come, five for each connector when 0. Raises ``KeyError`` for an unknown kind.

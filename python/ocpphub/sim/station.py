@@ -166,6 +166,10 @@ class Station:
                     await self._changed.wait()
         return condition(evse)
 
+    async def ask(self, method: str, **params: Any) -> Any:
+        """Any method of the hub, on the station's connection. Raises :class:`OcpphubError` as the hub answers."""
+        return await self._call(method, **params)
+
     # Reports
 
     async def report(self, connector_id: int) -> None:
