@@ -1,0 +1,478 @@
+"""Whether every session reached the CSMS as it was: once, in order, with its id, and with the energy of its meter.
+
+Owns D1 to D5 and E1 to E4, L1 and L2 of reliability.md 4.5, and the times of sessions (4.7). Works on transcripts
+alone; where a crash leaves open what happened, both outcomes are allowed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+from ocpphub.core.boot import parse_utc_ms
+from tests.lives.judge_wire import Complain
+from tests.lives.ledger import Sample, Session, Wire, identity, registers
+from tests.lives.records import (
+    Began,
+    Called,
+    Commanded,
+    Finished,
+    Header,
+    Linked,
+    Published,
+    Received,
+    Record,
+    Replied,
+    Restored,
+    Sent,
+)
+
+TRUTH_MS = 6_000
+"""2 s, and the slowest disk."""
+CHECKPOINT_WH, CHECKPOINT_S = 100, 60.0
+LATE_S = 10.0
+"""How long a due sample waits for a report."""
+
+
+class Sessions:
+    """The sessions of one life."""
+
+    def __init__(self, header: Header, complain: Complain) -> None:
+        self._header, self._complain = header, complain
+        self.sessions: dict[int, Session] = {}
+        self._wires: dict[object, Wire] = {}
+        self._starts: dict[int, list[Wire]] = defaultdict(list)
+        self._stops: list[Wire] = []
+        self._samples: dict[tuple[int, int | None], list[Sample]] = defaultdict(list)
+        self._meter_values: list[tuple[Wire, list[Sample]]] = []
+        self._open: tuple[Sent, Wire] | None = None
+        self._order = 0
+        self._process = 0
+        self._input_s: dict[int, float] = {}
+        self._reports: dict[int, list[tuple[int, float, int, int]]] = defaultdict(list)
+        """Connector -> accepted registers: input, time, value, process."""
+        self._asked: dict[int, Commanded] = {}
+        self._taken: dict[int, bool] = {}
+        self._crashes: list[float] = []
+        self._finished: Finished | None = None
+        self._last: Record | None = None
+        self._refused_values: dict[int, set[int]] = defaultdict(set)
+
+    # record by record
+
+    def see(self, record: Record) -> None:
+        """Take one record."""
+        self._last = record
+        if isinstance(record, Commanded | Called | Received | Linked):
+            self._input_s.setdefault(record.input, record.at_s)
+        if isinstance(record, Sent):
+            self._sent(record)
+        elif isinstance(record, Received):
+            self._received(record)
+        elif isinstance(record, Linked):
+            if not record.is_up and self._open is not None:
+                self._open[1].losses += 1
+            self._open = None
+        elif isinstance(record, Published):
+            if record.topic == "transaction":
+                self._published(record)
+        elif isinstance(record, Commanded):
+            if record.name == "report":
+                self._asked[record.request] = record
+        elif isinstance(record, Replied):
+            self._replied(record)
+        elif isinstance(record, Began):
+            self._process += 1
+            self._open = None
+            if record.why == "crash":
+                self._crashes.append(record.at_s)
+        elif isinstance(record, Restored):
+            self._restored(record)
+        elif isinstance(record, Finished):
+            self._finished = record
+
+    def _sent(self, call: Sent) -> None:
+        if self._open is not None:  # nobody answered it, and the link is still there
+            self._open[1].failures += 1
+        self._open = None
+        if call.action not in ("StartTransaction", "StopTransaction", "MeterValues"):
+            return
+        samples = registers(call.payload, call, self._order)
+        if any(sample.context == "Trigger" for sample in samples):
+            self._check_id(call)
+            return  # TriggerMessage: neither queued nor repeated
+        key = identity(call.action, call.payload, call.raw)
+        wire = self._wires.get(key)
+        if wire is None:
+            self._order += 1
+            wire = self._wires[key] = Wire(call.raw, call.action, call.payload, call, self._order)
+            self._first_sent(call, wire, samples)
+        elif wire.answered_in == self._process:
+            self._complain("D3", call, f"{call.action} was sent again after it had been answered: {call.raw!r}")
+        wire.transmissions += 1
+        wire.variants.add(call.raw)
+        if len(wire.variants) > 1 and wire.losses < 5:
+            self._complain("D3", call, f"{call.action} was sent with other bytes")
+        self._open = (call, wire)
+
+    def _first_sent(self, call: Sent, wire: Wire, samples: list[Sample]) -> None:
+        if call.action == "StartTransaction":
+            self._starts[call.payload["connectorId"]].append(wire)
+            return
+        self._check_id(call)
+        if call.action == "StopTransaction":
+            self._stops.append(wire)
+        else:
+            self._meter_values.append((wire, samples))
+            key = (call.payload["connectorId"], call.payload.get("transactionId"))
+            for sample in samples:
+                sample.order = wire.order
+                self._samples[key].append(sample)
+
+    def _check_id(self, call: Sent) -> None:
+        wanted = call.payload.get("transactionId")
+        if wanted is None:
+            return
+        connector_id = call.payload.get("connectorId")
+        starts = [w for c, ws in self._starts.items() if connector_id in (None, c) for w in ws]
+        if any(wanted in wire.ids for wire in starts):
+            return
+        if wanted == -1 and any(not w.answers and w.failures >= self._header.attempts for w in starts):
+            return
+        running = [s for s in self.sessions.values() if connector_id in (None, s.connector_id)]
+        waiting = len([s for s in running if s.start_input is not None]) > len([w for w in starts if w.answers])
+        if waiting:
+            self._complain("D4", call, f"{call.action} with transactionId {wanted} before its start was answered")
+        self._complain("D5", call, f"{call.action} carries transactionId {wanted}, which nobody gave it")
+
+    def _received(self, answer: Received) -> None:
+        if self._open is None or self._open[0].unique_id != answer.unique_id or answer.closes is False:
+            return
+        call, wire = self._open
+        if answer.at_s > call.at_s + self._header.message_timeout_s:
+            return
+        self._open = None
+        if not answer.is_valid:
+            wire.failures += 1
+            return
+        wire.answered_in = self._process
+        if wire.action == "StartTransaction":
+            wire.answers.append((answer.payload["transactionId"], answer.payload["idTagInfo"]["status"]))
+        else:
+            wire.answers.append((0, ""))
+
+    def _published(self, record: Published) -> None:
+        value = record.value
+        session = self._session(value["session_id"], value["connector_id"], value["id_tag"], value["meter_start_wh"])
+        if value["event"] == "started":
+            session.is_told = True
+            session.start_input = record.input
+            session.start_at_s = self._input_s.get(record.input, record.at_s)
+            session.start_true_ms, session.process = record.true_ms, self._process
+        if value.get("reason") is not None:
+            if session.meter_stop is not None and (session.meter_stop, session.reason) != (
+                value["meter_stop_wh"], value["reason"],
+            ):  # fmt: skip
+                self._complain("D3", record, f"session {session.session_id} ended twice")
+            session.meter_stop, session.reason = value["meter_stop_wh"], value["reason"]
+            if value["event"] == "ended":
+                session.is_stop_told = True
+                session.stop_input = record.input
+                session.stop_at_s = self._input_s.get(record.input, record.at_s)
+
+    def _session(self, session_id: int, connector_id: int, id_tag: str, meter_start: int) -> Session:
+        session = self.sessions.get(session_id)
+        if session is None:
+            session = self.sessions[session_id] = Session(session_id, connector_id, id_tag, meter_start)
+        elif (session.connector_id, session.id_tag, session.meter_start) != (connector_id, id_tag, meter_start):
+            assert self._last is not None
+            self._complain("D6", self._last, f"session {session_id} is another one now")
+        return session
+
+    def _replied(self, record: Replied) -> None:
+        asked = self._asked.pop(record.request, None)
+        if asked is None:
+            return
+        value, connector_id = asked.params.get("energy_wh"), asked.params["connector_id"]
+        if record.error is None and isinstance(value, int):
+            at_s = self._input_s.get(asked.input, asked.at_s)
+            self._reports[connector_id].append((asked.input, at_s, value, self._process))
+            self._taken[asked.input] = record.is_direct
+        elif isinstance(value, int):
+            self._refused_values[connector_id].add(value)
+
+    def _restored(self, record: Restored) -> None:
+        for each in record.found.live.values():
+            session = self._session(each["session_id"], each["connector_id"], each["id_tag"], each["meter_start_wh"])
+            stop = each["stop"]
+            if stop is not None:
+                session.meter_stop, session.reason = stop["meter_wh"], stop["reason"]
+        for session in self.sessions.values():
+            self._check_kept(record, session)
+
+    def _check_kept(self, record: Restored, session: Session) -> None:
+        """D1: what was acknowledged is in the store, or the CSMS has it."""
+        if not (session.is_told or session.is_stop_told):
+            return
+        found = record.found.live.get(session.session_id)
+        if found is None:
+            if not self._may_be_archived(session):
+                self._complain("D1", record, f"session {session.session_id} is gone")
+        elif session.is_stop_told and found["stop"] is None:
+            self._complain("D1", record, f"the end of session {session.session_id} is gone")
+
+    def _may_be_archived(self, session: Session) -> bool:
+        """Whether its StopTransaction was answered or given up."""
+        if session.meter_stop is None:
+            return False
+        return any(
+            wire.payload["meterStop"] == session.meter_stop
+            and (wire.answers or wire.failures >= self._header.attempts or wire is (self._open or (0, 0))[1])
+            for wire in self._stops
+        )
+
+    # at the end
+
+    def conclude(self) -> None:
+        """Judge the whole life."""
+        assert self._last is not None
+        self._match_starts()
+        self._match_stops()
+        self._check_order()
+        self._check_energy()
+        self._check_times()
+        self._check_due_samples()
+        self._check_liveness()
+
+    def _end(self, invariant: str, text: str) -> None:
+        assert self._last is not None
+        self._complain(invariant, self._last, text)
+
+    def _by_connector(self) -> dict[int, list[Session]]:
+        found: dict[int, list[Session]] = defaultdict(list)
+        for session_id in sorted(self.sessions):
+            found[self.sessions[session_id].connector_id].append(self.sessions[session_id])
+        return found
+
+    def _match_starts(self) -> None:
+        by_connector = self._by_connector()
+        for connector_id in sorted(set(by_connector) | set(self._starts)):
+            wires = list(self._starts[connector_id])
+            for session in by_connector[connector_id]:
+                wanted = (session.id_tag, session.meter_start)
+                match = next((w for w in wires if (w.payload["idTag"], w.payload["meterStart"]) == wanted), None)
+                if match is None:
+                    self._end("D1", f"session {session.session_id} on connector {connector_id} was never told")
+                else:
+                    wires.remove(match)
+                    session.wire = match
+            for wire in wires:
+                self._complain("D3", wire.first, f"a StartTransaction of no session: {wire.raw!r}")
+
+    def _match_stops(self) -> None:
+        left = list(self._stops)
+        open_ends: list[Session] = []
+        for session in sorted(self.sessions.values(), key=lambda each: each.session_id):
+            if session.meter_stop is None or session.wire is None:
+                continue
+            ids = session.wire.ids or {-1}
+            match = next((w for w in left if w.payload["transactionId"] in ids and _ends(w, session)), None)
+            if match is None:
+                open_ends.append(session)
+            else:
+                left.remove(match)
+                session.stop_wire = match
+        for session in open_ends:
+            stray = next((w for w in left if _ends(w, session)), None)
+            if stray is not None:
+                left.remove(stray)
+                session.stop_wire = stray
+                self._complain("D5", stray.first, f"the stop of session {session.session_id} has another's id")
+            else:
+                self._end("D1", f"the end of session {session.session_id} was never told")
+        for wire in left:
+            self._complain("D3", wire.first, f"a StopTransaction of no session, or a second one: {wire.raw!r}")
+
+    def _check_order(self) -> None:
+        """D2: first deliveries are in the order of the commits."""
+        events: list[tuple[int, int, str, Wire]] = []
+        for session in self.sessions.values():
+            if session.wire is not None and session.start_input is not None:
+                events.append((session.wire.order, session.start_input, f"start {session.session_id}", session.wire))
+            if session.stop_wire is not None and session.stop_input is not None:
+                events.append((session.stop_wire.order, session.stop_input, f"stop {session.session_id}",
+                               session.stop_wire))  # fmt: skip
+        events = [event for event in sorted(events, key=lambda each: each[0]) if event[3].losses < 5]
+        latest, name = -1, ""
+        for _, input_number, what, wire in events:
+            if input_number < latest:
+                self._complain("D2", wire.first, f"{what} came after {name}, which happened later")
+            elif input_number > latest:
+                latest, name = input_number, what
+        for wire, samples in self._meter_values:
+            self._check_overtaking(wire, samples, events)
+
+    def _check_overtaking(self, wire: Wire, samples: list[Sample], events: list[tuple[int, int, str, Wire]]) -> None:
+        if not samples or "transactionId" not in wire.payload or wire.losses >= 5:
+            return
+        reports = self._reports[wire.payload["connectorId"]]
+        earliest = next((number for number, _, value, _ in reports if value == samples[0].value), None)
+        if earliest is None:
+            return
+        for order, input_number, what, _ in events:
+            if order > wire.order and input_number < earliest:
+                self._complain("D2", wire.first, f"a MeterValues overtook {what}")
+                return
+
+    def _samples_of(self, session: Session) -> list[Sample]:
+        if session.wire is None:
+            return []
+        ids = session.wire.ids or {-1}
+        stop_order = session.stop_wire.order if session.stop_wire is not None else 10**9
+        return [
+            sample
+            for transaction_id in ids
+            for sample in self._samples[session.connector_id, transaction_id]
+            if session.wire.order < sample.order and (sample.order < stop_order or self._is_unique(session))
+        ]
+
+    def _is_unique(self, session: Session) -> bool:
+        """Whether no other session of the connector has its transaction id."""
+        assert session.wire is not None
+        ids = session.wire.ids or {-1}
+        others = [s for s in self.sessions.values() if s.connector_id == session.connector_id and s is not session]
+        return not any(s.wire is None or (s.wire.ids or {-1}) & ids for s in others)
+
+    def _check_energy(self) -> None:
+        for connector_id, sessions in self._by_connector().items():
+            reports = self._reports[connector_id]
+            known = {value for _, _, value, _ in reports}
+            before: Session | None = None
+            for session in sessions:
+                self._check_registers(session, known)
+                if before is not None and before.meter_stop is not None:
+                    self._check_gap(before, session)
+                before = session
+                if session.reason == "PowerLoss":
+                    self._check_power_loss(session)
+
+    def _check_registers(self, session: Session, known: set[int]) -> None:
+        name = f"session {session.session_id} on connector {session.connector_id}"
+        if session.meter_start not in known:
+            self._end("E2", f"{name} starts at {session.meter_start} Wh, which its meter never read")
+        if session.meter_stop is not None and session.meter_stop not in known:
+            self._end("E2", f"{name} ends at {session.meter_stop} Wh, which its meter never read")
+        samples = self._samples_of(session)
+        samples += registers(session.stop_wire.payload, session.stop_wire.first, 0) if session.stop_wire else []
+        samples.sort(key=lambda each: each.at_ms)
+        last = session.meter_start
+        for value in [each.value for each in samples] + ([session.meter_stop] if session.meter_stop is not None else []):
+            if value < last:
+                self._end("E1", f"{name}: {value} Wh after {last} Wh")
+                return
+            last = value
+        for sample in samples:
+            if sample.value not in known:
+                self._complain("E2", sample.sent, f"{name}: a sample of {sample.value} Wh was never read")
+        if samples and session.stop_wire is not None:
+            late = max(each.order for each in samples)
+            if late > session.stop_wire.order and session.stop_wire.losses < 5:
+                self._complain("D2", session.stop_wire.first, f"{name}: samples came after its stop")
+
+    def _check_gap(self, before: Session, after: Session) -> None:
+        assert before.meter_stop is not None
+        if after.meter_start < before.meter_stop and not self._is_new_epoch(before, after):
+            text = f"session {after.session_id} starts at {after.meter_start} Wh, {before.session_id} ended at "
+            self._end("E3", f"{text}{before.meter_stop} Wh: billed twice")
+
+    def _is_new_epoch(self, before: Session, after: Session) -> bool:
+        """Whether the accepted registers fell between the beginnings of the two."""
+        reports = self._reports[before.connector_id]
+        falls = [b[0] for a, b in zip(reports, reports[1:], strict=False) if b[2] < a[2]]
+        if before.start_input is None or after.start_input is None:
+            return bool(falls)
+        return any(before.start_input <= fall <= after.start_input for fall in falls)
+
+    def _check_power_loss(self, session: Session) -> None:
+        """E4: at most 100 Wh or 60 s of acknowledged reports are not billed."""
+        if session.meter_stop is None or session.start_input is None or session.stop_input is None:
+            return
+        mine = [r for r in self._reports[session.connector_id] if session.start_input <= r[0] <= session.stop_input]
+        if any(b[2] < a[2] for a, b in zip(mine, mine[1:], strict=False)):
+            return
+        billed = [r for r in mine if r[2] <= session.meter_stop]
+        missing = [r for r in mine if r[2] > session.meter_stop]
+        if not missing:
+            return
+        lost_wh = missing[-1][2] - session.meter_stop
+        lost_s = missing[-1][1] - (billed[-1][1] if billed else session.start_at_s)
+        if lost_wh >= CHECKPOINT_WH or lost_s > CHECKPOINT_S:
+            self._end("E4", f"session {session.session_id} lost {lost_wh} Wh over {lost_s:.0f} s")
+
+    def _check_times(self) -> None:
+        for session in self.sessions.values():
+            if session.wire is None:
+                continue
+            start_ms = _ms(session.wire)
+            samples = sorted(self._samples_of(session), key=lambda each: each.order)
+            periodic = [each for each in samples if each.context == "Sample.Periodic"]
+            times = [start_ms] + [each.at_ms for each in periodic]
+            times += [_ms(session.stop_wire)] if session.stop_wire is not None else []
+            name = f"session {session.session_id} on connector {session.connector_id}"
+            if any(later < earlier for earlier, later in zip(times, times[1:], strict=False)):
+                self._end("TIME", f"{name}: its times go back: {times}")
+            is_true = self._is_before_step(session.wire.first.at_s)
+            if session.start_input is not None and is_true and abs(start_ms - session.start_true_ms) > TRUTH_MS:
+                off_s = (start_ms - session.start_true_ms) / 1000
+                self._complain("TIME", session.wire.first, f"{name}: its start is {off_s:.1f} s off")
+
+    def _is_before_step(self, at_s: float) -> bool:
+        return self._header.step_s is None or at_s < self._header.step_s
+
+    def _check_due_samples(self) -> None:
+        """D1: a report that makes a sample due is answered when the sample is safe."""
+        interval_s = self._header.sample_interval_s
+        if not interval_s:
+            return
+        for session in self.sessions.values():
+            if session.start_input is None or session.wire is None:
+                continue
+            sent = Counter(sample.value for sample in self._samples_of(session))
+            last_s = session.stop_at_s if session.stop_input is not None else float("inf")
+            for number, at_s, value in self._due_reports(session, interval_s, last_s):
+                if not sent[value]:
+                    self._end("D1", f"session {session.session_id}: the sample of {value} Wh at {at_s:.1f} s is lost")
+                if self._taken[number]:
+                    self._end("D6", f"session {session.session_id}: the report of {value} Wh did not wait for the disk")
+
+    def _due_reports(self, session: Session, interval_s: int, last_s: float) -> list[tuple[int, float, int]]:
+        """The acknowledged reports that came first after a due time, in the process that began the session."""
+        found = []
+        reports = [r for r in self._reports[session.connector_id] if r[3] == session.process]
+        due_s = session.start_at_s + interval_s
+        end_s = min(last_s, session.start_at_s + 3_600.0)
+        while due_s < end_s:
+            patience_s = min(interval_s / 2, LATE_S)
+            first = next((r for r in reports if r[1] >= due_s and r[0] > (session.start_input or 0)), None)
+            if first is not None and due_s + 0.05 < first[1] < min(due_s + patience_s, end_s) - 0.05:
+                found.append((first[0], first[1], first[2]))
+            due_s += interval_s
+        return found
+
+    def _check_liveness(self) -> None:
+        if self._finished is None:
+            self._end("L1", "the life did not come to an end")
+            return
+        queue = self._finished.queue
+        if queue["messages"]:
+            self._complain("L1", self._finished, f"the queue did not empty: {queue}")
+        for session in self.sessions.values():
+            if session.meter_stop is None:
+                self._complain("L2", self._finished, f"session {session.session_id} never ended")
+
+
+def _ends(wire: Wire, session: Session) -> bool:
+    return wire.payload["meterStop"] == session.meter_stop and wire.payload.get("reason", "Local") == session.reason
+
+
+def _ms(wire: Wire) -> int:
+    return parse_utc_ms(wire.payload["timestamp"]) or 0
