@@ -22,6 +22,7 @@ from ocpphub.core.readings import (
     meter_value,
     parse_readings,
     register_of,
+    row_readings,
     value_text,
 )
 from ocpphub.core.vocabulary import Phase
@@ -94,7 +95,7 @@ def test_wrong_member_is_named_with_what_is_allowed(members: dict[str, Any], mem
     assert hint in error.hint
 
 
-@pytest.mark.parametrize("item", [5, "Voltage", None, ["Voltage", 1], True])
+@pytest.mark.parametrize("item", [5, "Voltage", "vv", None, ["Voltage", 1], True, [], {"x"}])
 def test_measurement_that_is_no_object_is_refused(item: Any) -> None:
     """CORE-MV-10."""
     assert refusal([item]).path == "/params/measurements/0"
@@ -170,6 +171,16 @@ def test_column_is_a_measurand_in_its_default_unit() -> None:
     with pytest.raises(LocalError) as error:
         column("Voltage.L9", "/params/columns/2")
     assert (error.value.path, error.value.hint) == ("/params/columns/2", "nearest is Voltage")
+
+
+def test_row_of_columns_is_read_without_what_was_not_reported() -> None:
+    """CORE-MV-10: a bad cell is named by its measurand."""
+    columns = [column(name, "/x") for name in ("Voltage.L1", "SoC", "Frequency")]
+    readings = row_readings(columns, [230.5, None, "50"], "/params/rows/3")
+    assert readings == (Reading(columns[0], "230.5"), Reading(columns[2], "50"))
+    with pytest.raises(LocalError) as error:
+        row_readings(columns, [1, "full", 2], "/params/rows/3")
+    assert error.value.path == "/params/rows/3/SoC"
 
 
 @pytest.mark.parametrize(

@@ -249,7 +249,8 @@ class Metering:
         session.sampled_ms = max(self._clock.utc_ms(now), session.sampled_ms)
 
     def _groups(self, levels: Levels, key: str, session: _Session, due_ms: int) -> list[Group]:
-        return grouped(levels.choose(items_of(self._text(key))), session.sampled_ms, due_ms)
+        text = self._text(key)
+        return grouped(levels.choose(items_of(text)), session.sampled_ms, due_ms) if text else []
 
     # clock-aligned values
 

@@ -8,10 +8,11 @@ allowed. Implements requirements CORE-MV-10, CORE-MV-11, CORE-MV-15, AMB-19.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from difflib import get_close_matches
-from typing import Any, Final, NamedTuple
+from functools import partial
+from typing import Any, Final, NamedTuple, cast
 
 from ocpphub.core.boot import utc_text
 from ocpphub.core.measurands import MEASURANDS, PHASES, REGISTER_MEASURAND, UNITS, measurand_item
@@ -55,8 +56,15 @@ _DECIMAL: Final = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?", re.ASCII)
 _SIGNED_TEXT: Final = re.compile(rf"[\x20-\x7e]{{1,{MAX_SIGNED}}}", re.ASCII)
 _NUMBER_HINT: Final = "a number below 1e15 in size, or its decimal text without an exponent"
 
-_known: dict[tuple[Any, ...], tuple[Descriptor, str | None]] = {}
-"""Members as they were given -> what they mean; legal combinations only, so there is an end to them."""
+_Meaning = tuple[Descriptor, str | None, int]
+"""What members mean: descriptor, context, and how many members say that, the value among them."""
+_known: dict[tuple[Any, ...] | str, _Meaning] = {}
+"""Members as they were given, or the measurand where nothing else was -> what they mean.
+
+Legal combinations only, so there is an end to them.
+"""
+_reading: Final = cast("Callable[[tuple[Descriptor, str, str | None]], Reading]", partial(tuple.__new__, Reading))
+"""A Reading without the cost of arguments: thousands a second are made."""
 
 
 def parse_readings(measurements: object, path: str = "/params/measurements") -> tuple[Reading, ...]:
@@ -71,17 +79,22 @@ def parse_readings(measurements: object, path: str = "/params/measurements") -> 
     readings = []
     for index, item in enumerate(measurements):
         try:
-            get = item.get
-            members = (get("measurand"), get("unit"), get("phase"), get("location"), get("format"), get("context"))
-            descriptor, context = _known[members]
-            if not item.keys() <= _MEMBERS:
-                raise KeyError
+            if len(item) == 2:
+                descriptor, context, _ = _known[item["measurand"]]
+            else:
+                get = item.get
+                members = (get("measurand"), get("unit"), get("phase"), get("location"), get("format"), get("context"))
+                descriptor, context, size = _known[members]
+                if len(item) != size:
+                    raise KeyError
+            value = item["value"]
         except (AttributeError, KeyError, TypeError):
-            descriptor, context = _understood(item, f"{path}/{index}")
-        value = item.get("value")
-        # Most values are small integers or texts of them, which need no second look.
-        text = value_text(value, descriptor.format, f"{path}/{index}/value")
-        readings.append(Reading(descriptor, text, context))
+            descriptor, context, _ = _understood(item, f"{path}/{index}")
+            value = item.get("value")
+        text = _text(value, descriptor[4])
+        if text is None:
+            raise _value_error(descriptor[4], f"{path}/{index}/value")
+        readings.append(_reading((descriptor, text, context)))
     return tuple(readings)
 
 
@@ -90,26 +103,50 @@ def value_text(value: object, form: str = "Raw", path: str = "/params/measuremen
 
     Raises :class:`LocalError` naming ``path``.
     """
+    text = _text(value, form)
+    if text is None:
+        raise _value_error(form, path)
+    return text
+
+
+def _text(value: object, form: str) -> str | None:
     if form == _SIGNED:
-        if isinstance(value, str) and _SIGNED_TEXT.fullmatch(value):
-            return value
-        raise _error("not signed data", path, f"1 to {MAX_SIGNED} printable ASCII characters")
+        return value if isinstance(value, str) and _SIGNED_TEXT.fullmatch(value) else None
+    if type(value) is float:
+        if not -MAX_SIZE < value < MAX_SIZE:  # so it is for NaN
+            return None
+        text = repr(value)
+        return text if "e" not in text else _tiny(value)
     if type(value) is int:
-        if -MAX_SIZE < value < MAX_SIZE:
-            return str(value)
-    elif type(value) is float:
-        if -MAX_SIZE < value < MAX_SIZE:  # false for NaN
-            text = repr(value)
-            return text if "e" not in text else _tiny(value)
-    elif isinstance(value, str) and _DECIMAL.fullmatch(value):
-        return value
-    raise _error("not a reading", path, _NUMBER_HINT)
+        return str(value) if -MAX_SIZE < value < MAX_SIZE else None
+    return value if isinstance(value, str) and _DECIMAL.fullmatch(value) else None
+
+
+def _value_error(form: str, path: str) -> LocalError:
+    if form == _SIGNED:
+        return _error("not signed data", path, f"1 to {MAX_SIGNED} printable ASCII characters")
+    return _error("not a reading", path, _NUMBER_HINT)
 
 
 def _tiny(value: float) -> str:
     """Below 0.0001 a float prints with an exponent; what is left after nine decimals is noise."""
     text = f"{value:.9f}".rstrip("0").rstrip(".")
     return "0" if text in ("-0", "") else text
+
+
+def row_readings(descriptors: Sequence[Descriptor], cells: Sequence[object], path: str) -> tuple[Reading, ...]:
+    """The readings of one row of columns; a cell that is ``None`` was not reported.
+
+    Raises :class:`LocalError` naming ``path`` and the measurand.
+    """
+    readings = []
+    for descriptor, cell in zip(descriptors, cells, strict=True):
+        if cell is not None:
+            text = _text(cell, "Raw")
+            if text is None:
+                raise _value_error("Raw", f"{path}/{descriptor.measurand}")
+            readings.append(_reading((descriptor, text, None)))
+    return tuple(readings)
 
 
 def column(name: str, path: str) -> Descriptor:
@@ -165,8 +202,8 @@ def meter_value(layout: Sequence[Descriptor], at_ms: int, context: str, values: 
     return {"timestamp": utc_text(at_ms), "sampledValue": sampled}
 
 
-def _understood(item: object, path: str) -> tuple[Descriptor, str | None]:
-    """Descriptor and context of one measurement; kept for the next that says the same."""
+def _understood(item: object, path: str) -> _Meaning:
+    """The meaning of one measurement; kept for the next that says the same."""
     if not isinstance(item, Mapping):
         raise _error("not an object", path, "an object with measurand and value")
     for name in item:
@@ -182,9 +219,12 @@ def _understood(item: object, path: str) -> tuple[Descriptor, str | None]:
     location = _one_of(item, "location", _LOCATIONS, path) or _LOCATIONS[_LOCATIONS.index("Outlet")]
     form = _one_of(item, "format", _FORMATS, path) or _FORMATS[0]
     context = _one_of(item, "context", _CONTEXTS, path)
-    meaning = Descriptor(measurand, phase, location, unit, form), context
     get = item.get
-    _known[get("measurand"), get("unit"), get("phase"), get("location"), get("format"), get("context")] = meaning
+    members = (get("measurand"), get("unit"), get("phase"), get("location"), get("format"), get("context"))
+    size = 1 + sum(member is not None for member in members)
+    meaning = _known[members] = (Descriptor(measurand, phase, location, unit, form), context, size)
+    if size == 2:
+        _known[measurand] = meaning
     return meaning
 
 

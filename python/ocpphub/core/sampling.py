@@ -49,6 +49,8 @@ class Levels:
     register_wh: int | None = None
     register_ms: int = 0
     readings: Chosen = field(default_factory=dict)
+    has_signed: bool = False
+    """Whether signed data was ever among them, which alone can make a sample too long."""
 
     def take(self, readings: Iterable[Reading], at_ms: int) -> None:
         """These readings are the latest from now on."""
@@ -62,6 +64,7 @@ class Levels:
 
     def _make_room(self, descriptor: Descriptor) -> None:
         """One value of each kind, whatever its unit, and never more than can be told."""
+        self.has_signed = self.has_signed or descriptor.format != "Raw"
         kind = descriptor._replace(unit=None)
         for other in [other for other in self.readings if other._replace(unit=None) == kind]:
             del self.readings[other]
@@ -81,18 +84,14 @@ class Levels:
                 elif self.register_wh is not None:
                     chosen[REGISTER] = (str(self.register_wh), self.register_ms)
             for descriptor, level in self.readings.items():
-                if descriptor.measurand == measurand and (phase is None or descriptor.phase == phase):
+                if descriptor[0] == measurand and (phase is None or descriptor[1] == phase):
                     chosen[descriptor] = level
-        return _bounded(chosen) if len(chosen) > 8 or _is_long(chosen) else chosen
+        return _bounded(chosen) if self.has_signed else chosen
 
     def shift(self, by_ms: int) -> None:
         """The corrected UTC moved: what was read before was read on the new time too."""
         self.register_ms += by_ms
         self.readings = {what: (value, at_ms + by_ms) for what, (value, at_ms) in self.readings.items()}
-
-
-def _is_long(chosen: Chosen) -> bool:
-    return any(len(value) > 64 for value, _ in chosen.values())
 
 
 def _bounded(chosen: Chosen) -> Chosen:
@@ -112,10 +111,15 @@ def grouped(chosen: Chosen, since_ms: int, due_ms: int) -> list[Group]:
 
     A level that was read by ``since_ms``, that is told before, is stamped ``due_ms``: it held until then.
     """
-    by_time: dict[int, list[Descriptor]] = {}
-    for descriptor, (_, read_ms) in chosen.items():
-        by_time.setdefault(due_ms if read_ms <= since_ms else read_ms, []).append(descriptor)
-    return [at_once({what: chosen[what] for what in by_time[at_ms]}, at_ms) for at_ms in sorted(by_time)]
+    by_time: dict[int, tuple[list[Descriptor], list[str]]] = {}
+    for descriptor, (value, read_ms) in chosen.items():
+        at_ms = due_ms if read_ms <= since_ms else read_ms
+        if at_ms not in by_time:
+            by_time[at_ms] = ([], [])
+        layout, values = by_time[at_ms]
+        layout.append(descriptor)
+        values.append(value)
+    return [Group(at_ms, tuple(by_time[at_ms][0]), tuple(by_time[at_ms][1])) for at_ms in sorted(by_time)]
 
 
 def at_once(chosen: Chosen, at_ms: int) -> Group:
