@@ -11,6 +11,7 @@ Implements: OCPP 1.6 sections 3.16, 7.33; J-327; errata 3.89; requirements CORE-
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 from orjson import JSONDecodeError, dumps, loads
@@ -85,24 +86,30 @@ def replaced(lines: bytes, rows: Iterable[tuple[int, bytes]]) -> bytes:
     return b"\n".join(old)
 
 
-def every_second(lines: bytes) -> list[int]:
-    """The indexes of every second sample of each context, beginning with the second, but for those that last."""
-    seen: dict[int, bool] = {}
-    found = []
-    for index, row in present(lines):
-        context = loads(row)[2]
-        if context not in LASTING:
-            if seen.get(context):
-                found.append(index)
-            seen[context] = not seen.get(context, False)
-    return found
-
-
 def dispensable(lines: bytes) -> list[int]:
-    """The indexes of what thinning takes next: every second sample; the single ones when there is no second."""
-    if not lines:
-        return []
-    return every_second(lines) or [index for index, row in present(lines) if loads(row)[2] not in LASTING]
+    """The indexes of the samples that thinning takes next: every second where they stand closest.
+
+    Each context is thinned by itself, so that two that alternate both stay. What is left stands at least twice as far
+    apart as the closest two stood: the head of a long transaction is no thinner than its tail (errata 3.89). Of samples
+    that stand alone, those.
+    """
+    times: dict[int, list[tuple[int, int]]] = {}
+    for index, row in present(lines):
+        _, at_ms, context, *_ = loads(row)
+        if context not in LASTING:
+            times.setdefault(context, []).append((at_ms, index))
+    found = [index for samples in times.values() for index in _closest(samples)]
+    return sorted(found) or sorted(index for samples in times.values() for _, index in samples)
+
+
+def _closest(samples: list[tuple[int, int]]) -> Iterator[int]:
+    gap_ms = min((b - a for (a, _), (b, _) in pairwise(samples)), default=0)
+    kept_ms = samples[0][0]
+    for at_ms, index in samples[1:]:
+        if at_ms - kept_ms < max(2 * gap_ms, 1):
+            yield index
+        else:
+            kept_ms = at_ms
 
 
 class Layouts:
