@@ -23,7 +23,7 @@ from tests.builders import hub as hub_settings
 
 SILENT: Final = object()
 """What a local client that never answers is scripted with."""
-IDLE: Final = {"plugged": False, "ev_ready": False, "evse_ready": True}
+IDLE: Final[dict[str, Any]] = {"plugged": False, "ev_ready": False, "evse_ready": True}
 ACCEPTED: Final = {"status": "Accepted"}
 
 STATES: Final = "Available Preparing Charging SuspendedEV SuspendedEVSE Finishing Reserved Unavailable Faulted".split()
