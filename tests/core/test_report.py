@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ocpphub.core.metering import parse_readings
+from ocpphub.core.readings import parse_readings
 from ocpphub.core.report import Fault, Report, read_many, read_report
 from ocpphub.errors import LocalError
 
@@ -141,3 +141,24 @@ def test_form_that_is_wrong_refuses_everything(params: dict[str, Any], path: str
     with pytest.raises(LocalError) as caught:
         rows(params)
     assert (caught.value.path, caught.value.code) == (path, code)
+
+
+@pytest.mark.parametrize(
+    ("members", "energy_wh"),
+    [({"value": "12.3456", "unit": "kWh"}, 12_346), ({"value": 7, "phase": "L1"}, None), ({"value": 7}, 7)],
+)
+def test_register_among_the_measurements_is_energy_wh_by_another_name(
+    members: dict[str, Any], energy_wh: int | None
+) -> None:
+    """CORE-MV-10, AMB-19: so that it passes the meter guard; energy_wh itself has precedence."""
+    item = {"measurand": "Energy.Active.Import.Register", **members}
+    assert read_report({"connector_id": 1, "measurements": [item]}, parse_readings).energy_wh == energy_wh
+    for params in ({"measurements": [item], "energy_wh": 5}, {"energy_wh": 5, "measurements": [item]}):
+        assert read_report({"connector_id": 1, **params}, parse_readings).energy_wh == 5
+
+
+def test_register_in_a_column_is_energy_wh_by_another_name() -> None:
+    """CORE-MV-10: null is not reported."""
+    columns = ["connector_id", "Energy.Active.Import.Register", "Voltage"]
+    found = rows({"columns": columns, "rows": [[1, 7, 230], [2, None, 231]]})
+    assert [row.energy_wh for row in found if isinstance(row, Report)] == [7, None]

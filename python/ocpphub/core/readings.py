@@ -167,9 +167,9 @@ def register_of(readings: Iterable[Reading]) -> int | None:
     It has to pass the meter guard like ``energy_wh``.
     """
     found = None
-    for reading in readings:
-        if is_register(reading.descriptor):
-            wh = Decimal(reading.value) * (1000 if reading.descriptor.unit == "kWh" else 1)
+    for descriptor, value, _ in readings:
+        if descriptor[0] == REGISTER_MEASURAND and is_register(descriptor):
+            wh = Decimal(value) * (1000 if descriptor.unit == "kWh" else 1)
             found = int(wh.quantize(Decimal(1), ROUND_HALF_UP))
     return found
 

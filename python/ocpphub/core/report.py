@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from typing import Any, Final, NamedTuple
 
 from ocpphub.core.boot import parse_utc_ms
-from ocpphub.core.readings import Reading
+from ocpphub.core.readings import Descriptor, Reading, column, is_register, register_of, row_readings
 from ocpphub.core.vocabulary import ChargePointErrorCode
 from ocpphub.errors import LocalError
 
@@ -73,6 +73,8 @@ def read_report(params: Mapping[str, Any], parse: Parse, path: str = "/params") 
             setattr(report, name, value)
         elif name == "measurements":
             report.readings = parse(value, f"{path}/measurements")
+            if "energy_wh" not in params:
+                report.energy_wh = register_of(report.readings)  # the same level under its other name
         elif name not in _IGNORED:
             _read_other(report, name, value, path)
     return report
@@ -188,40 +190,35 @@ def _read_columns(columns: Any, rows: list[Any], parse: Parse) -> Iterator[Row]:
         raise wrong("not an array of names", "/params/columns", "an array of column names")
     if "connector_id" not in columns or len(set(columns)) != len(columns):
         raise wrong("connector_id is missing or a name is there twice", "/params/columns", "different names")
-    measured: list[tuple[int, dict[str, Any]]] = []
+    measured: list[tuple[int, Descriptor]] = []
     plain: list[tuple[int, str]] = []
     for index, name in enumerate(columns):
         if name in _COLUMNS:
             plain.append((index, name))
         else:
-            measured.append((index, _measurand(name, index, parse)))
+            measured.append((index, _measurand(name, index)))
     return _read_rows(columns, rows, plain, measured, parse)
 
 
-def _measurand(name: str, index: int, parse: Parse) -> dict[str, Any]:
-    """A column ``Measurand`` or ``Measurand.Phase`` as the measurement that its cells are of."""
-    measurand, _, phase = name.rpartition(".")
-    candidates: list[dict[str, Any]] = [{"measurand": name}]
-    if measurand:
-        candidates.append({"measurand": measurand, "phase": phase})
-    for candidate in candidates:
-        try:
-            parse([{**candidate, "value": 0}], "")
-        except LocalError:
-            continue
-        return candidate
-    hint = "one of " + ", ".join(sorted(_COLUMNS)) + ", or Measurand[.Phase]"
-    raise wrong(f"unknown column {name[:50]}", f"/params/columns/{index}", hint)
+def _measurand(name: str, index: int) -> Descriptor:
+    """What the cells of a column ``Measurand`` or ``Measurand.Phase`` are of."""
+    try:
+        return column(name, f"/params/columns/{index}")
+    except LocalError as error:
+        hint = "one of " + ", ".join(sorted(_COLUMNS)) + f", or Measurand[.Phase], {error.hint}"
+        raise wrong(error.message, error.path, hint) from None
 
 
 def _read_rows(
     columns: Sequence[str],
     rows: list[Any],
     plain: list[tuple[int, str]],
-    measured: list[tuple[int, dict[str, Any]]],
+    measured: list[tuple[int, Descriptor]],
     parse: Parse,
 ) -> Iterator[Row]:
     width = len(columns)
+    places, descriptors = [at for at, _ in measured], [descriptor for _, descriptor in measured]
+    has_register = any(is_register(descriptor) for descriptor in descriptors) and "energy_wh" not in columns
     for index, row in enumerate(rows):
         path = f"/params/rows/{index}"
         try:
@@ -230,8 +227,9 @@ def _read_rows(
             params = {name: row[at] for at, name in plain if row[at] is not None}
             report = read_report(params, parse, path)
             if measured:
-                values = [{**what, "value": row[at]} for at, what in measured if row[at] is not None]
-                report.readings = parse(values, path) if values else None
+                report.readings = row_readings(descriptors, [row[at] for at in places], path) or None
+                if has_register and report.readings:
+                    report.energy_wh = register_of(report.readings)
             yield report
         except LocalError as error:
             yield error
