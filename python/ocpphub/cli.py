@@ -49,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
+    from ocpphub import sessions_cli
     from ocpphub.sim import command
 
     top = argparse.ArgumentParser(
@@ -65,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
     _configuration_commands(commands, output)
     _client_commands(commands, output, client)
     _schedule_commands(commands, [output, client])
+    sessions_cli.add_parser(commands, [client], _moment).set_defaults(command=_sessions)
     command.add_parser(commands, [output, client]).set_defaults(command=_simulate)
     demo = commands.add_parser("demo", help="a narrated tour with an embedded CSMS")
     demo.add_argument("--connectors", type=_positive, default=200, metavar="N", help="connectors of the hub (200)")
@@ -231,6 +233,22 @@ def _with_client(options: argparse.Namespace, use: Callable[[Client], int]) -> i
             return use(client)
     except OcpphubError as error:
         return _print_error(error, options.json)
+
+
+def _sessions(options: argparse.Namespace) -> int:
+    from ocpphub import sessions_cli
+
+    def use(client: Client) -> int:
+        sessions_cli.export(options, client)
+        return DONE
+
+    try:
+        return _with_client(options, use)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        sys.stderr.write(f"{options.output}: {error.strerror}\n")
+        return FAILED
 
 
 def _simulate(options: argparse.Namespace) -> int:
