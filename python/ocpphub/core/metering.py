@@ -116,13 +116,14 @@ class Metering:
             levels.register_wh, levels.register_ms = self._meters.register(connector_id), at_ms
         if readings:
             levels.take(readings, at_ms)
-            if self._sessions:
-                self._note_interruption(connector_id, readings)
+            session = self._sessions.get(connector_id)
+            if session is not None:
+                self._note_interruption(connector_id, session, readings)
 
-    def _note_interruption(self, connector_id: int, readings: tuple[Reading, ...]) -> None:
+    def _note_interruption(self, connector_id: int, session: _Session, readings: tuple[Reading, ...]) -> None:
         """An interruption that begins or ends is sampled with the report that says so, once (CORE-MV-20)."""
         for reading in readings:
-            if reading.context in _INTERRUPTIONS and (session := self._sessions.get(connector_id)) is not None:
+            if reading[2] is not None and reading.context in _INTERRUPTIONS:
                 if session.interruption != reading.context:
                     session.interruption, session.is_new = str(reading.context), True
                     self._wanted_s[connector_id] = -inf

@@ -142,7 +142,7 @@ def row_readings(descriptors: Sequence[Descriptor], cells: Sequence[object], pat
     readings = []
     for descriptor, cell in zip(descriptors, cells, strict=True):
         if cell is not None:
-            text = _text(cell, "Raw")
+            text = str(cell) if type(cell) is int and -MAX_SIZE < cell < MAX_SIZE else _text(cell, "Raw")
             if text is None:
                 raise _value_error("Raw", f"{path}/{descriptor.measurand}")
             readings.append(_reading((descriptor, text, None)))

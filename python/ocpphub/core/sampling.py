@@ -9,7 +9,7 @@ Implements: CORE-MV-04, CORE-MV-06, CORE-MV-07, CORE-MV-12, CORE-MV-14.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -50,26 +50,28 @@ class Levels:
     register_ms: int = 0
     readings: Chosen = field(default_factory=dict)
     has_signed: bool = False
-    """Whether signed data was ever among them, which alone can make a sample too long."""
+    """Whether signed data is among them, which alone can make a sample too long."""
 
-    def take(self, readings: Iterable[Reading], at_ms: int) -> None:
+    def take(self, readings: Sequence[Reading], at_ms: int) -> None:
         """These readings are the latest from now on."""
         mine = self.readings
+        before = len(mine)
         for descriptor, value, _ in readings:
-            if descriptor not in mine:
-                if is_register(descriptor):
-                    continue
-                self._make_room(descriptor)
             mine[descriptor] = (value, at_ms)
+        if len(mine) != before:
+            self._tidy(readings)
 
-    def _make_room(self, descriptor: Descriptor) -> None:
-        """One value of each kind, whatever its unit, and never more than can be told."""
-        self.has_signed = self.has_signed or descriptor.format != "Raw"
-        kind = descriptor._replace(unit=None)
-        for other in [other for other in self.readings if other._replace(unit=None) == kind]:
-            del self.readings[other]
-        if len(self.readings) >= MAX_READINGS:
-            del self.readings[min(self.readings, key=lambda other: self.readings[other][1])]
+    def _tidy(self, readings: Sequence[Reading]) -> None:
+        """After a new kind: one value of each whatever its unit, the last one told, and never more than can be told."""
+        mine = self.readings
+        for descriptor, _, _ in reversed(readings):
+            if descriptor in mine:
+                kind = descriptor._replace(unit=None)
+                for other in [other for other in mine if other != descriptor and other._replace(unit=None) == kind]:
+                    del mine[other]
+        while len(mine) > MAX_READINGS:
+            del mine[min(mine, key=lambda other: mine[other][1])]
+        self.has_signed = any(descriptor.format != "Raw" for descriptor in mine)
 
     def choose(self, items: Items, register: tuple[int, int] | None = None) -> Chosen:
         """The levels that ``items`` select, in their order; what was never reported is left out (CORE-MV-07).
@@ -84,7 +86,8 @@ class Levels:
                 elif self.register_wh is not None:
                     chosen[REGISTER] = (str(self.register_wh), self.register_ms)
             for descriptor, level in self.readings.items():
-                if descriptor[0] == measurand and (phase is None or descriptor[1] == phase):
+                is_wanted = descriptor[0] == measurand and (phase is None or descriptor[1] == phase)
+                if is_wanted and not (measurand == REGISTER_MEASURAND and is_register(descriptor)):
                     chosen[descriptor] = level
         return _bounded(chosen) if self.has_signed else chosen
 
