@@ -27,7 +27,7 @@ from ocpphub.config import (
 from ocpphub.core.boot import utc_text
 from ocpphub.core.charge_point import ChargePoint
 from ocpphub.core.controllers import Controller
-from ocpphub.core.effects import Connect, Discard, Disconnect, Effect, Publish, Reply, Send, Store
+from ocpphub.core.effects import Connect, Discard, Disconnect, Effect, Publish, Recreate, Reply, Send, Store
 from ocpphub.core.inbound import Handler
 from ocpphub.core.instant import Instant
 from ocpphub.store import Row
@@ -190,7 +190,8 @@ class World:
         self.answers: list[list[Any]] = []
         self.replies: dict[int, Reply] = {}
         self._arrivals: list[tuple[float, int, bytes]] = []
-        self._order = self._request = self._csms_id = 0
+        self._order = self._request = self._csms_id = self._boots = 0
+        self._hub, self._handlers = hub, handlers
         stored = [Row(self.settings.identity, table, key, value) for (table, key), value in self.rows.items()]
         self.core = ChargePoint(
             self.settings,
@@ -266,7 +267,17 @@ class World:
                 self.replies[effect.request] = effect
             elif isinstance(effect, Send):
                 self._carry(effect.frame)
+            elif isinstance(effect, Recreate):
+                return self._recreate()
         return self
+
+    def _recreate(self) -> World:
+        """A reset: another core from what is durable, and a link of its own."""
+        self._arrivals.clear()
+        self._boots += 1
+        again = self.crash(boot_id=f"{self._boots:016x}", hub=self._hub, handlers=self._handlers)
+        self.core = again.core
+        return self.start().connect()
 
     def _carry(self, frame: bytes) -> None:
         parsed = orjson.loads(frame)

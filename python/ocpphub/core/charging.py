@@ -64,7 +64,7 @@ class Charging:
 
     # start
 
-    def settle(self, row: Connector, now: Instant, at_ms: int | None = None) -> None:
+    def settle(self, row: Connector, now: Instant, at_ms: int | None = None, *, limit_changed: bool = False) -> None:
         """Something about a connector changed: let transaction, permit, availability and status follow.
 
         Effects: ``Store`` of a new transaction, ``Publish``.
@@ -72,7 +72,7 @@ class Charging:
         if row.grant is not None and row.plugged and row.transaction is None:
             self._try_start(row, row.grant, now, at_ms)
         self._watch_energy(row, now)
-        self._permit(row, now)
+        self._permit(row, now, limit_changed)
         self.connectors.run_schedule(row)
         self.connectors.update(row, now, at_ms)
         # CORE-RV-10. Not Unavailable for want of a controller: after a start that is no more than a moment (RV-14).
@@ -246,7 +246,7 @@ class Charging:
 
     # permits
 
-    def _permit(self, row: Connector, now: Instant) -> None:
+    def _permit(self, row: Connector, now: Instant, limit_changed: bool) -> None:
         connector_id = row.connector_id
         if not connector_id:
             return
@@ -255,7 +255,7 @@ class Charging:
             and not (row.is_resuming or row.is_refused)
             and not self.connectors.is_faulted(connector_id)
         )
-        if not energize and not row.permit.energize:
+        if energize is row.permit.energize and not (energize and limit_changed):
             return
         limit = self.schedules.limit(connector_id, now) if energize else None
         if limit is None:
@@ -274,12 +274,12 @@ class Charging:
     def handle_permit_timer(self, connector_id: int, now: Instant) -> None:
         """A limit passes a boundary, or (0) any of them may have changed. Effects: ``Publish``."""
         if connector_id:
-            self.settle(self.connectors.row(connector_id), now)
+            self.settle(self.connectors.row(connector_id), now, limit_changed=True)
             return
         self._limits_read_s = now.monotonic_s
         for row in self.connectors:
             if row.transaction is not None:
-                self.settle(row, now)
+                self.settle(row, now, limit_changed=True)
 
     # readers
 

@@ -86,6 +86,9 @@ class Connector:
     energy_limit_wh: int | None = None
     """Register at which a refused transaction's energy ends (MaxEnergyOnInvalidId)."""
     permit: Permit = field(default_factory=Permit)
+    state: dict[str, Any] = field(default_factory=dict)
+    """The connector state as it was last told (rpc.md), and what it was made of."""
+    mark: tuple[object, ...] = ()
 
     @property
     def plugged_or_resuming(self) -> bool:
@@ -359,22 +362,32 @@ class Connectors:
     # readers
 
     def state(self, connector_id: int) -> dict[str, Any]:
-        """The connector state of rpc.md, JSON-ready. Raises :class:`LocalError` for an unknown connector."""
+        """The connector state of rpc.md, JSON-ready. Raises :class:`LocalError` for an unknown connector.
+
+        The very same object as long as nothing in it changes: it must not be written to.
+        """
         self.check(connector_id)
         row, condition = self._rows[connector_id], self._present[connector_id]
-        reservation = self.reservations.of(connector_id)
+        transaction, reservation = row.transaction, self.reservations.of(connector_id)
         operative = self.is_operative(connector_id)
-        return {
-            "connector_id": connector_id,
-            "status": condition.status,
-            "error_code": condition.error_code,
-            "availability": AvailabilityType.OPERATIVE if operative else AvailabilityType.INOPERATIVE,
-            "attached": row.has_controller,
-            "plugged": row.plugged,
-            "permit": row.permit.json(),
-            "transaction": None if row.transaction is None else _transaction_json(row.transaction),
-            "reservation": None if reservation is None else reservation.json(),
-        }
+        mark = (
+            *(condition, operative, row.has_controller, row.plugged, row.permit.seq, reservation, transaction),
+            None if transaction is None else (transaction.transaction_id, transaction.start_ms),
+        )
+        if mark != row.mark:
+            row.mark = mark
+            row.state = {
+                "connector_id": connector_id,
+                "status": condition.status,
+                "error_code": condition.error_code,
+                "availability": AvailabilityType.OPERATIVE if operative else AvailabilityType.INOPERATIVE,
+                "attached": row.has_controller,
+                "plugged": row.plugged,
+                "permit": row.permit.json(),
+                "transaction": None if transaction is None else _transaction_json(transaction),
+                "reservation": None if reservation is None else reservation.json(),
+            }
+        return row.state
 
 
 def _transaction_json(transaction: Transaction) -> dict[str, Any]:

@@ -49,6 +49,8 @@ class ControllerCommands:
 
     def _answer(self, request: int, result: Any, now: Instant) -> Any:
         """At once, or after the commit where the command has written something (rpc.md, reliability.md 4.3.1)."""
+        if not self._effects:
+            return result  # nothing has changed that anybody would have to hear of
         has_written = any(isinstance(effect, (Store, Discard)) for effect in self._effects)
         if has_written:
             self._effects.append(Reply(request, result))

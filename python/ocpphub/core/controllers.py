@@ -26,10 +26,12 @@ class Controller:
 class Controllers:
     """Connector -> the controller that is attached to it."""
 
-    __slots__ = ("_of",)
+    __slots__ = ("_by_number", "_of")
 
     def __init__(self) -> None:
         self._of: dict[int, Controller] = {}
+        self._by_number: dict[int, set[int]] = {}
+        """The same the other way round: thousands of connections may be lost at once."""
 
     def of(self, connector_id: int) -> Controller | None:
         """Who is attached to a connector."""
@@ -59,17 +61,27 @@ class Controllers:
                 )
         taken = [each for each in wanted if self._of.get(each) != controller]
         for connector_id in taken:
+            self._let_go(connector_id)
             self._of[connector_id] = controller
+            self._by_number.setdefault(controller.number, set()).add(connector_id)
         return taken
 
-    def check(self, controller: Controller, connector_id: int) -> None:
+    def _let_go(self, connector_id: int) -> None:
+        present = self._of.pop(connector_id, None)
+        if present is not None:
+            own = self._by_number[present.number]
+            own.discard(connector_id)
+            if not own:
+                del self._by_number[present.number]
+
+    def check(self, controller: Controller, connector_id: int, path: str = "/params") -> None:
         """Raise :class:`LocalError` ``not_attached`` unless the connector is this controller's."""
         present = self._of.get(connector_id)
         if present is None or present.number != controller.number:
             raise LocalError(
                 "not_attached",
                 f"connector {connector_id} is not attached to this connection",
-                path="/params/connector_id",
+                path=f"{path}/connector_id",
                 hint="call controller.attach first",
             )
 
@@ -81,19 +93,19 @@ class Controllers:
         for connector_id in wanted:
             self.check(controller, connector_id)
         for connector_id in wanted:
-            del self._of[connector_id]
+            self._let_go(connector_id)
         return wanted
 
     def lost(self, number: int) -> list[int]:
         """The connection is gone; the connectors that were its."""
-        gone = [connector_id for connector_id, present in self._of.items() if present.number == number]
+        gone = self.connectors_of(number)
         for connector_id in gone:
-            del self._of[connector_id]
+            self._let_go(connector_id)
         return gone
 
     def connectors_of(self, number: int) -> list[int]:
         """The connectors of a connection, in ascending order."""
-        return sorted(each for each, present in self._of.items() if present.number == number)
+        return sorted(self._by_number.get(number, ()))
 
     def numbers(self) -> set[int]:
         """The connections that have connectors."""

@@ -29,6 +29,7 @@ FLOATING: Final = "floating"
 MAX_ID_TAG: Final = 20
 _S = ChargePointStatus
 _ACCEPTED: Final = str(AuthorizationStatus.ACCEPTED)
+_NOT_NOW: Final = "no transaction may start now (see charge_before_accepted, the disk, and a reset under way)"
 _INVALID: Final = Verdict(str(AuthorizationStatus.INVALID))
 
 Done = Callable[[Verdict, int | None, Instant], None]
@@ -83,7 +84,8 @@ class Presenting:
             return
         free = any(row.transaction is None and self._unusable(row) is None for row in own)
         if not free and not running:
-            raise LocalError("invalid_state", "no connector of this connection can be used", hint="attach one")
+            why = "no connector of this connection can be used" if self.charging.may_start() else _NOT_NOW
+            raise LocalError("invalid_state", why, path="/params/connector_id")
         self.authorization.ask(
             id_tag,
             lambda verdict, at: self._without_connector(controller, id_tag, verdict, running, free, done, at),
@@ -181,7 +183,7 @@ class Presenting:
         if not self.connectors.is_operative(row.connector_id) and row.transaction is None:
             return f"connector {row.connector_id} is {_S.UNAVAILABLE}"
         if not self.charging.may_start():
-            return "no transaction may start now"
+            return _NOT_NOW
         return None
 
     def _authorize(self, row: Connector, id_tag: str, done: Done, now: Instant) -> None:

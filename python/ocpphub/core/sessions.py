@@ -187,29 +187,29 @@ class Sessions:
                     raise row
                 path = f"/params/{'rows' if is_columns else 'reports'}/{index}"
                 if not may(row.connector_id):
-                    raise LocalError("unknown_connector", "no such connector", path=f"{path}/connector_id")
-                before = self._mark(row.connector_id)
+                    hint = "a connector that this client may name"
+                    raise LocalError("unknown_connector", "no such connector", path=f"{path}/connector_id", hint=hint)
+                before = self._state(row.connector_id)
                 self._take(controller, row, path, now)
-                if row.connector_id and self._mark(row.connector_id) != before:
+                if self._state(row.connector_id) is not before:
                     changed[row.connector_id] = None
             except LocalError as error:
                 errors.append({"index": index, "error": json_rpc_error(error)})
         return {"changed": [self.connectors.state(each) for each in changed], "errors": errors}
 
-    def _mark(self, connector_id: int) -> tuple[object, ...]:
-        if not self.connectors.has(connector_id):
-            return ()
-        row = self.connectors.any_row(connector_id)
-        return self.connectors.condition(connector_id), row.permit.seq, row.transaction, row.plugged
+    def _state(self, connector_id: int) -> object:
+        """Another object whenever the connector state has become another."""
+        return self.connectors.state(connector_id) if 1 <= connector_id <= self.connectors.count else None
 
     def _take(self, controller: Controller, report: Report, path: str, now: Instant) -> None:
         connector_id = report.connector_id
         if not self.connectors.has(connector_id):
-            self.connectors.check(connector_id)
-        self.controllers.check(controller, connector_id)
+            hint = f"1 to {self.connectors.count}"
+            raise LocalError("unknown_connector", "no such connector", path=f"{path}/connector_id", hint=hint)
+        self.controllers.check(controller, connector_id, path)
         row = self.connectors.any_row(connector_id)
         now_ms = self.clock.utc_ms(now)
-        at_ms = self._time_of(report, now_ms, path)
+        at_ms = now_ms if report.at_ms is None else self._time_of(report.at_ms, now_ms, path)
         if at_ms < row.report_ms and row.has_reported:
             self._take_late(row, report, at_ms, path, now)
             return
@@ -218,45 +218,59 @@ class Sessions:
             return
         if not row.has_reported:
             self._check_first(report, path)
-        self._check_permit(row, report, path)
-        before_wh = self.meters.register(connector_id)
-        epoch = "same"
+        if report.max_current_a is not None:
+            row.max_current_a = report.max_current_a
+        if report.permit_seq is not None:
+            self._check_permit(row, report.permit_seq, path)
         if report.energy_wh is not None:
-            if self._is_new_plug(row, report) and row.transaction is not None:
-                # The old transaction ends with the register that was last before, whatever this one says.
-                self.meters.check(connector_id, report.energy_wh, at_ms, now, resuming=row.is_resuming)
-                self._unplug(row, now, at_ms, is_certain=True)
-            epoch = self.meters.accept(connector_id, report.energy_wh, at_ms, now, resuming=row.is_resuming)
-        if epoch == "new_epoch":
-            self._begin_epoch(row, report, before_wh, now)
-        row.report_ms = at_ms
-        row.has_reported = True
+            self._take_register(row, report.energy_wh, self._is_new_plug(row, report), now, at_ms, path)
+        is_first = not row.has_reported
+        row.report_ms, row.has_reported = at_ms, True
         if report.readings is not None or report.energy_wh is not None:
             self.metering.take(connector_id, report.readings or (), report.energy_wh, at_ms)
-        self._take_levels(row, controller, report, now, at_ms)
+        if is_first or row.energy_limit_wh is not None or _changes(row, report):
+            self._take_levels(row, controller, report, now, at_ms)
         self.metering.reported(connector_id, row.transaction, now)
 
-    def _time_of(self, report: Report, now_ms: int, path: str) -> int:
-        if report.at_ms is None or not self.clock.is_trusted:
+    def _take_register(
+        self, row: Connector, energy_wh: int, is_new_plug: bool, now: Instant, at_ms: int, path: str
+    ) -> None:
+        connector_id, path = row.connector_id, f"{path}/energy_wh"
+        if is_new_plug and row.transaction is not None:
+            # The old transaction ends with the register that was last before, whatever this one says.
+            self.meters.check(connector_id, energy_wh, at_ms, now, resuming=row.is_resuming, path=path)
+            self._unplug(row, now, at_ms, is_certain=True)
+        before_wh = self.meters.register(connector_id)
+        epoch = self.meters.accept(connector_id, energy_wh, at_ms, now, resuming=row.is_resuming, path=path)
+        if epoch == "new_epoch":
+            # decisions.md 4: the session ends at the last good register, the next one starts in the new epoch.
+            self.charging.stop(row, Reason.OTHER, now, meter_wh=before_wh)
+            text = f"connector {connector_id}: the meter begins anew at {energy_wh} Wh after {before_wh}"
+            self.on_new_epoch(connector_id, text, now)
+            self.charging.settle(row, now, at_ms)
+
+    def _time_of(self, at_ms: int, now_ms: int, path: str) -> int:
+        if not self.clock.is_trusted:
             # Before the time is known our own clock counts: all times made on it are corrected by one step later.
             return now_ms
-        if not now_ms - MAX_BEHIND_MS <= report.at_ms <= now_ms + MAX_AHEAD_MS:
+        if not now_ms - MAX_BEHIND_MS <= at_ms <= now_ms + MAX_AHEAD_MS:
             hint = f"{utc_text(now_ms - MAX_BEHIND_MS)} to {utc_text(now_ms + MAX_AHEAD_MS)}"
             raise wrong("a time stamp in the future or long past", f"{path}/timestamp", hint)
-        return min(report.at_ms, now_ms)
+        return min(at_ms, now_ms)
 
     def _take_late(self, row: Connector, report: Report, at_ms: int, path: str, now: Instant) -> None:
         """A report that an other one has overtaken: its levels are history (decisions.md 4)."""
-        if row.connector_id:
-            self._check_permit(row, report, path)
+        if row.connector_id and report.permit_seq is not None:
+            self._check_permit(row, report.permit_seq, path)
 
     def _take_main(self, row: Connector, report: Report, at_ms: int, path: str, now: Instant) -> None:
         """Connector 0: the main meter and the errors of the whole charge point."""
         for name in ("plugged", "plug_id", "ev_ready", "evse_ready", "permit_seq", "max_current_a"):
             if getattr(report, name) is not None:
                 raise wrong("connector 0 has no such level", f"{path}/{name}", "energy_wh, measurements, errors")
-        if report.energy_wh is not None and self.meters.accept(0, report.energy_wh, at_ms, now) == "new_epoch":
-            self.on_new_epoch(0, f"main meter begins anew at {report.energy_wh} Wh", now)
+        at, energy_wh = f"{path}/energy_wh", report.energy_wh
+        if energy_wh is not None and self.meters.accept(0, energy_wh, at_ms, now, path=at) == "new_epoch":
+            self.on_new_epoch(0, f"main meter begins anew at {energy_wh} Wh", now)
         row.report_ms, row.has_reported = at_ms, True
         self.metering.take(0, report.readings or (), report.energy_wh, at_ms)
         if report.errors is not None and report.errors != row.errors:
@@ -278,15 +292,10 @@ class Sessions:
                     "plugged, ev_ready, evse_ready and, with a meter, energy_wh",
                 )
 
-    def _check_permit(self, row: Connector, report: Report, path: str) -> None:
-        if report.permit_seq is not None and report.permit_seq > row.permit.seq:
+    def _check_permit(self, row: Connector, permit_seq: int, path: str) -> None:
+        if permit_seq > row.permit.seq:
             raise wrong("a permit that was never given", f"{path}/permit_seq", f"0 to {row.permit.seq}")
-
-    def _begin_epoch(self, row: Connector, report: Report, before_wh: int | None, now: Instant) -> None:
-        """decisions.md 4: the session ends at the last good register, the next one starts in the new epoch."""
-        self.charging.stop(row, Reason.OTHER, now, meter_wh=before_wh)
-        text = f"connector {row.connector_id}: the meter begins anew at {report.energy_wh} Wh after {before_wh}"
-        self.on_new_epoch(row.connector_id, text, now)
+        row.permit_seq = permit_seq
 
     def _is_new_plug(self, row: Connector, report: Report) -> bool:
         if report.plug_id is None or report.plugged is False:
@@ -296,7 +305,7 @@ class Sessions:
     def _take_levels(self, row: Connector, controller: Controller, report: Report, now: Instant, at_ms: int) -> None:
         if self._is_new_plug(row, report):
             self._unplug(row, now, at_ms, is_certain=True)
-        for name in ("ev_ready", "evse_ready", "permit_seq", "max_current_a", "errors"):
+        for name in ("ev_ready", "evse_ready", "errors"):
             value = getattr(report, name)
             if value is not None:
                 setattr(row, name, value)
@@ -346,3 +355,14 @@ class Sessions:
         if self.hub is None:
             return _GRACE_S
         return self.hub.unattended_grace_s, self.hub.unattended_close_s, self.hub.resume_wait_s
+
+
+def _changes(row: Connector, report: Report) -> bool:
+    """Whether a report says anything of the levels that is not so already."""
+    return not (
+        (report.plugged is None or report.plugged is row.plugged)
+        and (report.ev_ready is None or report.ev_ready is row.ev_ready)
+        and (report.evse_ready is None or report.evse_ready is row.evse_ready)
+        and (report.plug_id is None or report.plug_id == row.plug_id)
+        and (report.errors is None or report.errors == row.errors)
+    )
