@@ -59,7 +59,9 @@ async def test_station_session_from_plug_to_unplug(tmp_path: Path) -> None:
         assert await one.until(1, is_charging)
         assert await one.until(1, lambda evse: evse.register_wh > 0, 20)
         assert hub.reports[-1]["permit_seq"] == 1
+        hub.calls.clear()
         assert await one.tag(1, "TAG1") == "Accepted"
+        assert hub.calls[:2] == ["connector.report", "connector.authorize"]
         assert await one.until(1, lambda evse: evse.transaction is None and evse.power_w == 0)
         assert await one.unplug(1) is vehicle
         assert diary.events(1) == ["plug", "tag", "start", "tag", "stop", "unplug"]

@@ -126,6 +126,7 @@ class Station:
         Raises :class:`OcpphubError` as ``connector.authorize`` does.
         """
         self._hear(connector_id, "tag", {"id_tag": id_tag})
+        await self._report_register(connector_id)
         answer = await self._call("connector.authorize", connector_id=connector_id, id_tag=id_tag)
         self._hear(connector_id, "answer", {"id_tag": id_tag, "status": answer["status"]})
         return str(answer["status"])
@@ -133,6 +134,7 @@ class Station:
     async def press_stop(self, connector_id: int) -> None:
         """Press the stop button. Raises :class:`OcpphubError` as ``connector.stop_transaction`` does."""
         self._hear(connector_id, "button", {})
+        await self._report_register(connector_id)
         self._take(await self._call("connector.stop_transaction", connector_id=connector_id))
 
     async def pause(self, connector_id: int, *, is_paused: bool = True) -> None:
@@ -179,6 +181,11 @@ class Station:
         with contextlib.suppress(UnavailableError):
             self._take(await self._call("connector.report", **evse.levels(), measurements=evse.measurements()))
             self._unreported.discard(connector_id)
+
+    async def _report_register(self, connector_id: int) -> None:
+        """The register goes first, so that a session that ends now ends with it."""
+        if self.evses[connector_id].transaction is not None:
+            await self.report(connector_id)
 
     async def _run(self) -> None:
         while True:
