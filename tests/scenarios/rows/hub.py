@@ -15,7 +15,7 @@ from typing import Any, Final
 from ocpphub.config import ChargePointSettings, HubSettings
 from ocpphub.core.charge_point import ChargePoint
 from ocpphub.core.controllers import Controller
-from ocpphub.core.effects import Ask, Connect, Recreate, Reply
+from ocpphub.core.effects import Ask, Connect, Reply
 from ocpphub.errors import UnavailableError
 from ocpphub.store import ARCHIVE, Row
 from tests.builders import EPOCH_MS, Csms, SentCall, World, settings
@@ -108,6 +108,7 @@ class Hub(World):
         self.alive: set[int] = {1}
         """Numbers of the connections that are there to be asked."""
         self.recreations = 0
+        self._is_over = False
         self.last_status: dict[int, str] = {}
         self.boots = int(boot_id, 16)
         self._later: list[tuple[float, int, Callable[[], None]]] = []
@@ -151,8 +152,9 @@ class Hub(World):
         for effect in news:
             if isinstance(effect, Ask):
                 self._ask(effect)
-        if any(isinstance(effect, Recreate) for effect in news):
-            self._recreate()
+        if self._is_over:
+            self._is_over = False
+            self._begin_anew()
         return self
 
     def _ask(self, ask: Ask) -> None:
@@ -175,7 +177,11 @@ class Hub(World):
 
         self.after(delay_s, arrive)
 
-    def _recreate(self) -> None:
+    def _recreate(self) -> Hub:
+        self._is_over = True
+        return self
+
+    def _begin_anew(self) -> None:
         self.recreations += 1
         self._arrivals.clear()
         self.last_status.clear()
