@@ -120,18 +120,18 @@ def test_layout_is_stored_once_and_read_back() -> None:
         (b'[1,5,8,1,"7"]', False),
         (b'[1,5,-1,1,"7"]', False),
         (b'[1,"5",0,1,"7"]', False),
-        (b'[1,5,0,true,"7"]', False),
+        (b'[1,5,0,2,"7"]', False),
         (b"[1,5,0,1,7]", False),
         (b"{}", False),
         (b"5", False),
         (b"[1,5", False),
     ],
 )
-def test_layouts_know_a_sound_sample(row: bytes, is_sound: bool) -> None:
+def test_layouts_read_a_sound_sample(row: bytes, is_sound: bool) -> None:
     """What cannot be composed is found at the start and not when its turn comes."""
     layouts = Layouts(lambda effect: None)
     layouts.number(ENERGY, nothing)
-    assert layouts.is_sound(row) is is_sound
+    assert layouts.read(row) == ((5, True) if is_sound else None)
 
 
 def test_layouts_that_no_sample_uses_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

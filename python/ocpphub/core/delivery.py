@@ -100,22 +100,29 @@ class TransactionQueue:
         """Take up what an earlier process left; the transactions without a stop, oldest first. Emits nothing."""
         for tx in restored(rows):
             self._live[tx.session_id] = tx
-        batches = self._records.restore(rows, self._live)
-        entries: list[Entry] = [*batches]
+        samples = self._records.restore(rows, self._live)
+        entries: list[Entry] = [*samples.batches]
         for tx in self._live.values():
             if not tx.is_answered:
-                entries.append(StartEntry(tx.session_id, tx))
+                entries.append(self._undated(StartEntry(tx.session_id, tx), tx.trusted))
             if tx.stop is not None and tx.stop_number is not None:
-                entries.append(StopEntry(tx.stop_number, tx, tx.stop))
+                entries.append(self._undated(StopEntry(tx.stop_number, tx, tx.stop), tx.stop.trusted))
         entries.sort(key=lambda entry: entry.number)
-        highest = max((entry.number for entry in entries), default=0)
-        self._numbers.restore(rows, max(highest, highest_number(rows), max(self._live, default=0)))
         for entry in entries:
             self._line.append(entry)
+        for batch in samples.untrusted:
+            self._times.add(batch)
+        for tx in samples.untrusted_data:
+            self._times.add_data(tx)
+        self._numbers.restore(rows, max([entry.number for entry in entries] + [*self._live, highest_number(rows)]))
         self._troubles.restore(rows, entries)
-        self._times.restore(entries, self._live.values())
         self.changes += 1
         return [tx for tx in self._live.values() if tx.stop is None]
+
+    def _undated(self, entry: Entry, trusted: bool) -> Entry:
+        if not trusted:
+            self._times.add(entry)
+        return entry
 
     # records
 
@@ -202,10 +209,8 @@ class TransactionQueue:
 
     def _admit(self, entry: Entry, trusted: bool) -> None:
         self._make_room()
-        self._line.append(entry)
+        self._line.append(self._undated(entry, trusted))
         self.changes += 1
-        if not trusted:
-            self._times.add(entry)
 
     def shift_untrusted(self, by_ms: int) -> None:
         """The clock became known: untrusted times of unsent records are corrected once. Effects: ``Store``."""

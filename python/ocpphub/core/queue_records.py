@@ -10,9 +10,9 @@ CORE-TX-18, CORE-TX-19.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any, Final
 
 from ocpphub.core.effects import Discard, Effect, Store
@@ -45,8 +45,23 @@ MAX_DATA: Final = 60_000
 MAX_INDEX: Final = 999_999
 """Of a sample within its batch or session; a key with a higher one is damaged."""
 
+_KEY: Final = re.compile(r"[0-9]{1,18}(-[0-9]{1,18})+", re.ASCII)
+
 Moved = Callable[[int, Transaction | None], tuple[int, bool]]
 """An untrusted time and whose it is -> the time it really was, and whether that is the last word."""
+
+
+_Sample = tuple[int, bytes, tuple[int, bool]]
+"""Index, text, and :func:`~ocpphub.core.queue_samples.time_of` of it."""
+
+
+@dataclass(slots=True)
+class Restored:
+    """What :meth:`Records.restore` found: the batches by number, and what holds times that are not trusted."""
+
+    batches: list[Batch]
+    untrusted: list[Batch]
+    untrusted_data: list[Transaction]
 
 
 @dataclass(slots=True)
@@ -82,47 +97,60 @@ class Records:
 
     # restore
 
-    def restore(self, rows: Rows, transactions: Mapping[int, Transaction]) -> list[Batch]:
+    def restore(self, rows: Rows, transactions: Mapping[int, Transaction]) -> Restored:
         """Take up the samples of an earlier process; its batches, all closed. Damaged rows are left aside, loudly."""
         self._layouts.restore(rows)
-        batches: list[Batch] = []
-        for (number, connector_id, session_id), lines in self._grouped(rows, SAMPLES, 4):
+        found = Restored([], [], [])
+        for (number, connector_id, session_id), group in self._grouped(rows, SAMPLES, 4, transactions, 2):
             tx = transactions.get(session_id)
-            if session_id and tx is None:
-                _leave_aside(SAMPLES, f"{row_key(number)}-...")
-                continue
-            batches.append(Batch(number, tx, connector_id, lines))
-            self._account(tx, lines)
-        for (session_id,), lines in self._grouped(rows, STOP_SAMPLES, 2):
-            tx = transactions.get(session_id)
-            if tx is None:
-                _leave_aside(STOP_SAMPLES, f"{row_key(session_id)}-...")
-                continue
-            stored = [row for _, row in present(lines)]
-            self._data[session_id] = StopData(lines, len(stored), sum(map(self._layouts.size, stored)))
-            self._account(tx, lines)
-        return batches
+            batch = Batch(number, tx, connector_id, _joined(group))
+            found.batches.append(batch)
+            if not self._account(tx, group):
+                found.untrusted.append(batch)
+        for (session_id,), group in self._grouped(rows, STOP_SAMPLES, 2, transactions, 0):
+            tx = transactions[session_id]
+            self._data[session_id] = StopData(
+                _joined(group), len(group), sum(self._layouts.size(row) for _, row, _ in group)
+            )
+            if not self._account(tx, group):
+                found.untrusted_data.append(tx)
+        return found
 
-    def _grouped(self, rows: Rows, table: str, members: int) -> Iterator[tuple[tuple[int, ...], bytes]]:
-        """The sound rows of a table by what their keys say, the last number of a key being the index."""
-        table_rows = rows.of(table)
-        numbered = []
-        for key in sorted(table_rows):
+    def _grouped(
+        self, rows: Rows, table: str, members: int, transactions: Mapping[int, Transaction], session: int
+    ) -> Iterator[tuple[tuple[int, ...], list[_Sample]]]:
+        """The sound samples of a table by what their keys say: first whose they are, last the index."""
+        whose: tuple[int, ...] = ()
+        group: list[_Sample] = []
+        texts = rows.of(table)
+        for key in sorted(texts):
+            row = texts[key]
             numbers = _numbers(key, members)
-            if numbers[-1] <= MAX_INDEX and self._layouts.is_sound(table_rows[key]):
-                numbered.append((numbers, table_rows[key]))
-            else:
-                _leave_aside(table, key)
-        for whose, group in groupby(numbered, key=lambda item: item[0][:-1]):
-            samples = [(numbers[-1], row) for numbers, row in group]
-            single = len(samples) == 1 and samples[0][0] == 0
-            yield whose, samples[0][1] if single else replaced(b"", samples)
+            dated = self._layouts.read(row)
+            if (
+                dated is None
+                or numbers[-1] > MAX_INDEX
+                or not (numbers[session] in transactions or (numbers[session] == 0 and table == SAMPLES))
+            ):
+                log.error("a damaged row of %s is left aside: %s", table, key)
+                continue
+            if numbers[:-1] != whose:
+                if group:
+                    yield whose, group
+                whose, group = numbers[:-1], []
+            group.append((numbers[-1], row, dated))
+        if group:
+            yield whose, group
 
-    def _account(self, tx: Transaction | None, lines: bytes) -> None:
-        for _, row in present(lines):
+    def _account(self, tx: Transaction | None, group: list[_Sample]) -> bool:
+        """Count restored samples; whether the times of all are trusted."""
+        is_trusted = True
+        for _, row, (at_ms, trusted) in group:
             self.bytes += len(row)
+            is_trusted = is_trusted and trusted
             if tx is not None:
-                tx.remember(*time_of(row))
+                tx.remember(at_ms, trusted)
+        return is_trusted
 
     # batches
 
@@ -203,15 +231,6 @@ class Records:
             batch.lines, lambda at_ms: moved(at_ms, batch.tx), lambda index: (SAMPLES, _batch_key(batch, index))
         )
         return is_final
-
-    def is_trusted(self, batch: Batch) -> bool:
-        """Whether the times of all samples of a batch are trusted."""
-        return all(time_of(row)[1] for _, row in present(batch.lines))
-
-    def is_data_trusted(self, tx: Transaction) -> bool:
-        """As :meth:`is_trusted` for transactionData."""
-        data = self._data.get(tx.session_id)
-        return data is None or all(time_of(row)[1] for _, row in present(data.lines))
 
     def _retimed(
         self, lines: bytes, moved: Callable[[int], tuple[int, bool]], place: Callable[[int], tuple[str, str]]
@@ -299,14 +318,15 @@ def _data_key(tx: Transaction, index: int) -> str:
 
 
 def _numbers(key: str, count: int) -> tuple[int, ...]:
-    parts = key.split("-")
-    if len(parts) != count or not all(part.isdecimal() for part in parts):
-        return (MAX_INDEX + 1,) * count
-    return tuple(map(int, parts))
+    """The numbers of a key; an index that no sample has when there are others than ``count``."""
+    numbers = tuple(map(int, key.split("-"))) if _KEY.fullmatch(key) else ()
+    return numbers if len(numbers) == count else (MAX_INDEX + 1,) * count
 
 
-def _leave_aside(table: str, key: str) -> None:
-    log.error("a damaged row of %s is left aside: %s", table, key)
+def _joined(group: list[_Sample]) -> bytes:
+    if len(group) == 1 and group[0][0] == 0:
+        return group[0][1]  # the text that the store read, not a copy of it
+    return replaced(b"", [(index, row) for index, row, _ in group])
 
 
 def highest_number(rows: Rows) -> int:

@@ -21,7 +21,10 @@ _NO_FLOOR: Final = 0
 
 
 class UntrustedTimes:
-    """The records of one charge point whose time may still be corrected. ``update`` stores a transaction again."""
+    """The records of one charge point whose time may still be corrected. ``update`` stores a transaction again.
+
+    Those of an earlier process belong here too: the machine's clock was as wrong then as it is now.
+    """
 
     __slots__ = ("_clock", "_data", "_entries", "_records", "_update")
 
@@ -29,20 +32,6 @@ class UntrustedTimes:
         self._records, self._clock, self._update = records, clock, update
         self._entries: dict[int, Entry] = {}
         self._data: dict[int, Transaction] = {}
-
-    def restore(self, entries: Iterable[Entry], transactions: Iterable[Transaction]) -> None:
-        """Find what an earlier process could not date: the machine's clock was as wrong then as it is now."""
-        for entry in entries:
-            if not self._is_trusted(entry):
-                self._entries[entry.number] = entry
-        for tx in transactions:
-            if not self._records.is_data_trusted(tx):
-                self._data[tx.session_id] = tx
-
-    def _is_trusted(self, entry: Entry) -> bool:
-        if isinstance(entry, Batch):
-            return self._records.is_trusted(entry)
-        return entry.tx.trusted if isinstance(entry, StartEntry) else entry.stop.trusted
 
     def add(self, entry: Entry) -> None:
         """The time of this message, or of a sample in it, is not trusted."""

@@ -49,9 +49,7 @@ class Troubles:
     def restore(self, rows: Rows, entries: Iterable[Entry]) -> None:
         """Take up what is known of the messages of an earlier process, which are given in their order."""
         possible = POSSIBLY_SENT
-        numbers = set()
         for entry in entries:
-            numbers.add(entry.number)
             went_aside = isinstance(entry, StartEntry) and entry.tx.is_start_sent
             if went_aside or possible > 0:
                 self.of(entry).is_unanswered = True
@@ -63,7 +61,8 @@ class Troubles:
             except (JSONDecodeError, TypeError, ValueError):
                 log.error("a damaged row of %s is left aside: %s", TABLE, ATTEMPTS)
                 return
-            if number in numbers:
+            # One row for whichever it was: what is no more in the line is asked for by nobody.
+            if attempts > 0:
                 self._known.setdefault(number, Trouble()).attempts = attempts
 
     def of(self, entry: Entry) -> Trouble:
