@@ -323,6 +323,18 @@ def test_clock_that_is_set_moves_no_due_time_and_what_was_read_before() -> None:
     assert bench.meters.register_ms(1) == EPOCH_MS + 3_721_000
 
 
+def test_correction_that_undoes_a_jump_of_the_machine_moves_nothing() -> None:
+    """CORE-MV-14: what was read before the jump keeps its time."""
+    bench = sampled(MeterValuesSampledData="Voltage")
+    bench.start()
+    bench.to(10).report(None, VOLTAGE)
+    bench.wall_ms -= 3_600_000
+    bench.to(20)
+    bench.clock.offset_ms = 3_600_000
+    bench.metering.restart_schedule(bench.now)
+    assert bench.to(70).told() == [(10.0, {"Voltage": "230"})]
+
+
 # interruptions
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ocpphub.core.boot import parse_utc_ms
+from ocpphub.core.boot import parse_utc_ms, utc_text
 from ocpphub.errors import LocalError
 from tests.builders import CONTROLLER, EPOCH_MS, Csms, World, settings
 from tests.builders import hub as hub_settings
@@ -185,3 +185,27 @@ def test_times_before_the_clock_is_known_are_corrected_once() -> None:
     world.connect().advance(5)
     (sample,) = meter_values(world)
     assert sample[2] == pytest.approx(86_400 + 1_060, abs=1)
+
+
+@pytest.mark.parametrize("has_timestamp", [True, False])
+@pytest.mark.parametrize("whose", ["the CSMS's", "the machine's"])
+def test_clock_that_goes_back_makes_no_report_late(whose: str, has_timestamp: bool) -> None:
+    """CORE-MV-01, CORE-TX-14: registers and levels are taken, sampled and told as before."""
+    world = hub(MeterValueSampleInterval=60)
+    world.charge(1, energy_wh=100)
+    step_ms = -3_600_000
+    if whose == "the CSMS's":
+        world.csms.offset_ms = step_ms
+    else:
+        world.wall_jump_ms = step_ms
+    world.ask("TriggerMessage", {"requestedMessage": "Heartbeat"})
+    world.advance(1)
+    for wait_s, energy_wh, plugged in ((59, 150, True), (60, 200, True), (1, 210, False)):
+        world.advance(wait_s)
+        text = utc_text(world.core.clock.utc_ms(world.now) - 20)
+        told: dict[str, Any] = {"timestamp": text} if has_timestamp else {}
+        world.report(1, energy_wh=energy_wh, plugged=plugged, **told)
+    assert [values[REGISTER] for *_, values in meter_values(world)] == ["150", "200"]
+    (start,), (stop,) = world.sent("StartTransaction"), world.sent("StopTransaction")
+    assert stop["meterStop"] == 210
+    assert stop["timestamp"] > start["timestamp"]

@@ -85,7 +85,8 @@ class Metering:
         """From when on a report of a connector is looked at; kept apart because every report asks."""
         self._sessions: dict[int, _Session] = {}
         self._interval_s = 0
-        self._offset_ms = clock.offset_ms
+        self._offset_ms: int | None = None
+        self._base_ms = 0
         self._aligned_ms: int | None = None
         """The next aligned instant, or the present one while connectors wait for it."""
         self._told_ms: int | None = None
@@ -257,9 +258,12 @@ class Metering:
 
     def restart_schedule(self, now: Instant) -> None:
         """The process starts, one of :data:`INTERVAL_KEYS` changed, or the clock was set. Effects: none."""
-        step_ms, self._offset_ms = self._clock.offset_ms - self._offset_ms, self._clock.offset_ms
-        if step_ms:
-            self._shift(step_ms)
+        if self._offset_ms != self._clock.offset_ms:
+            # Against the monotonic clock: a correction may undo what somebody did to the machine's clock before.
+            base_ms = self._clock.utc_ms(now) - round(now.monotonic_s * 1000)
+            if self._offset_ms is not None:
+                self._shift(base_ms - self._base_ms)
+            self._offset_ms, self._base_ms = self._clock.offset_ms, base_ms
         interval_s = self._configuration.integer("MeterValueSampleInterval")
         if interval_s != self._interval_s:
             self._interval_s = interval_s
@@ -270,6 +274,7 @@ class Metering:
             self._arm_aligned(now)
 
     def _shift(self, by_ms: int) -> None:
+        """What was read on the old time was read at the same moment on the new one."""
         self._meters.clock_stepped(by_ms)
         for levels in self._levels:
             if levels is not None:
