@@ -225,10 +225,13 @@ class Charging:
 
     def stop_unplugged(self, row: Connector, now: Instant, at_ms: int | None = None) -> None:
         """The vehicle was unplugged and the transaction ends with it (CORE-TX-14, CORE-TX-17)."""
+        transaction = row.transaction
         self.stop(row, Reason.EV_DISCONNECTED, now, at_ms=at_ms)
         self.connectors.pass_through(row, ChargePointStatus.FINISHING, EV_SIDE, now)
         if self.configuration.text("UnlockConnectorOnEVSideDisconnect") == "true":
             self.unlock(row)
+        elif transaction is not None:  # CORE-TX-16: whose cable it is shows the tag
+            row.locked_tag, row.locked_group = transaction.id_tag, transaction.parent_id_tag
 
     def stop_all(self, reason: str, now: Instant) -> None:
         """End every transaction, in one commit."""

@@ -62,7 +62,8 @@ class Connector:
     permit_seq: int | None = None
     max_current_a: float | None = None
     errors: tuple[Fault, ...] = ()
-    report_ms: int = 0
+    stamp_ms: int | None = None
+    """The latest ``timestamp`` that its controller has given, as it was given."""
     has_controller: bool = False
     has_reported: bool = False
     """Whether its controller has reported since it attached."""
@@ -141,8 +142,6 @@ class Connectors:
         if by_ms:
             self._present = [replace(old, since_utc_ms=old.since_utc_ms + by_ms) for old in self._present]
             self._told = [replace(old, since_utc_ms=old.since_utc_ms + by_ms) for old in self._told]
-            for row in self._rows:
-                row.report_ms += by_ms
 
     # rows
 

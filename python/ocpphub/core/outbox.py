@@ -233,7 +233,8 @@ class DurableQueue:
         """Take up the rows that an earlier process left, oldest first; none of them is in flight."""
         stored = rows.objects(TABLE, action=str, payload=dict, utc_ms=int, attempts=int)
         for key, data in stored:
-            entry = Entry(key, data["action"], data["payload"], data["utc_ms"], True, data["attempts"])
+            is_trusted = data.get("trusted") is not False
+            entry = Entry(key, data["action"], data["payload"], data["utc_ms"], is_trusted, data["attempts"])
             self._admit(entry, len(entry.row()))
         # Also behind rows that were left aside: their keys are taken.
         self._last = max((int(key) for key in rows.of(TABLE) if key.isdecimal()), default=0)

@@ -130,9 +130,7 @@ class Presenting:
         if row.transaction is not None:
             self._at_running(row, id_tag, done, now)
             return
-        if row.locked_tag is not None and self._unlocks(row, id_tag, now):
-            row.locked_tag = row.locked_group = None
-            self.unlock(row)
+        if self._unlocks(row, id_tag, self.authorization.parent_of(id_tag, now)):
             done(Verdict(_ACCEPTED), connector_id, now)
             return
         if (why := self._unusable(row)) is not None:
@@ -170,11 +168,15 @@ class Presenting:
             self.charging.settle(row, now)
         done(Verdict(_ACCEPTED), row.connector_id, now)
 
-    def _unlocks(self, row: Connector, id_tag: str, now: Instant) -> bool:
-        if row.locked_tag is not None and row.locked_tag.lower() == id_tag.lower():
-            return True
-        parent = self.authorization.parent_of(id_tag, now)
-        return row.locked_group is not None and parent is not None and parent.lower() == row.locked_group.lower()
+    def _unlocks(self, row: Connector, id_tag: str, parent_id_tag: str | None) -> bool:
+        """Release a cable that waits for this tag or its group (CORE-TX-06, CORE-TX-16), if it does."""
+        tag, group = row.locked_tag, row.locked_group
+        is_own = tag is not None and tag.lower() == id_tag.lower()
+        is_of_group = group is not None and parent_id_tag is not None and group.lower() == parent_id_tag.lower()
+        if is_own or is_of_group:
+            row.locked_tag = row.locked_group = None
+            self.unlock(row)
+        return is_own or is_of_group
 
     def _unusable(self, row: Connector) -> str | None:
         status = self.connectors.status(row.connector_id)
@@ -196,7 +198,7 @@ class Presenting:
 
         def judged(verdict: Verdict, at: Instant) -> None:
             row.is_authorising = False
-            if verdict.status == _ACCEPTED:
+            if verdict.status == _ACCEPTED and not self._unlocks(row, id_tag, verdict.parent_id_tag):
                 if not self.reservations.admits(connector_id, id_tag, verdict.parent_id_tag):
                     done(_INVALID, connector_id, at)
                     return

@@ -109,6 +109,7 @@ class Sessions:
             row = self.connectors.any_row(connector_id)
             row.has_controller = row.is_attended = True
             row.has_reported = False
+            row.stamp_ms = None
             self.timers.cancel((UNATTENDED, connector_id))
             self.timers.cancel((CLOSE, connector_id))
             if connector_id:
@@ -210,8 +211,8 @@ class Sessions:
         row = self.connectors.any_row(connector_id)
         now_ms = self.clock.utc_ms(now)
         at_ms = now_ms if report.at_ms is None else self._time_of(report.at_ms, now_ms, path)
-        if at_ms < row.report_ms and row.has_reported:
-            self._take_late(row, report, at_ms, path, now)
+        if report.at_ms is not None and row.stamp_ms is not None and report.at_ms < row.stamp_ms:
+            self._take_late(row, report, path)
             return
         if connector_id == 0:
             self._take_main(row, report, at_ms, path, now)
@@ -225,7 +226,9 @@ class Sessions:
         if report.energy_wh is not None:
             self._take_register(row, report.energy_wh, self._is_new_plug(row, report), now, at_ms, path)
         is_first = not row.has_reported
-        row.report_ms, row.has_reported = at_ms, True
+        row.has_reported = True
+        if report.at_ms is not None:
+            row.stamp_ms = report.at_ms
         if report.readings is not None or report.energy_wh is not None:
             self.metering.take(connector_id, report.readings or (), report.energy_wh, at_ms)
         if is_first or row.energy_limit_wh is not None or _changes(row, report):
@@ -258,8 +261,8 @@ class Sessions:
             raise wrong("a time stamp in the future or long past", f"{path}/timestamp", hint)
         return min(at_ms, now_ms)
 
-    def _take_late(self, row: Connector, report: Report, at_ms: int, path: str, now: Instant) -> None:
-        """A report that an other one has overtaken: its levels are history (decisions.md 4)."""
+    def _take_late(self, row: Connector, report: Report, path: str) -> None:
+        """A report that another one has overtaken: its levels are history (decisions.md 4)."""
         if row.connector_id and report.permit_seq is not None:
             self._check_permit(row, report.permit_seq, path)
 
@@ -271,7 +274,7 @@ class Sessions:
         at, energy_wh = f"{path}/energy_wh", report.energy_wh
         if energy_wh is not None and self.meters.accept(0, energy_wh, at_ms, now, path=at) == "new_epoch":
             self.on_new_epoch(0, f"main meter begins anew at {energy_wh} Wh", now)
-        row.report_ms, row.has_reported = at_ms, True
+        row.stamp_ms, row.has_reported = report.at_ms or row.stamp_ms, True
         self.metering.take(0, report.readings or (), report.energy_wh, at_ms)
         if report.errors is not None and report.errors != row.errors:
             row.errors = report.errors
