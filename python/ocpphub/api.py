@@ -303,8 +303,9 @@ class Hub:
             loop=asyncio.get_running_loop(),
         )
         try:
+            rows = wiring.load_rows(store, self._points)
             for identity, point in self._points.items():
-                core = self._core(point, store.load(identity))
+                core = self._core(point, rows[identity])
                 self._links[identity] = self._link(point.settings, driver)
                 driver.add(core, self._links[identity])
         except BaseException:

@@ -9,7 +9,7 @@ Implements: architecture.md "Arrows"; J-231, J-342.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from ocpphub.driver import Driver, Link
@@ -28,6 +28,17 @@ def open_store(settings: Settings) -> Store:
     from ocpphub.store.sqlite import SqliteStore
 
     return SqliteStore(settings.hub.state_directory)
+
+
+def load_rows(store: Store, identities: Collection[str]) -> Mapping[str, Iterable[Row]]:
+    """The stored rows of each charge point; those of a single one come as they are read."""
+    if len(identities) == 1:
+        return dict.fromkeys(identities, store.load())
+    found: dict[str, list[Row]] = {identity: [] for identity in identities}
+    for row in store.load():
+        if row.charge_point in found:
+            found[row.charge_point].append(row)
+    return found
 
 
 def make_core(settings: ChargePointSettings, hub: HubSettings, rows: Iterable[Row], now: Instant) -> ChargePoint:

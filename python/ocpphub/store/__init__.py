@@ -63,7 +63,7 @@ class Store(Protocol):
     """What the driver needs of a store. One store per process, one writer behind it."""
 
     def load(self, charge_point: str | None = None) -> Iterable[Row]:
-        """Every durable row, or those of one charge point: by charge point and table, by key within.
+        """Every durable row, or those of one charge point: by table, by charge point and key within.
 
         The archive is left out. Rows come as they are read, so go through them once and at once; call it again for
         another reading. It blocks: before the first commit, or when one charge point is built anew.

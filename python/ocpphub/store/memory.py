@@ -111,5 +111,5 @@ def _matches(query: Query, session: dict[str, Any]) -> bool:
     )
 
 
-def _order(at: tuple[str, str, str]) -> tuple[str, int, str]:
-    return at[0], TABLES.index(at[1]), at[2]
+def _order(at: tuple[str, str, str]) -> tuple[int, str, str]:
+    return TABLES.index(at[1]), at[0], at[2]

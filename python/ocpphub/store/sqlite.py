@@ -37,6 +37,10 @@ logger = logging.getLogger("ocpphub.store")
 
 Done = Callable[[BaseException | None], None]
 Job = Callable[[sqlite3.Connection], None]
+_LOG_PAGES: Final = 1000
+"""Pages of the log from which it is carried over into the database (SQLite's default)."""
+_FEWEST_LOG_PAGES: Final = 50
+_PAGE_BYTES: Final = 4096
 _LOADED: Final = tuple(table for table in TABLES if table != ARCHIVE)
 
 
@@ -93,16 +97,15 @@ class SqliteStore:
         bad: list[tuple[str, Stored]] = []
         try:
             with closing(connect(self._path)) as connection:
-                for identity in _identities(connection) if charge_point is None else [charge_point.encode()]:
-                    yield from _rows(connection, identity, bad)
+                yield from _rows(connection, charge_point, bad)
+            if bad:
+                self.quarantined += len(bad)
+                self._in_turn(lambda connection: _quarantine(connection, bad))
         except sqlite3.Error as error:
             if is_damage(error):
                 with suppress(OSError):  # the disk refuses: then the next start finds out again
                     suspect(self._path, str(error))
             raise UnavailableError("internal", f"the store cannot be read: {error}") from error
-        if bad:
-            self.quarantined += len(bad)
-            self._in_turn(lambda connection: _quarantine(connection, bad))
 
     def commit(self, batch: Sequence[Write], done: Done) -> None:
         """Hand a batch to the writer. Call it on a running loop: ``done`` comes back there, after the sync.
@@ -158,6 +161,9 @@ class SqliteStore:
         except BaseException as error:  # noqa: BLE001  # handed to the thread that waits for it, whatever it is
             opened.set_exception(error)
             return
+        # On a small disk the log must not be what uses the reserve up.
+        pages = max(_FEWEST_LOG_PAGES, min(_LOG_PAGES, self._space.reserve_bytes // _PAGE_BYTES // 4))
+        connection.execute(f"PRAGMA wal_autocheckpoint = {pages}")
         opened.set_result(is_checked)
         while (job := self._jobs.get()) is not None:
             job(connection)
@@ -179,9 +185,12 @@ class SqliteStore:
                 try:
                     _transact(connection, change)
                 except sqlite3.OperationalError as error:
-                    # No room for the log: nothing was written or synced, and the reserve is for this moment.
-                    if error.sqlite_errorcode != sqlite3.SQLITE_FULL or not self._space.give_up():
+                    if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
                         raise
+                    # No room for the log: nothing was synced, and all is undone. The reserve is for this moment, and
+                    # the log is as long as the commits since it was last carried over.
+                    self._space.give_up()
+                    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
                     _transact(connection, change)
             except Exception as error:  # noqa: BLE001  # any failure is told to the driver, which ends the process
                 logger.error("commit failed: %s", error)
@@ -201,22 +210,18 @@ def _transact(connection: sqlite3.Connection, change: Job) -> None:
         raise
 
 
-def _identities(connection: sqlite3.Connection) -> list[bytes]:
-    found: set[bytes] = set()
+def _rows(connection: sqlite3.Connection, only: str | None, bad: list[tuple[str, Stored]]) -> Iterator[Row]:
+    # With the plus no index is used: a search would end early at a damaged key, and lose sound rows behind it.
+    where, arguments = ("true", ()) if only is None else ("+charge_point = ?", (only,))
     for table in _LOADED:
-        names = connection.execute(f'SELECT DISTINCT CAST(charge_point AS BLOB) FROM "{table}"')  # noqa: S608
-        found.update(name for (name,) in names if name is not None)
-    return sorted(found)
-
-
-def _rows(connection: sqlite3.Connection, charge_point: bytes, bad: list[tuple[str, Stored]]) -> Iterator[Row]:
-    identity = charge_point.decode("utf-8", "replace")  # damaged text comes with a wrong sum
-    for table in _LOADED:
-        for row in connection.execute(select(table, "charge_point = CAST(? AS TEXT)"), (charge_point,)):
-            if is_sound(table, row):
-                yield Row(identity, table, unescape(row[1]), row[2])
-            else:
+        last, identity = b"", ""
+        for row in connection.execute(select(table, where), arguments):
+            if not is_sound(table, row):
                 bad.append((table, row))
+                continue
+            if row[0] != last:
+                last, identity = row[0], row[0].decode()
+            yield Row(identity, table, unescape(row[1]), row[2])
 
 
 def _quarantine(connection: sqlite3.Connection, bad: list[tuple[str, Stored]]) -> None:

@@ -101,15 +101,15 @@ class Upkeep:
             self.on_change(must_refuse)
 
     def _run(self) -> None:
-        try:
-            with closing(connect(self.path)) as connection:
-                connection.set_progress_handler(self._breathe, _OPERATIONS)
-                self._work(connection)
-        except sqlite3.Error as error:
-            if not self._ended.is_set():
-                logger.error("the upkeep of the store has ended: %s", error)
-        while not self._ended.wait(WATCH_S):  # the disk is watched whatever happened to the rest
-            self.look()
+        while not self._ended.is_set():
+            try:
+                with closing(connect(self.path)) as connection:
+                    connection.set_progress_handler(self._breathe, _OPERATIONS)
+                    self._work(connection)
+            except sqlite3.Error as error:
+                if not self._ended.is_set():
+                    logger.error("the upkeep of the store begins again in a minute: %s", error)
+                    self._watch(SHRINK_S)
 
     def _work(self, connection: sqlite3.Connection) -> None:
         if self._ended.wait(WATCH_S):  # the start of the process comes first
@@ -128,6 +128,12 @@ class Upkeep:
                 copied_s = now_s
                 self.prune(connection)
                 self.copy(connection)
+
+    def _watch(self, duration_s: float) -> None:
+        """Watch the disk alone for a while."""
+        end_s = time.monotonic() + duration_s
+        while time.monotonic() < end_s and not self._ended.wait(WATCH_S):
+            self.look()
 
     def check(self, connection: sqlite3.Connection) -> None:
         """Check the whole file, which the start had no time for."""
