@@ -15,6 +15,7 @@ from ocpphub.core.instant import Instant
 from ocpphub.core.transaction import Transaction
 from tests.queue_world import CUT, VOLTAGES, Accepting, Frame, QueueWorld, Script
 
+TOO_WIDE = {"transactionId": 2**40, "idTagInfo": {"status": "Accepted"}}
 STANDARD = ["StartTransaction", "MeterValues", "StopTransaction"]
 
 
@@ -314,7 +315,7 @@ def test_delivery_discarded_start_leaves_minus_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "conf", [{}, {"transactionId": "seven", "idTagInfo": {"status": "Accepted"}}, {"transactionId": 7}]
+    "conf", [{}, {"transactionId": "seven", "idTagInfo": {"status": "Accepted"}}, {"transactionId": 7}, TOO_WIDE]
 )
 def test_delivery_unusable_confirmation_is_a_failure(conf: dict[str, Any]) -> None:
     """CORE-TXQ-05, F22."""

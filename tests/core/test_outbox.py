@@ -145,7 +145,9 @@ def test_outbox_payload_that_cannot_be_encoded_stops_nobody(caplog: pytest.LogCa
     """J-278: a bug of ours costs one message."""
     world = booted()
     outcomes: list[Outcome] = []
-    world.core._parts.prompt.put(OwnCall("DataTransfer", {"vendorId": 5}, lambda outcome, now: outcomes.append(outcome)))
+    world.core._parts.prompt.put(
+        OwnCall("DataTransfer", {"vendorId": 5}, lambda outcome, now: outcomes.append(outcome))
+    )
     request = world.command("data_transfer", "v", None, None)
     world.advance(0)
     assert [outcome.kind for outcome in outcomes] == ["error"]
@@ -246,6 +248,25 @@ def test_durable_entries_of_an_earlier_process_keep_their_order() -> None:
         raise_event(world, f"Event{index}")
     again = world.crash().boot().advance(0)
     assert [kind for kind in events(again) if kind != "StartupOfTheDevice"] == [f"Event{i}" for i in range(12)]
+
+
+def test_durable_entries_are_listed_and_retried_on_command() -> None:
+    """decisions.md 6: what waits for its retry or went aside is seen, and can be tried at once."""
+    world = booted(Csms(errors={"SecurityEventNotification": "InternalError"}))
+    raise_event(world)
+    raise_event(world)
+    world.advance(0)
+    durable = world.core._parts.durable
+    listed = durable.rows(5)
+    assert [(row["action"], row["attempts"], row["state"]) for row in listed] == [
+        ("SecurityEventNotification", 1, "retry")
+    ] * 2
+    assert len(durable.rows(1)) == 1
+    world.csms.errors.clear()
+    assert durable.retry(listed[0]["id"], world.now)
+    assert not durable.retry("000000009999", world.now)
+    world.advance(0)
+    assert [row["id"] for row in durable.rows(5)] == [listed[1]["id"]]
 
 
 def test_durable_queue_full_refuses_the_command(monkeypatch: pytest.MonkeyPatch) -> None:

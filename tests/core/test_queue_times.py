@@ -131,3 +131,25 @@ def test_corrected_time_never_goes_before_what_was_trusted() -> None:
     assert found == sorted(found)
     assert found[1] == utc_text(tx.start_ms + 1_000)
     assert found[2] == utc_text(tx.start_ms + 2_000)
+
+
+def test_time_of_a_session_never_goes_back_after_a_restart() -> None:
+    """reliability.md 4.7: also when the records that came before were delivered and are gone."""
+    world = QueueWorld().connect()
+    tx = world.start()
+    world.advance(3_600).sample(tx, "1")
+    last = times(world)[-1]
+    again = world.crash()
+    again.clock.offset_ms = -3_000_000
+    again.stop(again.running[0]).connect()
+    assert times(again) == [f"{last[:-2]}1Z"]
+
+
+def test_time_that_was_sent_untrusted_is_a_floor_for_what_follows() -> None:
+    """The clock was ahead, and is put right after the first message left."""
+    world = QueueWorld(is_trusted=False).connect()
+    tx = world.start()
+    world.clock.is_trusted, world.clock.offset_ms = True, -5_000
+    world.queue.shift_untrusted(-5_000)
+    world.settle().sample(tx, "1")
+    assert times(world) == sorted(times(world))

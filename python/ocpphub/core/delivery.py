@@ -261,7 +261,11 @@ class TransactionQueue:
         self._in_flight = None
         self.changes += 1
         if outcome.confirmation is not None:
-            self._answered(entry, sent, outcome.confirmation.payload(), now)
+            payload = outcome.confirmation.payload()
+            if _is_usable(payload):
+                self._answered(entry, sent, payload, now)
+            else:
+                self._failed(entry, sent, Outcome("error", code="PropertyConstraintViolation"), now)
         elif outcome.kind == "link_lost":
             self._link_lost(entry, sent, now)
         else:
@@ -286,6 +290,11 @@ class TransactionQueue:
     def _remove_samples(self, batch: Batch, gone: list[int], trouble: Trouble) -> None:
         """These samples are delivered or given up; a batch that was split goes on with the others."""
         self._outbox.after_next(*self._records.remove(batch, gone))
+        tx = batch.tx
+        if tx is not None and tx.stop is None and tx.delivered_ms != tx.last_ms:
+            # Times of one session never go back, over a restart either (reliability.md 4.7).
+            tx.delivered_ms = tx.last_ms
+            self._outbox.after_next(lambda: Store(TABLE, tx.key, tx.row()))
         if batch.lines:
             self._troubles.of(batch).is_split = trouble.is_split
             self._line.put_back(batch)
@@ -423,3 +432,9 @@ class TransactionQueue:
     def is_full(self) -> bool:
         """Whether the queue is at its bound and has nothing more to give up: new sessions are refused."""
         return self._line.messages >= self._max_messages or self._records.bytes >= self._max_bytes
+
+
+def _is_usable(payload: dict[str, Any]) -> bool:
+    """Whether ``transactionId``, where there is one, can be sent again: ids are 32 bits wide (reliability.md 4.4)."""
+    given: int = payload.get("transactionId", 0)
+    return -(2**31) <= given < 2**31

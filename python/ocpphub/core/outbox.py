@@ -85,7 +85,7 @@ class Outbox:
         self._boot_id, self._number = boot_id, 0
         self._sources: list[Source] = []
         self._in_flight: OwnCall | None = None
-        self._after_next: list[Effect] = []
+        self._after_next: list[Effect | Callable[[], Effect]] = []
         self._dropped_at: deque[float] = deque(maxlen=101)
         self.pending: dict[str, str] = {}
         """Id -> action of the CALL in flight, as ``_native.decode`` wants it; at most one item."""
@@ -113,7 +113,7 @@ class Outbox:
     def flush(self) -> None:
         """Emit what was held back for the next CALL: there will be none on this link."""
         for effect in self._after_next:
-            self._emit(effect)
+            self._emit(effect() if callable(effect) else effect)
         self._after_next.clear()
 
     def _next_call(self, gate: Gate, now: Instant) -> OwnCall | None:
@@ -123,8 +123,11 @@ class Outbox:
                 return call
         return None
 
-    def after_next(self, *effects: Effect) -> None:
-        """Emit what a finished entry leaves behind once the next CALL is on its way (decisions.md 6)."""
+    def after_next(self, *effects: Effect | Callable[[], Effect]) -> None:
+        """Emit what a finished entry leaves behind once the next CALL is on its way (decisions.md 6).
+
+        A function gives an effect as late as that: the row of something that may change until then.
+        """
         self._after_next += effects
 
     def _send(self, call: OwnCall, now: Instant) -> None:

@@ -72,7 +72,10 @@ class UntrustedTimes:
 
         def moved(at_ms: int, tx: Transaction | None) -> tuple[int, bool]:
             # A time before this software was made is certainly wrong, and no CSMS is to see it (N32).
-            return (at_ms if at_ms >= EARLIEST_UTC_MS else max(at_ms, now_ms)), True
+            at_ms = at_ms if at_ms >= EARLIEST_UTC_MS else max(at_ms, now_ms)
+            if tx is not None:
+                tx.remember(at_ms, True)
+            return at_ms, True
 
         if entry.number in self._entries:
             self._correct(entry, moved)
@@ -87,6 +90,8 @@ class UntrustedTimes:
             if isinstance(entry, StartEntry):
                 tx.start_ms, is_final = moved(tx.start_ms, None)
                 tx.trusted = is_final
+                if is_final:
+                    tx.remember(tx.start_ms, True)
             else:
                 entry.stop.at_ms, is_final = moved(entry.stop.at_ms, tx)
                 entry.stop.trusted = is_final

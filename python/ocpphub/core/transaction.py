@@ -68,8 +68,10 @@ class Transaction:
     """Whether StartTransaction went aside after transmissions that nobody answered (decisions.md 6)."""
     undelivered: str | None = None
     """Why the CSMS does not know all of it: the message that was given up, and the last failure."""
+    delivered_ms: int | None = None
+    """A time that no later record may precede, known when records that are delivered leave the store."""
     last_ms: int | None = None
-    """The latest trusted time of its records; not stored."""
+    """The latest trusted time of its records; follows from the rows."""
     last_untrusted_ms: int | None = None
 
     @property
@@ -123,6 +125,7 @@ class Transaction:
             "stop_number": self.stop_number,
             "is_start_sent": self.is_start_sent or None,
             "undelivered": self.undelivered,
+            "delivered_ms": self.delivered_ms,
         }
         return dumps({name: value for name, value in members.items() if value is not None})
 
@@ -186,6 +189,8 @@ def restored(rows: Rows) -> Iterator[Transaction]:
             if stop is not None:
                 tx.stop = _stop(stop)
             tx.remember(tx.start_ms, tx.trusted)
+            if tx.delivered_ms is not None:
+                tx.remember(tx.delivered_ms, True)
             if (tx.stop is None) != (tx.stop_number is None):
                 raise ValueError("half a stop")
         except (TypeError, ValueError):
