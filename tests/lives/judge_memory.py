@@ -38,6 +38,8 @@ class Memory:
         self._header, self._complain = header, complain
         self._promised: dict[Cell, Any] = {}
         self._asked: dict[Cell, list[Any]] = defaultdict(list)
+        self._vague: set[Cell] = set()
+        """Cells whose change was scheduled: it comes when a transaction ends."""
         self._open: dict[str, list[tuple[Cell, Any]]] = {}
         self._events: dict[str, bool] = {}
         self._event_requests: dict[int, str] = {}
@@ -87,9 +89,11 @@ class Memory:
         for cell, value in self._open.pop(unique_id, ()):
             if is_accepted:
                 self._promised[cell] = value
+                self._vague.discard(cell)
                 self._asked[cell].clear()
             elif is_vague:
                 self._promised.pop(cell, None)
+                self._vague.add(cell)
             elif value in self._asked[cell]:
                 self._asked[cell].remove(value)
 
@@ -152,7 +156,7 @@ class Memory:
         for cell in set(self._promised) | set(self._asked):
             self._asked[cell].clear()
             actual = self._actual(cell, found)
-            if actual is _UNKNOWN:
+            if actual is _UNKNOWN or cell in self._vague:
                 self._promised.pop(cell, None)
             else:
                 self._promised[cell] = actual

@@ -46,7 +46,9 @@ class Wire:
         if isinstance(record, Sent):
             self._sent(record)
         elif isinstance(record, Received):
-            if self._open is not None and (record.unique_id == self._open.unique_id or record.closes is None):
+            if self._open is not None and record.closes is None:
+                self._open = None  # too broken to say whether it was an answer
+            elif self._open is not None and record.unique_id == self._open.unique_id:
                 self._open = None
                 self._before.clear()
         elif isinstance(record, Linked):

@@ -71,6 +71,8 @@ class Agent:
         self.speaks_of_time = False
         """Whether reports may carry a timestamp: only while the machine's clock is right."""
         self._is_whole: set[int] = set()
+        self._is_stamped: set[int] = set()
+        """Connectors with a report that carried a time in this attachment: only then is another one older."""
         self._told: dict[int, dict[str, Any]] = {}
         self.is_gone = False
 
@@ -83,6 +85,7 @@ class Agent:
         self.world.controller_number += 1
         self.me = me = Controller(self.world.controller_number, 1000, False)
         self._is_whole.clear()
+        self._is_stamped.clear()
         ids = [bay.connector_id for bay in self.bays]
 
         def attached(result: Any, error: dict[str, Any] | None) -> None:
@@ -114,6 +117,7 @@ class Agent:
         self.me = None
         for bay in self.bays:
             bay.energize, bay.is_sure = False, False
+            bay.replaced_s = float("-inf")  # after a start of the process another epoch is believed at once
             self.world.attached(bay.connector_id, 0)
         self._come_back(back_after_s)
 
@@ -158,7 +162,7 @@ class Agent:
         else:
             params = dict(levels)
         self._told[bay.connector_id] = levels
-        if self.speaks_of_time and self.rng.random() < 0.05:
+        if self.speaks_of_time and self.rng.random() < 0.15:
             params["timestamp"] = utc_text(self.world.true_ms)
         if self.rng.random() < 0.05:
             params["measurements"] = [
@@ -194,6 +198,8 @@ class Agent:
                 return
             if error is None:
                 self._is_whole.add(bay.connector_id)
+                if "timestamp" in params:
+                    self._is_stamped.add(bay.connector_id)
                 if expects != "refused":
                     bay.is_sure = True
                 if isinstance(result, dict):
@@ -241,7 +247,7 @@ class Agent:
 
     def stale(self, bay: Bay) -> None:
         """A report from before: it changes no level."""
-        if self.me is None or not self.speaks_of_time or bay.connector_id not in self._is_whole:
+        if self.me is None or not self.speaks_of_time or bay.connector_id not in self._is_stamped:
             return
         before = self.world.states()[bay.connector_id]
         at = utc_text(self.world.true_ms - 3_600_000)

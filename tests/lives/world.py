@@ -462,16 +462,26 @@ class World:
         first = self._core()
         found = picture(first, self.now)
         rows = dict(self.disk.rows)
-        first.start(self.now)
-        for effect in first.poll_effects():
+        for effect in self._start_in_vain(first):
             if isinstance(effect, Store):
                 rows[effect.table, effect.key] = effect.value
             elif isinstance(effect, Discard):
                 rows.pop((effect.table, effect.key), None)
         started = picture(first, self.now)
-        again = picture(self._core(rows), self.now)
+        found.schedules = started.schedules
         found.list_version, found.list_entries = local_list(self._rows(self.disk.rows))
-        self._log(Restored, found, started, again)
+        self._log(Restored, found, started, self._picture_of(self._core(rows)))
+
+    def _start_in_vain(self, core: ChargePoint) -> list[Effect]:
+        core.start(self.now)
+        return core.poll_effects()
+
+    def _picture_of(self, core: ChargePoint) -> Picture:
+        """What a restored core knows; its schedules are there once it has started."""
+        found = picture(core, self.now)
+        self._start_in_vain(core)
+        found.schedules = picture(core, self.now).schedules
+        return found
 
     def _recreate(self) -> None:
         core = self.core
@@ -492,7 +502,7 @@ class World:
         """With everything durable: does a core from the rows know what the running one does? False: not now."""
         if not self.disk.is_idle or self._fifo:
             return False
-        self._log(Compared, picture(self.core, self.now), picture(self._core(), self.now))
+        self._log(Compared, picture(self.core, self.now), self._picture_of(self._core()))
         return True
 
     # reads
