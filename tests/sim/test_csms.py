@@ -233,3 +233,13 @@ async def test_csms_late_answers_die_with_their_link() -> None:
         async with dial(csms, "HUB-1") as connection:
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(connection.recv(), 0.5)
+
+
+@pytest.mark.asyncio
+async def test_csms_wakes_who_waits_for_its_ledger() -> None:
+    """The last message of all is enough: the record is there when the waiting ends."""
+    async with Csms() as csms, station(csms, "HUB-1") as (point, _):
+        waiting = asyncio.create_task(csms.wait_until(lambda: bool(csms.ledger.records), 5))
+        await asyncio.sleep(0)
+        await started(point)
+        assert await asyncio.wait_for(waiting, 1)

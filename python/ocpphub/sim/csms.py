@@ -79,6 +79,8 @@ class _Session(OcppChargePoint):
         _TREATMENT.set(treatment)
         if treatment.processed:
             await super().route_message(raw_msg)
+            # Who waits may wait for what the ledger has made of it.
+            self._csms.news()
         elif treatment.answer == "call_error":
             await self._send(json.dumps([4, message.unique_id, "InternalError", "the CSMS says no", {}]))
         elif treatment.answer == "cut":
@@ -294,10 +296,14 @@ class Csms:
         return condition()
 
     def remember(self, item: Received) -> None:
-        """Keep a received CALL and wake who waits."""
+        """Keep a received CALL."""
         if len(self.received) >= MAX_REMEMBERED:
             del self.received[: MAX_REMEMBERED // 2]
         self.received.append(item)
+        self.news()
+
+    def news(self) -> None:
+        """Wake who waits."""
         self._changed.set()
 
     async def _serve(self, connection: ServerConnection) -> None:
