@@ -22,13 +22,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from ocpphub.errors import UnavailableError
-from ocpphub.store import ARCHIVE, TABLES, Page, Query, Row, Write
+from ocpphub.store import Page, Query, Row, Write
 from ocpphub.store import archive as sessions
 from ocpphub.store.archive import connect
 from ocpphub.store.directory import FILE_NAME, claim
 from ocpphub.store.failures import Failures
+from ocpphub.store.reading import quarantine, read_rows
 from ocpphub.store.recovery import condition, is_damage, open_database, suspect
-from ocpphub.store.rows import Stored, is_sound, select, statements, unescape
+from ocpphub.store.rows import Stored, statements
 from ocpphub.store.schema import MIGRATIONS
 from ocpphub.store.space import Space
 from ocpphub.store.upkeep import Upkeep
@@ -41,7 +42,6 @@ _LOG_PAGES: Final = 1000
 """Pages of the log from which it is carried over into the database (SQLite's default)."""
 _FEWEST_LOG_PAGES: Final = 50
 _PAGE_BYTES: Final = 4096
-_LOADED: Final = tuple(table for table in TABLES if table != ARCHIVE)
 
 
 class SqliteStore:
@@ -97,10 +97,10 @@ class SqliteStore:
         bad: list[tuple[str, Stored]] = []
         try:
             with closing(connect(self._path)) as connection:
-                yield from _rows(connection, charge_point, bad)
+                yield from read_rows(connection, charge_point, bad)
             if bad:
                 self.quarantined += len(bad)
-                self._in_turn(lambda connection: _quarantine(connection, bad))
+                self._in_turn(lambda connection: quarantine(connection, bad))
         except sqlite3.Error as error:
             if is_damage(error):
                 with suppress(OSError):  # the disk refuses: then the next start finds out again
@@ -208,36 +208,6 @@ def _transact(connection: sqlite3.Connection, change: Job) -> None:
         if connection.in_transaction:
             connection.rollback()
         raise
-
-
-def _rows(connection: sqlite3.Connection, only: str | None, bad: list[tuple[str, Stored]]) -> Iterator[Row]:
-    # With the plus no index is used: a search would end early at a damaged key, and lose sound rows behind it.
-    where, arguments = ("true", ()) if only is None else ("+charge_point = ?", (only,))
-    for table in _LOADED:
-        last, identity = b"", ""
-        for row in connection.execute(select(table, where), arguments):
-            if not is_sound(table, row):
-                bad.append((table, row))
-                continue
-            if row[0] != last:
-                last, identity = row[0], row[0].decode()
-            yield Row(identity, table, unescape(row[1]), row[2])
-
-
-def _quarantine(connection: sqlite3.Connection, bad: list[tuple[str, Stored]]) -> None:
-    now_s = int(time.time())
-    where = "CAST(charge_point AS BLOB) = ? AND CAST(key AS BLOB) = ?"
-    for table, (charge_point, key, value, crc) in bad:
-        at = (_bytes(charge_point), _bytes(key))
-        connection.execute(f'DELETE FROM "{table}" WHERE {where}', at)  # noqa: S608  # a name out of TABLES
-        row = (at[0], table, at[1], value, crc, now_s)
-        connection.execute("INSERT INTO quarantine VALUES (?, ?, ?, ?, ?, ?)", row)
-        logger.error("damaged row of %s in table %s put into quarantine", at[0].decode(errors="replace"), table)
-
-
-def _bytes(value: Any) -> bytes:
-    """A column as bytes, of whatever type a flipped bit has made it."""
-    return value if isinstance(value, bytes) else str(value).encode()
 
 
 def _tell(loop: asyncio.AbstractEventLoop, done: Callable[..., None], *args: Any) -> None:
