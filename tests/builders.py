@@ -180,11 +180,12 @@ class World:
         boot_id: str = "00000000000000aa",
         start_s: float = 1_000.0,
         authorization_key: bytes | None = None,
+        wall_jump_ms: int = 0,
     ) -> None:
         self.settings = point or settings()
         self.csms = csms or Csms()
         self.rows = dict(rows or {})
-        self.time_s, self.wall_jump_ms = start_s, 0
+        self.time_s, self.wall_jump_ms = start_s, wall_jump_ms
         self.effects: list[Effect] = []
         self.calls: list[SentCall] = []
         self.answers: list[list[Any]] = []

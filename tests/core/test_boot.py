@@ -357,3 +357,38 @@ def test_boot_registration_is_published() -> None:
     world = World().boot()
     assert [state["registration"] for state in world.published("charge_point.status")][-1] == "Accepted"
     assert_sends(world, "BootNotification", chargePointModel="Model")
+
+
+# the machine's clock
+
+
+def test_clock_goes_on_when_the_machines_is_set() -> None:
+    """CORE-HB-03, J-307: our time follows the monotonic clock and the CSMS, the offset makes up for the rest."""
+    world = World().boot()
+    before = world.core.clock.utc_ms(world.now)
+    world.wall_jump_ms = -3_600_000
+    world.advance(10)
+    world.command("monitor_configuration_keys", [])
+    assert world.core.clock.utc_ms(world.now) == before + 10_000
+    assert world.core.clock.offset_ms == 3_600_000
+    assert world.rows["boot", "clock"] == b'{"offset_ms":3600000}'
+    assert [event["type"] for event in world.published("security_event")][-1] == "SettingSystemTime"
+
+
+def test_clock_of_a_machine_that_learns_the_time_is_followed() -> None:
+    """N24: a hub without a battery starts in 1970 and is told the time by NTP before it ever reached its CSMS."""
+    world = World(wall_jump_ms=-EPOCH_MS)
+    world.start().advance(5)
+    assert not world.core.clock.is_trusted
+    world.wall_jump_ms = 0
+    world.advance(5).command("monitor_configuration_keys", [])
+    assert world.core.clock.is_trusted
+    assert world.core.clock.utc_ms(world.now) == world.now.utc_ms
+
+
+def test_clock_slips_of_the_machine_are_no_steps() -> None:
+    """J-307: up to 2 s."""
+    world = World().boot()
+    world.wall_jump_ms = 1_900
+    world.advance(5).command("monitor_configuration_keys", [])
+    assert world.core.clock.offset_ms == 0

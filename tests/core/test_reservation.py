@@ -427,6 +427,7 @@ def test_reservation_that_expired_meanwhile_vanishes_at_boot() -> None:
     """CORE-RV-14."""
     lot = Lot()
     lot.reserve(1, 1, for_s=100)
+    lot.clock = Clock()  # monotonic time begins anew with the machine
     again = lot.restarted(now=Instant(5.0, lot.now.utc_ms + 100_000))
     assert (again.ids(), again.rows, again.told) == ([], {}, [1])
     assert again.status(1) is S.AVAILABLE

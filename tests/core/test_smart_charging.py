@@ -567,14 +567,14 @@ def test_purge_follows_a_clock_that_steps() -> None:
     assert rows(world) == {"1"}
 
 
-def test_purge_notices_a_wall_clock_that_was_set_within_the_hour() -> None:
-    """SCA-39: timers are monotonic, profiles are not."""
+def test_purge_is_not_fooled_by_who_sets_the_machines_clock() -> None:
+    """SCA-39: only the CSMS's time counts."""
     world = booted()
     world.install(1, 1, **until(world, 500_000))
     world.csms.silent.add("Heartbeat")
     world.wall_jump_ms = 1_000_000_000
-    world.advance(PURGE_CHECK_S + 1)
-    assert rows(world) == set()
+    assert rows(world.advance(PURGE_CHECK_S + 1)) != set()
+    assert rows(world.advance(500_000)) == set()
 
 
 # transactions

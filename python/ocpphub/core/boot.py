@@ -67,18 +67,42 @@ def parse_utc_ms(text: str) -> int | None:
 
 
 class Clock:
-    """The CSMS's time: the machine's wall clock plus an offset learnt from ``currentTime``."""
+    """The CSMS's time: the machine's wall clock as it was at first, plus an offset learnt from ``currentTime``."""
 
-    __slots__ = ("is_trusted", "offset_ms")
+    __slots__ = ("_wall_ms", "is_trusted", "offset_ms")
 
     def __init__(self, offset_ms: int = 0) -> None:
         self.offset_ms = offset_ms
+        """How far the CSMS's time is ahead of the machine's."""
+        self._wall_ms: int | None = None
+        """The machine's wall clock at monotonic second 0."""
         self.is_trusted = False
         """Whether the CSMS has told the time since this process started."""
 
     def utc_ms(self, now: Instant) -> int:
-        """Corrected milliseconds since 1970."""
-        return now.utc_ms + self.offset_ms
+        """Corrected milliseconds since 1970. They follow the monotonic clock: who sets the machine's moves nothing."""
+        wall_ms = self._wall_ms
+        if wall_ms is None:
+            wall_ms = self._wall_ms = now.utc_ms - round(now.monotonic_s * 1000)
+        return wall_ms + round(now.monotonic_s * 1000) + self.offset_ms
+
+    def observe(self, now: Instant) -> int:
+        """By how many milliseconds somebody has set the machine's clock, 0 for less than a slip of 2 s.
+
+        Our time goes on as before (reliability.md 4.7), unless it came from a machine that did not know it yet and was
+        told now: then it is the machine's, and trusted.
+        """
+        step_ms = now.utc_ms + self.offset_ms - self.utc_ms(now)
+        if self._wall_ms is None or abs(step_ms) <= CLOCK_THRESHOLD_MS:
+            return 0
+        is_told = not self.is_trusted and self.utc_ms(now) < EARLIEST_UTC_MS <= now.utc_ms < LATEST_UTC_MS
+        if is_told:
+            step_ms = now.utc_ms - self.utc_ms(now)
+            self.is_trusted, self.offset_ms, self._wall_ms = True, 0, None
+        else:
+            self._wall_ms += step_ms
+            self.offset_ms -= step_ms
+        return step_ms
 
     def text(self, now: Instant) -> str:
         """The corrected time as it is sent."""
@@ -264,6 +288,16 @@ class Boot:
         interval_s = self._configuration.integer("HeartbeatInterval")
         due_s = min(self._outbox.last_sent_s + interval_s, self._time_told_s + DAY_S)
         self._timers.set("heartbeat", max(due_s, now.monotonic_s))
+
+    def watch_machine(self, now: Instant) -> int:
+        """The machine's clock may have been set: the step in milliseconds. Effects: ``Store`` of the new offset."""
+        was_trusted = self.clock.is_trusted
+        step_ms = self.clock.observe(now)
+        if step_ms:
+            self._emit(Store(TABLE, "clock", dumps({"offset_ms": self.clock.offset_ms})))
+            if self.clock.is_trusted and not was_trusted:
+                self.on_clock_step(step_ms, True, now)
+        return step_ms
 
     def rearm_heartbeat(self, now: Instant) -> None:
         """HeartbeatInterval changed; it acts at once (CORE-HB-05)."""

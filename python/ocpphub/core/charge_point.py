@@ -404,6 +404,8 @@ class ChargePoint(ControllerCommands):
         """Every input ends here: the link gets its next CALL, a stop that has delivered everything ends, and whoever
         asked for a change of the state hears of it before the answer.
         """
+        if step_ms := self._boot.watch_machine(now):
+            self._security.clock_stepped(step_ms, now)
         if self._state.is_connected and not self._parts.reset.is_leaving:
             self._outbox.pump(self._boot.gate, now)
         if not self._is_delivering:

@@ -133,7 +133,7 @@ class Meters:
         count of those refused. Effects: ``Store`` of a checkpoint when 60 s or 100 Wh have passed.
         """
         meter = self._meters[connector_id]
-        age_ms = now.utc_ms + self._clock.offset_ms - at_ms
+        age_ms = self._clock.utc_ms(now) - at_ms
         read_s = now.monotonic_s - age_ms / 1000 if age_ms > 0 else now.monotonic_s
         if (
             meter is not None
@@ -170,7 +170,7 @@ class Meters:
         path: str = "/params/energy_wh",
     ) -> Verdict:
         """What :meth:`accept` would return or raise, without any change."""
-        age_ms = now.utc_ms + self._clock.offset_ms - at_ms
+        age_ms = self._clock.utc_ms(now) - at_ms
         read_s = now.monotonic_s - max(age_ms, 0) / 1000
         found = self._judge(connector_id, energy_wh, read_s, at_ms, resuming, path)
         if found.verdict is None:
