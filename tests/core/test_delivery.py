@@ -15,7 +15,6 @@ from ocpphub.core.instant import Instant
 from ocpphub.core.transaction import Transaction
 from tests.queue_world import CUT, VOLTAGES, Accepting, Frame, QueueWorld, Script
 
-TOO_WIDE = {"transactionId": 2**40, "idTagInfo": {"status": "Accepted"}}
 STANDARD = ["StartTransaction", "MeterValues", "StopTransaction"]
 
 
@@ -315,7 +314,7 @@ def test_delivery_discarded_start_leaves_minus_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "conf", [{}, {"transactionId": "seven", "idTagInfo": {"status": "Accepted"}}, {"transactionId": 7}, TOO_WIDE]
+    "conf", [{}, {"transactionId": "seven", "idTagInfo": {"status": "Accepted"}}, {"transactionId": 7}]
 )
 def test_delivery_unusable_confirmation_is_a_failure(conf: dict[str, Any]) -> None:
     """CORE-TXQ-05, F22."""
@@ -325,6 +324,15 @@ def test_delivery_unusable_confirmation_is_a_failure(conf: dict[str, Any]) -> No
     assert len(world.sent("StartTransaction")) == 3
     assert world.answered == []
     assert len(world.discarded) == 1
+
+
+def test_delivery_id_wider_than_the_standard_has_it_is_echoed() -> None:
+    """CORE-TX-04, F22: some CSMSs give epoch milliseconds; they know them again."""
+    conf = {"transactionId": 1_714_564_800_123, "idTagInfo": {"status": "Accepted"}}
+    world = QueueWorld(script=only("StartTransaction", conf)).connect()
+    session(world)
+    world.advance(100)
+    assert [payload["transactionId"] for payload in world.sent("StopTransaction")] == [1_714_564_800_123]
 
 
 # possibly sent before

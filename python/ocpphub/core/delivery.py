@@ -261,11 +261,7 @@ class TransactionQueue:
         self._in_flight = None
         self.changes += 1
         if outcome.confirmation is not None:
-            payload = outcome.confirmation.payload()
-            if _is_usable(payload):
-                self._answered(entry, sent, payload, now)
-            else:
-                self._failed(entry, sent, Outcome("error", code="PropertyConstraintViolation"), now)
+            self._answered(entry, sent, outcome.confirmation.payload(), now)
         elif outcome.kind == "link_lost":
             self._link_lost(entry, sent, now)
         else:
@@ -432,9 +428,3 @@ class TransactionQueue:
     def is_full(self) -> bool:
         """Whether the queue is at its bound and has nothing more to give up: new sessions are refused."""
         return self._line.messages >= self._max_messages or self._records.bytes >= self._max_bytes
-
-
-def _is_usable(payload: dict[str, Any]) -> bool:
-    """Whether ``transactionId``, where there is one, can be sent again: ids are 32 bits wide (reliability.md 4.4)."""
-    given: int = payload.get("transactionId", 0)
-    return -(2**31) <= given < 2**31

@@ -249,6 +249,8 @@ class Metering:
             else:
                 self._queue.sample(tx.connector_id, tx, layout, at_ms, context, values, trusted=trusted)
         session.sampled_ms = max(self._clock.utc_ms(now), session.sampled_ms)
+        if groups:  # a session that ends with the power must not end below what was told of it (reliability.md E1)
+            self._meters.checkpoint(tx.connector_id)
 
     def _groups(self, levels: Levels, key: str, session: _Session, due_ms: int) -> list[Group]:
         text = self._text(key)
@@ -333,6 +335,8 @@ class Metering:
         if chosen := levels.choose(items_of(self._text(ALIGNED))):
             group = at_once(chosen, at_ms)
             self._queue.sample(connector_id, tx, group.layout, at_ms, context, group.values, trusted=trusted)
+        if tx is not None:
+            self._meters.checkpoint(connector_id)
         if tx is not None and (chosen := levels.choose(items_of(self._text(STOP_ALIGNED)))):
             group = at_once(chosen, at_ms)
             self._queue.stop_sample(tx, group.layout, at_ms, context, group.values, trusted=trusted)
