@@ -128,7 +128,7 @@ def test_records_with_a_damaged_key_are_left_aside(key: str, caplog: pytest.LogC
     rows = {**world.rows, ("sample", key): next(iter(world.table("sample").values()))}
     again = QueueWorld(rows, boot_id="bb").connect()
     assert again.values() == ["1"]
-    assert "damaged row of sample" in caplog.text
+    assert "damaged rows of sample" in caplog.text
 
 
 def test_records_name_only_layouts_that_are_stored(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,6 +70,9 @@ def test_transaction_rows_are_read_oldest_first() -> None:
         {"stop_number": 2},
         {"unknown": 1},
         {"id_tag": None},
+        {"notes": []},
+        {"transaction_id": "7"},
+        {"stop": [1, 2, "Local", 5, True], "stop_number": 2},
     ],
 )
 def test_transaction_damaged_row_is_left_aside(damage: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:

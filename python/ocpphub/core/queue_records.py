@@ -122,6 +122,7 @@ class Records:
         """The sound samples of a table by what their keys say: first whose they are, last the index."""
         whose: tuple[int, ...] = ()
         group: list[_Sample] = []
+        damaged: list[str] = []
         texts = rows.of(table)
         for key in sorted(texts):
             row = texts[key]
@@ -132,7 +133,7 @@ class Records:
                 or numbers[-1] > MAX_INDEX
                 or not (numbers[session] in transactions or (numbers[session] == 0 and table == SAMPLES))
             ):
-                log.error("a damaged row of %s is left aside: %s", table, key)
+                damaged.append(key)
                 continue
             if numbers[:-1] != whose:
                 if group:
@@ -141,6 +142,8 @@ class Records:
             group.append((numbers[-1], row, dated))
         if group:
             yield whose, group
+        if damaged:  # one line: a damaged transaction may have thousands
+            log.error("%d damaged rows of %s are left aside, first %s", len(damaged), table, damaged[0])
 
     def _account(self, tx: Transaction | None, group: list[_Sample]) -> bool:
         """Count restored samples; whether the times of all are trusted."""

@@ -179,11 +179,22 @@ class Transaction:
         return dumps({**self.record(), "delivered": self.undelivered is None})
 
 
+_MEMBERS: Final[dict[str, type]] = {
+    "connector_id": int, "id_tag": str, "start_ms": int, "meter_start_wh": int, "trusted": bool,
+}  # fmt: skip
+_OPTIONAL: Final[dict[str, type | tuple[type, ...]]] = {
+    "parent_id_tag": str, "reservation_id": int, "plug_id": (int, str), "transaction_id": int, "is_discarded": bool,
+    "verdict": str, "notes": dict, "stop": list, "stop_number": int, "is_start_sent": bool, "undelivered": str,
+    "delivered_ms": int,
+}  # fmt: skip
+
+
 def restored(rows: Rows) -> Iterator[Transaction]:
     """The transactions of an earlier process, oldest first; a damaged row is left aside with an ERROR."""
-    needed = {"connector_id": int, "id_tag": str, "start_ms": int, "meter_start_wh": int, "trusted": bool}
-    for key, data in rows.objects(TABLE, **needed):
+    for key, data in rows.objects(TABLE, **_MEMBERS):
         try:
+            if not all(isinstance(data[name], kind) for name, kind in _OPTIONAL.items() if name in data):
+                raise TypeError("a member of another type")
             stop = data.pop("stop", None)
             tx = Transaction(session_id=int(key), **data)
             if stop is not None:
@@ -201,6 +212,7 @@ def restored(rows: Rows) -> Iterator[Transaction]:
 
 def _stop(members: list[Any]) -> Stop:
     at_ms, meter_wh, reason, id_tag, trusted = members
-    if not (isinstance(at_ms, int) and isinstance(meter_wh, int) and isinstance(reason, str)):
+    kinds = isinstance(at_ms, int), isinstance(meter_wh, int), isinstance(reason, str), isinstance(id_tag, str | None)
+    if not all(kinds):
         raise TypeError("a damaged stop")
     return Stop(at_ms, meter_wh, reason, id_tag, bool(trusted))
