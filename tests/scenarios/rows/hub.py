@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import orjson
+
 from ocpphub.config import ChargePointSettings, HubSettings
 from ocpphub.core.charge_point import ChargePoint
 from ocpphub.core.controllers import Controller
@@ -107,6 +109,8 @@ class Hub(World):
         """Method -> what local clients answer: a value, :data:`SILENT`, or a function of the parameters."""
         self.alive: set[int] = {1}
         """Numbers of the connections that are there to be asked."""
+        self.trace: list[str] = []
+        """What left, in order: actions of CALLs, ``answer`` for answers, methods that local clients were asked."""
         self.recreations = 0
         self._is_over = False
         self.last_status: dict[int, str] = {}
@@ -159,6 +163,7 @@ class Hub(World):
 
     def _ask(self, ask: Ask) -> None:
         self.asks.append(ask)
+        self.trace.append(ask.method)
         core = self.core
         answer = self.local.get(ask.method, SILENT)
         if callable(answer):
@@ -196,8 +201,12 @@ class Hub(World):
 
     def _carry(self, frame: bytes) -> None:
         seen = len(self.calls)
+        parsed = orjson.loads(frame)
+        self.trace.append(parsed[2] if parsed[0] == 2 else "answer")
         super()._carry(frame)
         for call in self.calls[seen:]:
+            if call.action == "BootNotification":
+                self.last_status.clear()
             if call.action == "StatusNotification":
                 self._check_edge(call.payload)
 
@@ -359,6 +368,7 @@ class Hub(World):
         """Start a new record: calls, answers, effects and questions so far are of no interest."""
         super().forget()
         self.asks.clear()
+        self.trace.clear()
         return self
 
     def wire(self, connector_id: int = 1) -> list[str]:
