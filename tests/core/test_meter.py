@@ -244,6 +244,14 @@ def test_resumed_session_gives_its_meter_three_chances() -> None:
     assert told == ["refused", "refused", "new_epoch"]
 
 
+def test_after_its_first_good_register_a_process_judges_as_before() -> None:
+    """CORE-MV-12: the first one decided about the meter; from then on three are needed."""
+    bench = Bench()
+    bench.tell(50_000)
+    later = bench.reborn(60)
+    assert [later.tell(50_200), later.tell(10), later.after(1).tell(50_201)] == ["same", "refused", "same"]
+
+
 def test_placeholder_after_a_restart_is_refused() -> None:
     """CORE-MV-12: a meter that starts with the charge point tells 0 for a moment."""
     bench = Bench()
@@ -284,6 +292,19 @@ def test_configured_rollover_is_unwrapped_and_survives_a_restart() -> None:
     assert later.register() == 1_000_060
     assert later.tell(1_000_000) == "refused"
     assert later.hint == "0 to 999999"
+
+
+def test_rollovers_add_up() -> None:
+    """CORE-MV-12: a meter of three digits, round and round; what it cannot show is refused."""
+    bench = Bench(settings(connector_overrides=(override([1], meter_modulus_wh=1_000),)))
+    for told, unwrapped in ((950, 950), (20, 1_020), (500, 1_500), (990, 1_990), (10, 2_010), (10, 2_010)):
+        assert bench.after(60).tell(told) == "same"
+        assert bench.register() == unwrapped
+    bench.after(60).tell(350)
+    bench.after(60).tell(700)
+    bench.after(60).tell(980)
+    assert bench.tell(1_001) == "refused"
+    assert bench.hint == "0 to 999"
 
 
 def test_bounds_near_a_rollover_name_both_ranges() -> None:

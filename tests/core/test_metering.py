@@ -206,12 +206,14 @@ def test_readings_of_different_times_never_share_a_meter_value() -> None:
     bench.start()
     bench.to(60).report(110)
     bench.to(100).report(None, SOC)
-    bench.to(121).report(130)
+    bench.to(121).report(130).to(181).report(140)
     assert bench.told() == [
         (60.0, {REGISTER: "110", "Voltage": "230", "SoC": "50"}),
         (100.0, {"SoC": "50"}),
         (120.0, {"Voltage": "230"}),
         (121.0, {REGISTER: "130"}),
+        (180.0, {"Voltage": "230", "SoC": "50"}),
+        (181.0, {REGISTER: "140"}),
     ]
 
 
@@ -258,6 +260,27 @@ def test_changed_interval_counts_from_the_start_of_the_transaction() -> None:
     assert [at_s for at_s, _ in bench.told()] == [65.0, 75.0]
 
 
+def test_longer_interval_is_no_later_than_its_own_due_time() -> None:
+    """CORE-MV-01: what the shorter one had counted is forgotten."""
+    bench = sampled(10).report(100)
+    bench.start()
+    bench.to(66)
+    bench.queue.samples.clear()
+    bench.set("MeterValueSampleInterval", "100")
+    assert [at_s for at_s, _ in bench.to(211).told()] == [100.0, 200.0]
+
+
+@pytest.mark.parametrize(("start_s", "interval_s"), [(5.7, 3), (1000.1, 60), (1000.1, 300)])
+def test_start_that_binary_fractions_cannot_tell_gives_one_sample_a_due_time(start_s: float, interval_s: int) -> None:
+    """CORE-MV-01."""
+    bench = sampled(interval_s).to(start_s).report(100)
+    bench.start()
+    base_s = bench.time_s
+    for k in range(1, 4):
+        bench.to(base_s + k * interval_s).report(100 + k).report(100 + k)
+    assert len(bench.told()) == 3
+
+
 def test_transaction_that_started_before_it_was_told_is_sampled_from_its_start() -> None:
     """CORE-MV-01."""
     bench = sampled().to(30).report(100)
@@ -276,6 +299,16 @@ def test_resumed_transaction_keeps_its_due_times() -> None:
     assert bench.told() == []
     assert bench.to(180).report(120).told() == [(180.0, {REGISTER: "120"})]
     assert [each.context for each in bench.queue.stop_samples] == ["Sample.Periodic"]
+
+
+def test_transaction_that_is_resumed_again_goes_on_as_it_was() -> None:
+    """CORE-MV-14: what was told before is not told as new."""
+    bench = sampled(MeterValuesSampledData="Voltage")
+    tx = bench.transactions[1] = Transaction(7, 1, "TAG", EPOCH_MS, 50, True)
+    bench.metering.resumed(tx, bench.now)
+    bench.to(50).report(None, VOLTAGE).to(60).report(1)
+    bench.metering.resumed(tx, bench.now)
+    assert [at_s for at_s, _ in bench.to(130).told()] == [50.0, 120.0]
 
 
 def test_sample_belongs_to_the_transaction_that_runs_when_it_is_taken() -> None:
@@ -318,6 +351,7 @@ def test_clock_that_is_set_moves_no_due_time_and_what_was_read_before() -> None:
     bench.to(60).report(110)
     bench.clock.offset_ms = 3_600_000
     bench.metering.restart_schedule(bench.now)
+    assert bench.meters.register_ms(1) == EPOCH_MS + 3_660_000
     bench.to(121).report(120)
     assert bench.told()[1:] == [(3_720.0, {"Voltage": "230"}), (3_721.0, {REGISTER: "120"})]
     assert bench.meters.register_ms(1) == EPOCH_MS + 3_721_000
@@ -348,7 +382,8 @@ def test_interruption_is_sampled_with_the_report_that_tells_it_once() -> None:
         (20.0, "Interruption.End", {REGISTER: "103"}),
     ]
     assert [each.context for each in bench.queue.stop_samples[1:]] == ["Interruption.Begin", "Interruption.End"]
-    assert bench.to(60).report(110).queue.samples[-1].context == "Sample.Periodic"
+    bench.to(60).report(110).to(61).report(111)
+    assert [each.context for each in bench.queue.samples[2:]] == ["Sample.Periodic"]
 
 
 def test_interruption_without_sampled_values_is_only_in_the_transaction_data() -> None:
@@ -420,8 +455,10 @@ def test_registers_are_checkpointed_when_a_transaction_starts_and_ends() -> None
     bench = sampled().report(100).report(110)
     bench.effects.clear()
     bench.start()
+    assert len(bench.effects) == 1
     bench.report(120)
     bench.stop()
+    assert len(bench.effects) == 2
     bench.start()
     assert len(bench.effects) == 2
 
@@ -530,6 +567,28 @@ def test_stop_during_the_work_of_aligned_values_keeps_the_transaction_they_belon
     assert [(each.connector_id, each.session_id) for each in bench.queue.samples[-1:]] == [(connectors, 1)]
     bench.to(61)
     assert len(bench.queue.samples) == connectors
+
+
+def test_schedule_that_restarts_during_the_work_of_aligned_values_does_not_put_it_off() -> None:
+    """CORE-MV-03: nor does a sample that is due on the way disturb the order of times."""
+    connectors = ALIGNED_SLICE + 1
+    bench = Bench({"ClockAlignedDataInterval": "60", "MeterValueSampleInterval": "45"}, connectors)
+    for connector_id in range(1, connectors + 1):
+        bench.report(100, connector_id=connector_id)
+    bench.to(5)
+    bench.start(connectors)
+    bench.time_s = 60.0
+    assert ("meter", "aligned") in bench.timers.expired(60.0)
+    bench.metering.handle_timer("aligned", bench.now)
+    bench.time_s = 60.1
+    bench.metering.restart_schedule(bench.now)
+    bench.metering.handle_timer(connectors, bench.now)
+    assert [(each.at_s, each.context) for each in bench.queue.samples[-2:]] == [
+        (60.0, "Sample.Clock"),
+        (60.0, "Sample.Periodic"),
+    ]
+    bench.to(60.2)
+    assert len(bench.queue.samples) == connectors + 1
 
 
 # controllers
@@ -648,21 +707,25 @@ def test_samples_of_a_session_are_in_order_and_within_its_registers(
     never two; begin and end are there.
     """
     keys = {"MeterValueSampleInterval": str(interval_s), "ClockAlignedDataInterval": str(aligned_s),
-            "StopTxnSampledData": REGISTER}  # fmt: skip
-    bench = Bench(keys).report(1_000)
+            "MeterValuesSampledData": f"{REGISTER},Voltage", "StopTxnSampledData": f"Voltage,{REGISTER}"}  # fmt: skip
+    bench = Bench(keys).report(1_000, VOLTAGE)
     start_s = 0.0
     tx = bench.start()
     told = 1_000
     for wait_s, rise in reports:
-        told += rise
-        bench.to(bench.time_s + wait_s).report(told)
+        bench.to(bench.time_s + wait_s)
+        if rise % 3 == 0:
+            bench.report(None, VOLTAGE)
+        else:
+            told += rise
+            bench.report(told)
     bench.stop(meter_wh=told)
-    registers = [int(each.values[REGISTER]) for each in bench.queue.order]
+    registers = [int(each.values[REGISTER]) for each in bench.queue.order if REGISTER in each.values]
     assert registers == sorted(registers)
     assert registers[0] == tx.meter_start_wh
     assert registers[-1] == told
     times = [each.at_s for each in bench.queue.order]
     assert times == sorted(times)
-    periodic = [each.at_s for each in bench.queue.samples if each.context == "Sample.Periodic"]
+    periodic = [each for each in bench.queue.samples if each.context == "Sample.Periodic" and REGISTER in each.values]
     lived_s, patience_s = bench.time_s - start_s, min(interval_s / 2, 10)
     assert int((lived_s - patience_s) / interval_s - 1e-9) <= len(periodic) <= int(lived_s / interval_s + 1e-9)

@@ -53,18 +53,19 @@ def test_register_is_the_guarded_one_beside_its_phases() -> None:
     assert names(levels.choose(items_of(register))) == [f"{register}.L1"]
     levels.register_wh, levels.register_ms = 500, 3
     assert levels.choose(items_of(register))[REGISTER] == ("500", 3)
-    assert levels.choose(items_of(register), (400, 2))[REGISTER] == ("400", 2)
+    assert levels.choose(items_of(register), 400)[REGISTER] == ("400", 3)
     assert REGISTER not in levels.choose(items_of(f"{register}.L1"))
 
 
 def test_reading_in_another_unit_takes_the_place_of_the_former() -> None:
-    """CORE-MV-04: one value of each kind."""
-    levels = levels_of(
-        (1, {"measurand": "Power.Active.Import"}), (2, {"measurand": "Power.Active.Import", "unit": "kW"})
-    )
-    assert [(what.unit, level) for what, level in levels.choose(items_of("Power.Active.Import")).items()] == [
-        ("kW", ("1", 2))
-    ]
+    """CORE-MV-04: one value of each kind, the last one told."""
+    levels = levels_of((1, {"measurand": "Voltage"}), (1, {"measurand": "Power.Active.Import"}))
+    for at_ms, units in ((2, ["kW"]), (3, ["kW", "W"]), (4, ["W", "kW"])):
+        told = [{"measurand": "Power.Active.Import", "unit": unit, "value": 7} for unit in units]
+        levels.take(parse_readings(told), at_ms)
+        chosen = levels.choose(items_of("Power.Active.Import,Voltage"))
+        expected = [(units[-1], ("7", at_ms)), ("V", ("1", 1))]
+        assert [(what.unit, level) for what, level in chosen.items()] == expected
 
 
 def test_levels_beyond_the_limit_push_out_the_oldest() -> None:

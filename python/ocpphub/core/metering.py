@@ -199,9 +199,9 @@ class Metering:
         items = items_of(self._text(STOP_SAMPLED), self._text(STOP_ALIGNED))
         if not items:
             return
-        has_meter = meter_wh is not None and self._meters.register(tx.connector_id) is not None
-        register = (meter_wh, at_ms) if has_meter and meter_wh is not None else None
-        chosen = (self._levels[tx.connector_id] or Levels()).choose(items, register)
+        if self._meters.register(tx.connector_id) is None:  # there is no meter
+            meter_wh = None
+        chosen = (self._levels[tx.connector_id] or Levels()).choose(items, meter_wh)
         if chosen:
             group = at_once(chosen, at_ms)
             self._queue.stop_sample(tx, group.layout, group.at_ms, context, group.values, trusted=trusted)
@@ -293,8 +293,6 @@ class Metering:
             return
         utc_ms = self._clock.utc_ms(now)
         at_ms = _aligned_after(utc_ms, interval_ms)
-        if at_ms == self._told_ms:  # the clock went back over it
-            at_ms = _aligned_after(at_ms, interval_ms)
         self._aligned_ms = at_ms
         self._timers.set(("meter", "aligned"), now.monotonic_s + min((at_ms - utc_ms) / 1000, REARM_S))
 
@@ -304,11 +302,9 @@ class Metering:
             return
         if not self._waiting:
             utc_ms = self._clock.utc_ms(now)
-            if at_ms == self._told_ms:  # reports have taken what this slice was for
+            if utc_ms < at_ms or at_ms == self._told_ms:
+                # Too early; or reports have taken what this slice was for; or the clock went back over the instant.
                 self._arm_aligned(now)
-                return
-            if utc_ms < at_ms:
-                self._timers.set(("meter", "aligned"), now.monotonic_s + min((at_ms - utc_ms) / 1000, REARM_S))
                 return
             interval_ms = self._configuration.integer("ClockAlignedDataInterval") * 1000
             if utc_ms - at_ms >= interval_ms > 0:  # the process slept over some: what was missed is not made up

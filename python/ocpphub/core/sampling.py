@@ -73,18 +73,16 @@ class Levels:
             del mine[min(mine, key=lambda other: mine[other][1])]
         self.has_signed = any(descriptor.format != "Raw" for descriptor in mine)
 
-    def choose(self, items: Items, register: tuple[int, int] | None = None) -> Chosen:
+    def choose(self, items: Items, register_wh: int | None = None) -> Chosen:
         """The levels that ``items`` select, in their order; what was never reported is left out (CORE-MV-07).
 
-        ``register`` is the import register in Wh and its time, where another one than the latest is meant.
+        ``register_wh`` is the import register where another one than the latest is meant.
         """
+        register_wh = self.register_wh if register_wh is None else register_wh
         chosen: Chosen = {}
         for measurand, phase in items:
-            if measurand == REGISTER_MEASURAND and phase is None:
-                if register is not None:
-                    chosen[REGISTER] = (str(register[0]), register[1])
-                elif self.register_wh is not None:
-                    chosen[REGISTER] = (str(self.register_wh), self.register_ms)
+            if measurand == REGISTER_MEASURAND and phase is None and register_wh is not None:
+                chosen[REGISTER] = (str(register_wh), self.register_ms)
             for descriptor, level in self.readings.items():
                 is_wanted = descriptor[0] == measurand and (phase is None or descriptor[1] == phase)
                 if is_wanted and not (measurand == REGISTER_MEASURAND and is_register(descriptor)):
