@@ -40,7 +40,8 @@ _PRUNED_AT_ONCE: Final = 500
 _FREE_SHARE: Final = 0.15
 """Share of free pages in the file from which they are given back."""
 _FEWEST_PAGES: Final = 256
-_PAGES_AT_ONCE: Final = 128
+_PAGES_AT_ONCE: Final = 32
+"""Pages given back in one job: 6 ms and a sync."""
 _ROWS: Final = 500
 """Rows whose sum is checked between two breaths."""
 _OPERATIONS: Final = 20_000
@@ -234,7 +235,8 @@ def _pages(connection: sqlite3.Connection) -> tuple[int, int]:
 
 
 def _shrink(connection: sqlite3.Connection) -> None:
-    connection.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})").fetchall()
+    for _ in range(_PAGES_AT_ONCE):
+        connection.execute("PRAGMA incremental_vacuum(1)")  # it has no columns, so that only its first step is run
 
 
 def _pruning(charge_point: bytes, over: int) -> Job:
