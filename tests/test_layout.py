@@ -83,8 +83,15 @@ DATA_TABLES = {"rust/action.rs", "rpc/methods.py", "core/messages.py", "core/voc
 
 TESTED_ELSEWHERE = {
     "config_table": "tests/test_config_values.py",
+    "core.charging": "tests/scenarios/rows/test_rows_transactions.py",
+    "core.controller_commands": "tests/scenarios/rows/test_rows_authorization.py",
     "core.effects": "tests/test_driver.py",
     "core.instant": "tests/core/test_timers.py",
+    "core.parts": "tests/core/test_charge_point.py",
+    "core.presenting": "tests/scenarios/rows/test_rows_authorization.py",
+    "core.remote_start": "tests/scenarios/rows/test_rows_operations.py",
+    "core.reset": "tests/scenarios/rows/test_rows_operations.py",
+    "core.sessions": "tests/scenarios/rows/test_rows_transactions.py",
     "interface": "tests/test_api.py",
     "wiring": "tests/test_api.py",
     "sim.demo": "tests/e2e/test_demo.py",

@@ -245,27 +245,7 @@ class ChargePoint(ControllerCommands):
                 if not self._state.is_stopped:
                     parts.metering.handle_timer(part, now)
             case (str(what), int(number)):
-                self._handle_connector_timer(what, number, now)
-
-    def _handle_connector_timer(self, what: str, number: int, now: Instant) -> None:
-        parts = self._parts
-        match what:
-            case "status":
-                parts.connectors.handle_timer(number)
-            case "permit":
-                parts.charging.handle_permit_timer(number, now)
-            case "use":
-                parts.presenting.handle_use_timer(number, now)
-            case "floating":
-                parts.presenting.handle_floating_timer(number)
-            case "unattended":
-                parts.sessions.handle_unattended_timer(number, now)
-            case "unattended_close":
-                parts.sessions.handle_close_timer(number, now)
-            case "resume":
-                parts.sessions.handle_resume_timer(number, now)
-            case "reservation":
-                parts.reservations.handle_timer(number, now)
+                parts.handle_connector_timer(what, number, now)
 
     def store_full(self, now: Instant) -> None:
         """The disk is nearly full: no transaction starts until :meth:`store_ok` (reliability.md 4.3).

@@ -49,8 +49,6 @@ class ControllerCommands:
 
     def _answer(self, request: int, result: Any, now: Instant) -> Any:
         """At once, or after the commit where the command has written something (rpc.md, reliability.md 4.3.1)."""
-        if not self._effects:
-            return result  # nothing has changed that anybody would have to hear of
         has_written = any(isinstance(effect, (Store, Discard)) for effect in self._effects)
         if has_written:
             self._effects.append(Reply(request, result))
@@ -79,8 +77,11 @@ class ControllerCommands:
     def report(self, request: int, controller: Controller, params: Mapping[str, Any], now: Instant) -> Any:
         """``connector.report``: the connector state, after the commit if the report wrote anything."""
         connector_id = self._parts.sessions.report(controller, params, now)
-        state = self.connector_state(connector_id) if connector_id else {"connector_id": 0}
-        return self._answer(request, state, now)
+        if not connector_id:
+            return self._answer(request, {"connector_id": 0}, now)
+        state = self.connector_state(connector_id)
+        # Whatever changes is published, so without an effect there is nothing to be sent either.
+        return self._answer(request, state, now) if self._effects else state
 
     def report_many(
         self,

@@ -235,6 +235,26 @@ class Parts:
         self.schedules.restore(rows)
         return present
 
+    def handle_connector_timer(self, what: str, number: int, now: Instant) -> None:
+        """A timer ``(what, connector id)`` is due; of ``floating`` the number is a connection's."""
+        match what:
+            case "status":
+                self.connectors.handle_timer(number)
+            case "permit":
+                self.charging.handle_permit_timer(number, now)
+            case "use":
+                self.presenting.handle_use_timer(number, now)
+            case "floating":
+                self.presenting.handle_floating_timer(number)
+            case "unattended":
+                self.sessions.handle_unattended_timer(number, now)
+            case "unattended_close":
+                self.sessions.handle_close_timer(number, now)
+            case "resume":
+                self.sessions.handle_resume_timer(number, now)
+            case "reservation":
+                self.reservations.handle_timer(number, now)
+
     # what parts ask of one another
 
     @property
