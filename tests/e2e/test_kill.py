@@ -137,9 +137,14 @@ def stop_before_its_samples(ledger: Ledger, transcript: Transcript, records: lis
 
 
 def start_before_the_last_stop(ledger: Ledger, transcript: Transcript, records: list[dict[str, object]]) -> None:
-    call = last(transcript, "StartTransaction")
-    transcript.calls.remove(call)
-    transcript.calls.insert(0, call)
+    """Of a connector that had a transaction before."""
+    known: dict[int, Sent] = {}
+    for call in transcript.of("StartTransaction"):
+        first = known.setdefault(call.payload["connectorId"], call)
+        if call.payload != first.payload:
+            transcript.calls.remove(call)
+            transcript.calls.insert(0, call)
+            return
 
 
 def let_register_fall(ledger: Ledger, transcript: Transcript, records: list[dict[str, object]]) -> None:
@@ -160,7 +165,7 @@ CHANGES: Final[tuple[tuple[Change, str], ...]] = (
     (use_message_id_twice, "was used twice"),
     (split_sample_again, "is in two different MeterValues"),
     (stop_before_its_samples, "out of order"),
-    (start_before_the_last_stop, "before"),
+    (start_before_the_last_stop, "a transaction was started before the stop of the last one"),
     (let_register_fall, "its registers fall"),
 )
 
