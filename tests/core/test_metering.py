@@ -585,7 +585,7 @@ def test_schedule_that_restarts_during_the_work_of_aligned_values_does_not_put_i
     bench.metering.handle_timer(connectors, bench.now)
     assert [(each.at_s, each.context) for each in bench.queue.samples[-2:]] == [
         (60.0, "Sample.Clock"),
-        (60.0, "Sample.Periodic"),
+        (60.001, "Sample.Periodic"),
     ]
     bench.to(60.2)
     assert len(bench.queue.samples) == connectors + 1

@@ -230,14 +230,16 @@ class Metering:
         self._schedule(session, now)
 
     def _sample(self, session: _Session, context: str, due_ms: int, now: Instant) -> None:
-        """What is new has its own time; what was told before is stamped ``due_ms``, or the last time if that is later.
+        """What is new has its own time; what was told before is stamped ``due_ms``, or 1 ms after the last if the clock
+        went back behind it (reliability.md 4.7).
 
         So the times of a transaction's samples never decrease, however they were called for.
         """
         tx = session.transaction
         if tx.connector_id in self._waiting:
             self._take_aligned(tx.connector_id)
-        due_ms = max(due_ms, session.sampled_ms)
+        if due_ms < session.sampled_ms:
+            due_ms = session.sampled_ms + 1
         levels = self._levels[tx.connector_id] or Levels()
         groups = [(group, False) for group in self._groups(levels, SAMPLED, session, due_ms) if self._interval_s > 0]
         groups += [(group, True) for group in self._groups(levels, STOP_SAMPLED, session, due_ms)]
@@ -248,7 +250,7 @@ class Metering:
                 self._queue.stop_sample(tx, layout, at_ms, context, values, trusted=trusted)
             else:
                 self._queue.sample(tx.connector_id, tx, layout, at_ms, context, values, trusted=trusted)
-        session.sampled_ms = max(self._clock.utc_ms(now), session.sampled_ms)
+        session.sampled_ms = max(self._clock.utc_ms(now), session.sampled_ms, *(each[0].at_ms for each in groups))
         if groups:  # a session that ends with the power must not end below what was told of it (reliability.md E1)
             self._meters.checkpoint(tx.connector_id)
 
