@@ -88,6 +88,29 @@ def test_controller(ocpphub_hub, ocpphub_csms, ocpphub_controller):
     assert done.returncode == 0, done.stdout
 
 
+def test_fixtures_do_what_the_how_to_says(tmp_path: Path) -> None:
+    """The example of docs/how-to.md, with a controller put in."""
+    text = (ROOT / "docs" / "how-to.md").read_text()
+    example = (
+        text.partition("## Test your controller against ocpphub")[2].partition("```python\n")[2].partition("```")[0]
+    )
+    controller = """
+
+async def my_controller_charges_once(path):
+    from ocpphub.sim.station import Station
+
+    async with Station(path, 1, report_s=0.1) as station:
+        await station.plug(1)
+        await station.tag(1, "TAG1")
+        assert await station.until(1, lambda evse: evse.register_wh > 2, 20)
+        await station.tag(1, "TAG1")
+        await station.unplug(1)
+"""
+    done = run(tmp_path, example + controller)
+    assert done.returncode == 0, done.stdout
+    assert "1 passed" in done.stdout
+
+
 def test_fixtures_refuse_an_unknown_argument_of_the_marker(tmp_path: Path) -> None:
     """A typing error must not be a default."""
     done = run(
