@@ -86,6 +86,8 @@ class Csms:
         self.reluctance: list[str] = []
         """Answers to the next BootNotifications, before Accepted."""
         self.interval_s = 600
+        self.clock_error_ms = 0
+        """How far this CSMS's clock is ahead of the truth."""
         self.running: dict[int, tuple[int, str]] = {}
         """Transaction id -> connector and tag of sessions that this CSMS believes to be running."""
         self._known: dict[bytes, int] = {}
@@ -173,15 +175,15 @@ class Csms:
 
     def accepting(self, true_ms: int) -> dict[str, Any]:
         """A BootNotification.conf that accepts."""
-        return {"status": ACCEPTED, "currentTime": utc_text(true_ms), "interval": self.interval_s}
+        time = utc_text(true_ms + self.clock_error_ms)
+        return {"status": ACCEPTED, "currentTime": time, "interval": self.interval_s}
 
     def _confirm(self, action: str, payload: dict[str, Any], raw: bytes, true_ms: int) -> dict[str, Any]:
         if action == "BootNotification":
-            status = self.reluctance.pop(0) if self.reluctance else ACCEPTED
-            interval_s = self.interval_s if status == ACCEPTED else 15
-            return {"status": status, "currentTime": utc_text(true_ms), "interval": interval_s}
+            answer = self.accepting(true_ms)
+            return {**answer, "status": self.reluctance.pop(0), "interval": 15} if self.reluctance else answer
         if action == "Heartbeat":
-            return {"currentTime": utc_text(true_ms)}
+            return {"currentTime": utc_text(true_ms + self.clock_error_ms)}
         if action == "Authorize":
             return {"idTagInfo": verdict(payload["idTag"], at_start=False)}
         if action == "StartTransaction":

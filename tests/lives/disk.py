@@ -63,11 +63,11 @@ class Disk:
             else:
                 self.rows[table, key] = value
 
-    def crash(self) -> int:
+    def crash(self, *, must_lose: bool) -> int:
         """The power is gone: the commit under way is there whole or not at all; how many writes were lost."""
         under_way, gathered = self._under_way or [], self._gathered
         lost = len(gathered)
-        if under_way and self._rng.random() < 0.5:
+        if under_way and not must_lose and self._rng.random() < 0.5:
             self._apply(under_way)
         else:
             lost += len(under_way)

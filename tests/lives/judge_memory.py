@@ -154,6 +154,8 @@ class Memory:
                 invariant = "D9" if cell == ("secret",) else "D6"
                 self._complain(invariant, record, f"{cell} is {actual!r}, promised was {possible}")
         for cell in set(self._promised) | set(self._asked):
+            if cell[0] == "availability" and self._asked[cell]:
+                self._vague.add(cell)  # the answer that a crash swallowed may have been "Scheduled"
             self._asked[cell].clear()
             actual = self._actual(cell, found)
             if actual is _UNKNOWN or cell in self._vague:
@@ -169,7 +171,9 @@ class Memory:
         if kind == "key":
             return _UNKNOWN if cell[1] in NOT_COUNTED else found.keys.get(cell[1], _UNKNOWN)
         if kind == "availability":
-            if cell[1] == "0" or self._promised.get(("availability", "0"), "Operative") != "Operative":
+            if cell[1] == "0" or ("availability", "0") in self._vague:
+                return _UNKNOWN
+            if self._promised.get(("availability", "0"), "Operative") != "Operative":
                 return _UNKNOWN
             return _UNKNOWN if self._asked["availability", "0"] else found.connectors[int(cell[1])]["availability"]
         if kind == "monitor":

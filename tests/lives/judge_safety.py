@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from tests.lives.judge_wire import Complain
+from tests.lives.judge_wire import SLOWEST_DISK_S, Complain
 from tests.lives.records import (
+    Began,
     Called,
     Commanded,
     Disturbed,
@@ -26,6 +27,8 @@ from tests.lives.records import (
 )
 
 NEVER_ACCEPTED = ("BLOCKED", "EXPIRED", "INVALID")
+FLOATING_S = 150.0
+"""A tag presented at no connector in particular waits so long for the next vehicle, the answer of the CSMS included."""
 SETTLED_S = 60.0
 """How old a refusal must be to be certainly in the authorisation cache."""
 
@@ -67,6 +70,9 @@ class Safety:
             self._received(record)
         elif isinstance(record, Linked):
             self._open = None
+        elif isinstance(record, Began):
+            # A refusal that was not on the disk yet is forgotten: it comes again with the next transmission.
+            self._refused = {c: each for c, each in self._refused.items() if each[0] < record.at_s - SLOWEST_DISK_S}
         elif isinstance(record, Probed):
             self._probed(record)
         elif isinstance(record, Disturbed):
@@ -100,7 +106,11 @@ class Safety:
         ways = {
             way
             for presented, where, way, at_s in self._presented
-            if presented == tag and where in (None, connector_id) and at_s >= since_s - 5.0
+            if presented == tag
+            and (
+                (where == connector_id and at_s >= since_s - SLOWEST_DISK_S)
+                or (where is None and at_s >= record.at_s - FLOATING_S)
+            )
         }
         if self._header.free_vend.get(connector_id, "").upper() == tag:
             return

@@ -77,7 +77,9 @@ class Sessions:
         elif isinstance(record, Received):
             self._received(record)
         elif isinstance(record, Linked):
-            self._lose_link(record)
+            if not record.is_up:
+                self._lose_call(record)
+            self._open = None
         elif isinstance(record, Published):
             if record.topic == "transaction":
                 self._published(record)
@@ -91,8 +93,8 @@ class Sessions:
         elif isinstance(record, Replied):
             self._replied(record)
         elif isinstance(record, Began):
+            self._lose_call(record)
             self._process += 1
-            self._open = None
             for asked in self._asked.values():
                 self._unanswered[asked.params["connector_id"]].add(asked.params.get("energy_wh", -1))
             self._asked.clear()
@@ -103,8 +105,9 @@ class Sessions:
         elif isinstance(record, Finished):
             self._finished = record
 
-    def _lose_link(self, record: Linked) -> None:
-        if not record.is_up and self._open is not None:
+    def _lose_call(self, record: Record) -> None:
+        """The link or the process is gone, and with it the CALL in flight."""
+        if self._open is not None:
             call, wire = self._open
             wire.losses += 1
             if record.at_s >= call.at_s + self._header.message_timeout_s - SLOWEST_DISK_S:
@@ -122,6 +125,8 @@ class Sessions:
             self._check_id(call)
             return  # TriggerMessage: neither queued nor repeated
         key = identity(call.action, call.payload, call.raw)
+        if self._is_split(call):
+            return
         wire = self._wires.get(key)
         if wire is None:
             self._order += 1
@@ -134,6 +139,18 @@ class Sessions:
         if len(wire.variants) > 1 and wire.losses < 5:
             self._complain("D3", call, f"{call.action} was sent with other bytes")
         self._open = (call, wire)
+
+    def _is_split(self, call: Sent) -> bool:
+        """Whether this is a part of a MeterValues that the poison rule has split."""
+        if call.action != "MeterValues":
+            return False
+        same = (call.payload["connectorId"], call.payload.get("transactionId"))
+        return any(
+            wire.losses >= 5 and wire.raw != call.raw and all(item in wire.payload["meterValue"] for item in items)
+            for wire, _ in self._meter_values
+            if (wire.payload["connectorId"], wire.payload.get("transactionId")) == same
+            for items in (call.payload["meterValue"],)
+        )
 
     def _first_sent(self, call: Sent, wire: Wire, samples: list[Sample]) -> None:
         if call.action == "StartTransaction":
@@ -469,6 +486,8 @@ class Sessions:
             sent = Counter(sample.value for sample in self._samples_of(session))
             last_s = session.stop_at_s if session.stop_input is not None else float("inf")
             for number, at_s, value in self._due_reports(session, interval_s, last_s):
+                if session.stop_input is not None and number >= session.stop_input:
+                    continue
                 if not sent[value]:
                     self._end("D1", f"session {session.session_id}: the sample of {value} Wh at {at_s:.1f} s is lost")
                 if self._taken[number] and value not in self._unanswered[session.connector_id]:

@@ -154,7 +154,11 @@ class Living:
     def _step_clock(self) -> None:
         self.life.clock_steps += 1
         self.life.header.step_s = self.world.time_s
-        self.world.step_clock(self.plan.step_ms)
+        if self.plan.csms_steps:
+            self.csms.clock_error_ms = self.plan.step_ms
+            self.world.call("TriggerMessage", {"requestedMessage": "Heartbeat"})
+        else:
+            self.world.step_clock(self.plan.step_ms)
         for agent in self.agents:
             agent.speaks_of_time = False
 

@@ -39,6 +39,8 @@ class Plan:
     starts_in_1970: bool
     duration_s: float
     step_ms: int
+    csms_steps: bool
+    """Whether it is the CSMS's clock that jumps, and not the machine's."""
     counts_plugs: bool
     agents: int
     is_disk_slow: bool
@@ -87,6 +89,7 @@ def plan(seed: int, rng: Random) -> Plan:
         starts_in_1970=starts_in_1970,
         duration_s=rng.uniform(600.0, 700.0),
         step_ms=step_ms,
+        csms_steps=rng.random() < 0.5,
         counts_plugs=rng.random() < 0.8,
         agents=rng.choice((1, 2, 3)),
         is_disk_slow=rng.random() < 0.2,

@@ -178,20 +178,24 @@ class World:
             self._take()
 
     def _take(self) -> None:
-        wrote = False
+        wrote = is_step = False
         session = self.session if self.up else -1
         for effect in self.core.poll_effects():
             if isinstance(effect, Store):
-                self._barrier, wrote = self.disk.write(effect.table, effect.key, effect.value), True
+                self._barrier = self.disk.write(effect.table, effect.key, effect.value)
+                is_step = is_step or (effect.table, effect.key) == ("boot", "clock")
+                wrote = True
             elif isinstance(effect, Discard):
                 self._barrier, wrote = self.disk.write(effect.table, effect.key, None), True
             else:
                 self._is_closing = self._is_closing or isinstance(effect, Recreate)
                 self._fifo.append(Waiting(self._barrier, session, self._origin, effect))
-        self._wrote = wrote
+        self._wrote = wrote and not is_step  # whatever comes first brings a step of the clock to light
         if wrote and self._crash_is_armed:
             self._crash_is_armed = False
-            self.at(self.rng.uniform(0.0, self.disk_latency_s[1] / 2), self.crash)
+            is_first = not self.life.crashes_that_lost  # one crash of a life loses writes, come what may
+            latest_s = self.disk_latency_s[0] * 0.9 if is_first else self.disk_latency_s[1] / 2
+            self.at(self.rng.uniform(0.0, latest_s), self.crash)
         self.disk.begin()
         self._release()
 
@@ -423,7 +427,7 @@ class World:
 
     def crash(self) -> None:
         """``kill -9`` and power cut in one: everything not durable and everything not sent is gone."""
-        lost = self.disk.crash()
+        lost = self.disk.crash(must_lose=not self.life.crashes_that_lost)
         self.life.crashes_that_lost += lost > 0
         self._end_of_core()
         self._start_again("crash", lost)
@@ -500,6 +504,7 @@ class World:
 
     def compare(self) -> bool:
         """With everything durable: does a core from the rows know what the running one does? False: not now."""
+        self.feed("handle_timer")  # lets the core see a step of the clock
         if not self.disk.is_idle or self._fifo:
             return False
         self._log(Compared, picture(self.core, self.now), self._picture_of(self._core()))
