@@ -571,7 +571,7 @@ def test_stop_during_the_work_of_aligned_values_keeps_the_transaction_they_belon
 
 def test_schedule_that_restarts_during_the_work_of_aligned_values_does_not_put_it_off() -> None:
     """CORE-MV-03: nor does a sample that is due on the way disturb the order of times."""
-    connectors = ALIGNED_SLICE + 1
+    connectors = ALIGNED_SLICE + 2
     bench = Bench({"ClockAlignedDataInterval": "60", "MeterValueSampleInterval": "45"}, connectors)
     for connector_id in range(1, connectors + 1):
         bench.report(100, connector_id=connector_id)
