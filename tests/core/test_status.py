@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ocpphub.core.instant import Instant
 from ocpphub.core.outbox import Outcome, OwnCall
-from ocpphub.core.status import TRANSITIONS, Condition, StatusQueue, way
+from ocpphub.core.status import TRANSITIONS, Condition, StatusQueue, StatusTurns, way
 from ocpphub.core.vocabulary import ChargePointErrorCode, ChargePointStatus
 from tests import builders
 
@@ -193,3 +193,17 @@ def test_notification_carries_the_texts_of_an_error() -> None:
         "vendorId": "com.example",
         "vendorErrorCode": "E7",
     }
+
+
+def test_turns_let_one_call_in_eight_be_a_notification() -> None:
+    """CORE-TXQ-04: a long queue of transaction messages does not silence the connectors."""
+    statuses, sent = queue(), 0
+    turns = StatusTurns(statuses, lambda: sent)
+    for connector_id in (1, 2, 3):
+        statuses.add(connector_id, condition(S.PREPARING), may_replace=False)
+    told = []
+    for _ in range(20):
+        told.append(turns.next_call("open", NOW) is not None)
+        sent += 1
+    assert [index for index, is_told in enumerate(told) if is_told] == [8, 16]
+    assert drain(statuses) == [(3, "Preparing")]

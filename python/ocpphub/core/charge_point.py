@@ -57,6 +57,7 @@ class ChargePoint(ControllerCommands):
         self._stop_request: int | None = None
         self._replies: list[Reply] = []
         self._store_full_told_s = float("-inf")
+        self._thinned = 0
         self.traces_frames = False
         """Whether frames are published on ``ocpp.message``; the shell sets it while somebody listens."""
         self._parts = parts = Parts(settings, hub, self._effects.append, boot_id, authorization_key, self._reply)
@@ -253,10 +254,13 @@ class ChargePoint(ControllerCommands):
         Effects: the event MemoryExhaustion, at most once an hour.
         """
         self._state.is_full = True
+        self._tell_exhaustion("the store is nearly full", now)
+        self._end(now)
+
+    def _tell_exhaustion(self, what: str, now: Instant) -> None:
         if now.monotonic_s - self._store_full_told_s >= STORE_FULL_INTERVAL_S:
             self._store_full_told_s = now.monotonic_s
-            self._security.internal("MemoryExhaustion", "the store is nearly full", now)
-        self._end(now)
+            self._security.internal("MemoryExhaustion", what, now)
 
     def store_ok(self, now: Instant) -> None:
         """There is room on the disk again. Effects: transactions that waited for it start."""
@@ -384,6 +388,9 @@ class ChargePoint(ControllerCommands):
         """Every input ends here: the link gets its next CALL, a stop that has delivered everything ends, and whoever
         asked for a change of the state hears of it before the answer.
         """
+        if self._parts.transactions.lost.thinned != self._thinned:
+            self._thinned = self._parts.transactions.lost.thinned
+            self._tell_exhaustion("the queue is at its bound: samples are given up", now)
         if step_ms := self._boot.watch_machine(now):
             self._security.clock_stepped(step_ms, now)
         if self._state.is_connected and not self._parts.reset.is_leaving:

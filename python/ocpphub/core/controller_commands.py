@@ -147,7 +147,7 @@ class ControllerCommands:
 
     def outbox_retry(self, request: int, id: str, now: Instant) -> Any:
         """``outbox.retry``: send an entry that went aside, or waits for its retry, at its next turn."""
-        if not self._parts.transactions.retry(id):
+        if not (self._parts.transactions.retry(id) or self._parts.durable.retry(id, now)):
             raise LocalError("invalid_params", "no such entry", path="/params/id", hint="an id of outbox.list")
         self._effects.append(Reply(request, None))
         self._end(now)
@@ -177,7 +177,8 @@ class ControllerCommands:
 
     def outbox(self, limit: int) -> list[dict[str, Any]]:
         """The result of ``outbox.list``: what waits to be confirmed by the CSMS, in its order, at most ``limit``."""
-        return self._parts.transactions.outbox_rows(limit)
+        rows = self._parts.durable.rows(limit)
+        return rows + self._parts.transactions.outbox_rows(limit - len(rows))
 
     def live_transactions(self) -> list[Transaction]:
         """The transactions that are not in the archive yet, by session id."""

@@ -35,7 +35,7 @@ from ocpphub.core.security import SecurityEvents
 from ocpphub.core.sessions import Sessions
 from ocpphub.core.smart_charging import SmartCharging
 from ocpphub.core.state import ChargePointState
-from ocpphub.core.status import StatusQueue
+from ocpphub.core.status import StatusQueue, StatusTurns
 from ocpphub.core.timers import Timers
 from ocpphub.core.transaction import Transaction
 from ocpphub.core.vocabulary import ChargePointErrorCode
@@ -110,11 +110,10 @@ class Parts:
         self.schedules = SmartCharging(settings, hub, emit, timers, self.clock, configuration, reply)
         self._build_connectors()
         self._build_sessions()
-        # Most urgent first; status notifications come last, so that thousands of them hold up nothing (chapter 18).
-        triggered = self.metering.urgent, self.metering.patient
-        self.outbox.register(
-            self.boot, self.prompt, triggered[0], self.durable, self.transactions, self.statuses, triggered[1]
-        )
+        # Most urgent first; status notifications come late, so that thousands of them hold up nothing (chapter 18).
+        turns = StatusTurns(self.statuses, lambda: self.outbox.counters.sent)
+        self.outbox.register(self.boot, self.prompt, self.metering.urgent, self.durable, turns)
+        self.outbox.register(self.transactions, self.statuses, self.metering.patient)
 
     def _build_connectors(self) -> None:
         count, emit, timers, clock = self.settings.connectors, self.emit, self.timers, self.clock

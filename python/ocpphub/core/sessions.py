@@ -219,27 +219,32 @@ class Sessions:
             return
         if not row.has_reported:
             self._check_first(report, path)
-        if report.max_current_a is not None:
-            row.max_current_a = report.max_current_a
         if report.permit_seq is not None:
             self._check_permit(row, report.permit_seq, path)
+        is_new_plug = self._is_new_plug(row, report)
         if report.energy_wh is not None:
-            self._take_register(row, report.energy_wh, self._is_new_plug(row, report), now, at_ms, path)
+            self._take_register(row, report.energy_wh, is_new_plug, now, at_ms, path)
+        elif is_new_plug:
+            self._unplug(row, now, at_ms, is_certain=True)
         is_first = not row.has_reported
         row.has_reported = True
+        if report.permit_seq is not None:
+            row.permit_seq = report.permit_seq
+        if report.max_current_a is not None:
+            row.max_current_a = report.max_current_a
         if report.at_ms is not None:
             row.stamp_ms = report.at_ms
         if report.readings is not None or report.energy_wh is not None:
             self.metering.take(connector_id, report.readings or (), report.energy_wh, at_ms)
+        self.metering.reported(connector_id, row.transaction, now)
         if is_first or row.energy_limit_wh is not None or _changes(row, report):
             self._take_levels(row, controller, report, now, at_ms)
-        self.metering.reported(connector_id, row.transaction, now)
 
     def _take_register(
         self, row: Connector, energy_wh: int, is_new_plug: bool, now: Instant, at_ms: int, path: str
     ) -> None:
         connector_id, path = row.connector_id, f"{path}/energy_wh"
-        if is_new_plug and row.transaction is not None:
+        if is_new_plug:
             # The old transaction ends with the register that was last before, whatever this one says.
             self.meters.check(connector_id, energy_wh, at_ms, now, resuming=row.is_resuming, path=path)
             self._unplug(row, now, at_ms, is_certain=True)
@@ -298,7 +303,6 @@ class Sessions:
     def _check_permit(self, row: Connector, permit_seq: int, path: str) -> None:
         if permit_seq > row.permit.seq:
             raise wrong("a permit that was never given", f"{path}/permit_seq", f"0 to {row.permit.seq}")
-        row.permit_seq = permit_seq
 
     def _is_new_plug(self, row: Connector, report: Report) -> bool:
         if report.plug_id is None or report.plugged is False:
@@ -306,8 +310,6 @@ class Sessions:
         return row.plugged_or_resuming and row.plug_id is not None and report.plug_id != row.plug_id
 
     def _take_levels(self, row: Connector, controller: Controller, report: Report, now: Instant, at_ms: int) -> None:
-        if self._is_new_plug(row, report):
-            self._unplug(row, now, at_ms, is_certain=True)
         for name in ("ev_ready", "evse_ready", "errors"):
             value = getattr(report, name)
             if value is not None:

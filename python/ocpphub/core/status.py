@@ -84,6 +84,25 @@ def _joins(connector_id: int, before: Condition | None, after: Condition) -> boo
     return after.status in TRANSITIONS[before.status]
 
 
+STATUS_EVERY: Final = 8
+"""While transaction messages wait, one CALL in so many is a StatusNotification (CORE-TXQ-04)."""
+
+
+class StatusTurns:
+    """The queue of notifications as a source before the transaction messages, which lets through a few."""
+
+    def __init__(self, queue: StatusQueue, sent: Callable[[], int]) -> None:
+        self._queue, self._sent = queue, sent
+        self._last = 0
+
+    def next_call(self, gate: Gate, now: Instant) -> OwnCall | None:
+        """The oldest notification when :data:`STATUS_EVERY` CALLs have left since the last one here."""
+        if self._sent() - self._last < STATUS_EVERY:
+            return None
+        self._last = self._sent()
+        return self._queue.next_call(gate, now)
+
+
 class StatusQueue:
     """Waiting StatusNotifications in the order of their events, replaced as decisions.md 6 allows."""
 
