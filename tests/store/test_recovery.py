@@ -48,6 +48,29 @@ def test_store_whose_file_is_no_database_is_restored_from_its_copy(copied: Path,
     assert (copied.parent / COPY_NAME).exists()
 
 
+def test_store_that_is_restored_uses_no_number_again(directory: Path, open_store: OpenStore) -> None:
+    """Reliability 4.4: the own number of a session, also of those that are lost with the damaged file."""
+    store = open_store()
+    counters = {
+        ("CP1", "number"): b"2000",
+        ("CP1", "number-copy"): b"2000",
+        ("CP2", "number"): b"7",
+        ("CP2", "x"): b"{}",
+    }
+    commit(store, [Write(name, "counter", key, value) for (name, key), value in counters.items()])
+    store.close()
+    shutil.copy(directory / FILE_NAME, directory / COPY_NAME)
+    (directory / FILE_NAME).write_bytes(GARBAGE)
+    store = open_store()
+    assert {(row.charge_point, row.key): row.value for row in store.load()} == {
+        ("CP1", "number"): b"1002000",
+        ("CP1", "number-copy"): b"1002000",
+        ("CP2", "number"): b"1000007",
+        ("CP2", "x"): b"{}",
+    }
+    assert {path.name for path in directory.iterdir() if ".new" in path.name} == set()
+
+
 def test_condition_stays_until_an_operator_deletes_it(copied: Path, open_store: OpenStore) -> None:
     """Reliability 4.3.10: charge_point.get says so, after the next start too."""
     copied.write_bytes(GARBAGE)

@@ -14,6 +14,8 @@ TABLES: Final = (
     "session",
 )
 """Every table, in the order in which :meth:`Store.load` gives them."""
+COUNTERS: Final = "counter"
+"""Upper bounds of numbers that are never used twice, as JSON integers; they are raised when a copy is restored."""
 ARCHIVE: Final = "session"
 """The archive: sessions that are over and delivered or given up, keyed by the session id in 12 digits; never loaded."""
 

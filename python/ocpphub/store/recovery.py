@@ -15,11 +15,13 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Sequence
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from ocpphub.errors import UnavailableError
+from ocpphub.store import COUNTERS, Write
 from ocpphub.store.directory import (
     CONDITION_NAME,
     COPY_NAME,
@@ -30,12 +32,15 @@ from ocpphub.store.directory import (
     sync,
     write_durably,
 )
+from ocpphub.store.rows import is_sound, select, statements, unescape
 from ocpphub.store.schema import migrate
 
 logger = logging.getLogger("ocpphub.store")
 
 QUICK_CHECK_S: Final = 0.2
 """How long the check of the file may hold up the start (reliability.md 4.3.10)."""
+SKIPPED_NUMBERS: Final = 1_000_000
+"""How far counters go on behind those of a copy: more numbers than an hour may have used."""
 LOG_BYTES: Final = 4 * 2**20
 """What the write-ahead log is cut back to once it has been carried over into the database."""
 _SUSPECT_NAME: Final = "hub.suspect"
@@ -178,6 +183,8 @@ def _restore(path: Path, reason: str) -> None:
     new.unlink(missing_ok=True)
     make_private(new)
     shutil.copyfile(copy, new)
+    with suppress(sqlite3.Error):  # a damaged copy shows when it is opened
+        _skip_numbers(new)
     aside = path.with_name(f"{DAMAGED_NAME}-{int(time.time())}")
     # The database first: with its log alone beside it, the next start comes here again.
     for suffix in ("", "-wal", "-shm"):
@@ -186,3 +193,17 @@ def _restore(path: Path, reason: str) -> None:
             damaged.replace(aside.with_name(aside.name + suffix))
     sync(path.parent)
     replace_durably(new, path)
+
+
+def _skip_numbers(path: Path) -> None:
+    """Raise the counters of a copy: numbers that were used since must not be used again."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.text_factory = bytes
+        rows = [row for row in connection.execute(select(COUNTERS, "true")) if is_sound(COUNTERS, row)]
+        raised = [
+            Write(name.decode(), COUNTERS, unescape(key), b"%d" % (int(value) + SKIPPED_NUMBERS))
+            for name, key, value, _ in rows
+            if value.isdigit()
+        ]
+        for statement, texts in statements(raised):
+            connection.execute(statement, (texts,))
