@@ -52,8 +52,10 @@ class FakeHub:
         self.attached.clear()
 
     def forget(self) -> None:
-        """As after a Reset: connections stay, attachments do not."""
+        """As after a Reset: connections stay, attachments do not, and permits are counted anew."""
         self.attached.clear()
+        for state in self.states.values():
+            state["permit"] = {**state["permit"], "seq": 0}
 
     def notify(self, method: str, **params: Any) -> None:
         """A notification to every connection."""
@@ -118,6 +120,8 @@ class FakeHub:
         if params["energy_wh"] < self.least_wh:
             hint = f"{self.least_wh} to 2147483647"
             raise LocalError("invalid_params", "no such register", path="/params/energy_wh", hint=hint)
+        if params.get("permit_seq", 0) > self.states[number]["permit"]["seq"]:
+            raise LocalError("invalid_params", "a permit that was never given", path="/params/permit_seq")
         self.reports.append(params)
         state = self.states[number]
         state["plugged"] = params["plugged"]

@@ -137,9 +137,13 @@ async def test_station_connects_again_and_reports_everything(tmp_path: Path) -> 
 async def test_station_that_the_hub_has_forgotten_attaches_again(tmp_path: Path) -> None:
     """A Reset: the connection stays, the attachment does not; one attach is enough for many reports."""
     async with FakeHub(tmp_path / "s") as hub, station(hub, report_s=60) as one:
+        await one.plug(1)
+        await one.tag(1, "TAG1")
+        assert await one.until(1, lambda evse: evse.levels()["permit_seq"] == 1)
         hub.forget()
-        await asyncio.gather(one.plug(1), one.plug(2))
+        await asyncio.gather(one.pause(1), one.plug(2))
         assert hub.attached == {1, 2}
+        assert one.evses[1].levels()["permit_seq"] == 0
         assert hub.calls.count("controller.attach") == 2
     async with FakeHub(tmp_path / "t") as hub, station(hub) as one:
         await asyncio.gather(one.plug(1), one.plug(2))

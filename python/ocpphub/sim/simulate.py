@@ -162,15 +162,17 @@ class Simulation:
 
     async def _visit(self, station: Station, visit: Visit) -> None:
         connector_id = visit.connector_id
-        if visit.start == "plug_then_tag":
-            await station.plug(connector_id, visit.model, visit.state_of_charge)
+        acts: list[Callable[[], Awaitable[Any]]] = [
+            lambda: station.plug(connector_id, visit.model, visit.state_of_charge),
+            lambda: station.tag(connector_id, visit.id_tag),
+        ]
+        is_welcome = True
+        for act in acts if visit.start == "plug_then_tag" else reversed(acts):
+            answer = await self._try(connector_id, act)
+            is_welcome = is_welcome and (act is acts[0] or answer == "Accepted")
+            if not is_welcome:
+                break
             await self._at(visit.arrives_s + visit.between_s)
-            is_welcome = await self._try(connector_id, lambda: station.tag(connector_id, visit.id_tag)) == "Accepted"
-        else:
-            is_welcome = await self._try(connector_id, lambda: station.tag(connector_id, visit.id_tag)) == "Accepted"
-            await self._at(visit.arrives_s + visit.between_s)
-            if is_welcome:
-                await station.plug(connector_id, visit.model, visit.state_of_charge)
         if is_welcome:
             await self._stay(station, visit)
             await self._end(station, visit)

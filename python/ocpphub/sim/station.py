@@ -127,7 +127,7 @@ class Station:
         """
         self._hear(connector_id, "tag", {"id_tag": id_tag})
         await self._report_register(connector_id)
-        answer = await self._call("connector.authorize", connector_id=connector_id, id_tag=id_tag)
+        answer = await self.ask("connector.authorize", connector_id=connector_id, id_tag=id_tag)
         self._hear(connector_id, "answer", {"id_tag": id_tag, "status": answer["status"]})
         return str(answer["status"])
 
@@ -135,7 +135,7 @@ class Station:
         """Press the stop button. Raises :class:`OcpphubError` as ``connector.stop_transaction`` does."""
         self._hear(connector_id, "button", {})
         await self._report_register(connector_id)
-        self._take(await self._call("connector.stop_transaction", connector_id=connector_id))
+        self._take(await self.ask("connector.stop_transaction", connector_id=connector_id))
 
     async def pause(self, connector_id: int, *, is_paused: bool = True) -> None:
         """The vehicle wants no energy for now, or again."""
@@ -170,16 +170,15 @@ class Station:
 
     async def ask(self, method: str, **params: Any) -> Any:
         """Any method of the hub, on the station's connection. Raises :class:`OcpphubError` as the hub answers."""
-        return await self._call(method, **params)
+        return await self._call(method, lambda: params)
 
     # Reports
 
     async def report(self, connector_id: int) -> None:
         """Report all levels of a connector now; without a connection the next one will report them."""
-        evse = self._now(connector_id)
         self._unreported.add(connector_id)
         with contextlib.suppress(UnavailableError):
-            self._take(await self._call("connector.report", **evse.levels(), measurements=evse.measurements()))
+            self._take(await self._call("connector.report", lambda: self._levels(connector_id)))
             self._unreported.discard(connector_id)
 
     async def _report_register(self, connector_id: int) -> None:
@@ -207,15 +206,14 @@ class Station:
         """Report every connector with a vehicle, and those whose last report did not arrive."""
         wanted = [each for each, evse in self.evses.items() if evse.vehicle is not None or each in self._unreported]
         for start in range(0, len(wanted), MAX_ROWS):
-            evses = [self._now(connector_id) for connector_id in wanted[start : start + MAX_ROWS]]
-            reports = [{**evse.levels(), "measurements": evse.measurements()} for evse in evses]
+            part = wanted[start : start + MAX_ROWS]
             attachment = self._attachments
-            answer = await self._call("connector.report_many", reports=reports)
-            self._unreported.difference_update(wanted[start : start + MAX_ROWS])
+            answer = await self.ask("connector.report_many", reports=[self._levels(each) for each in part])
+            self._unreported.difference_update(part)
             for state in answer["changed"]:
                 self._take(state)
             for row in answer["errors"]:
-                await self._refused(wanted[start + row["index"]], row["error"], attachment)
+                await self._refused(part[row["index"]], row["error"], attachment)
 
     async def _refused(self, connector_id: int, error: dict[str, Any], attachment: int) -> None:
         """A row was refused. One that is not ours any more is attached again, with everything else."""
@@ -225,18 +223,23 @@ class Station:
         else:
             self._complain(LocalError(data.get("code", "internal"), f"connector {connector_id}: {error['message']}"))
 
-    async def _call(self, method: str, **params: Any) -> Any:
-        """A call; where the hub has forgotten us (Reset), attach and try once more."""
+    def _levels(self, connector_id: int) -> dict[str, Any]:
+        """A whole report of a connector, as of now."""
+        evse = self._now(connector_id)
+        return {**evse.levels(), "measurements": evse.measurements()}
+
+    async def _call(self, method: str, params: Callable[[], dict[str, Any]]) -> Any:
+        """A call. Where the hub has forgotten us (Reset), attach and try once more with what holds then."""
         if self._client is None:
             raise UnavailableError("not_connected", "the station has no connection to the hub")
         attachment = self._attachments
         try:
-            return await self._client.call(method, **self._where, **params)
+            return await self._client.call(method, **self._where, **params())
         except LocalError as error:
             if error.code != "not_attached":
                 raise
         await self._attach(attachment)
-        return await self._client.call(method, **self._where, **params)
+        return await self._client.call(method, **self._where, **params())
 
     # The connection
 
