@@ -160,6 +160,7 @@ class Memory:
             actual = self._actual(cell, found)
             if actual is _UNKNOWN or cell in self._vague:
                 self._promised.pop(cell, None)
+                self._vague.add(cell)
             else:
                 self._promised[cell] = actual
         for name in _differences(record.started, record.again):

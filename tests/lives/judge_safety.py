@@ -27,6 +27,8 @@ from tests.lives.records import (
 )
 
 NEVER_ACCEPTED = ("BLOCKED", "EXPIRED", "INVALID")
+ASKING_S = 45.0
+"""How long the CSMS may be asked about a tag while another session begins and ends at the connector."""
 FLOATING_S = 150.0
 """A tag presented at no connector in particular waits so long for the next vehicle, the answer of the CSMS included."""
 SETTLED_S = 60.0
@@ -108,7 +110,7 @@ class Safety:
             for presented, where, way, at_s in self._presented
             if presented == tag
             and (
-                (where == connector_id and at_s >= since_s - SLOWEST_DISK_S)
+                (where == connector_id and at_s >= since_s - ASKING_S)
                 or (where is None and at_s >= record.at_s - FLOATING_S)
             )
         }

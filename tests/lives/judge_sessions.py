@@ -488,9 +488,11 @@ class Sessions:
             for number, at_s, value in self._due_reports(session, interval_s, last_s):
                 if session.stop_input is not None and number >= session.stop_input:
                     continue
+                if value in self._unanswered[session.connector_id]:
+                    continue  # it repeats a report that a crash left without an answer
                 if not sent[value]:
                     self._end("D1", f"session {session.session_id}: the sample of {value} Wh at {at_s:.1f} s is lost")
-                if self._taken[number] and value not in self._unanswered[session.connector_id]:
+                if self._taken[number]:
                     self._end("D6", f"session {session.session_id}: the report of {value} Wh did not wait for the disk")
 
     def _due_reports(self, session: Session, interval_s: int, last_s: float) -> list[tuple[int, float, int]]:

@@ -38,8 +38,9 @@ class Wire:
         self._header, self._complain = header, complain
         self._ids: set[str] = set()
         self._open: Sent | None = None
-        self._told: dict[int, str | None] = {}
-        self._before: dict[int, str | None] = {}
+        self._told: dict[int, set[str]] = {}
+        """Connector -> what the CSMS may take it for, as the charge point sees it: one state, or two after a doubt."""
+        self._before: dict[int, set[str]] = {}
 
     def see(self, record: Record) -> None:
         """Judge one record."""
@@ -47,25 +48,34 @@ class Wire:
             self._sent(record)
         elif isinstance(record, Received):
             if self._open is not None and record.closes is None:
-                self._open = None  # too broken to say whether it was an answer
+                self._lose_call(record, is_certain=False)  # too broken to say whether it was an answer
             elif self._open is not None and record.unique_id == self._open.unique_id:
                 self._open = None
                 self._before.clear()
         elif isinstance(record, Linked):
-            self._open = None
-            self._told.update(self._before)
-            self._before.clear()
+            in_time = self._open is None or record.at_s < self._open.at_s + self._patience_s
+            self._lose_call(record, is_certain=in_time)
         elif isinstance(record, Began) or (isinstance(record, Replied) and record.result is True):
             self._open = None  # a start, or an answer to stop or restart: everything is told anew
             self._told.clear()
             self._before.clear()
 
+    @property
+    def _patience_s(self) -> float:
+        return self._header.message_timeout_s - SLOWEST_DISK_S
+
+    def _lose_call(self, record: Record, *, is_certain: bool) -> None:
+        """The CALL in flight was lost, or (not certain) ended by its time-out before."""
+        self._open = None
+        for connector_id, before in self._before.items():
+            self._told[connector_id] = before if is_certain else before | self._told[connector_id]
+        self._before.clear()
+
     def _sent(self, call: Sent) -> None:
         if call.unique_id in self._ids:
             self._complain("IDS", call, f"message id {call.unique_id} was used before")
         self._ids.add(call.unique_id)
-        timeout_s = self._header.message_timeout_s - SLOWEST_DISK_S
-        if self._open is not None and call.at_s < self._open.at_s + timeout_s:
+        if self._open is not None and call.at_s < self._open.at_s + self._patience_s:
             self._complain("D2", call, f"{call.action} left while {self._open.action} was in flight")
         self._open = call
         self._before.clear()
@@ -77,14 +87,14 @@ class Wire:
             self._status(call, call.payload["connectorId"], call.payload["status"])
 
     def _status(self, call: Sent, connector_id: int, status: str) -> None:
-        before = self._told.get(connector_id)
+        before = self._told.get(connector_id, set())
         self._before[connector_id] = before
-        self._told[connector_id] = status
+        self._told[connector_id] = {status}
         if connector_id == 0:
             if status not in ("Available", "Unavailable", "Faulted"):
                 self._complain("STATUS", call, f"connector 0 is {status}")
-        elif before is not None and before != status and status not in EDGES[before].split():
-            self._complain("STATUS", call, f"connector {connector_id} went from {before} to {status}")
+        elif before and not any(status == each or status in EDGES[each].split() for each in before):
+            self._complain("STATUS", call, f"connector {connector_id} went from {sorted(before)} to {status}")
 
 
 def _times(value: Any, path: str = "") -> list[tuple[str, str]]:

@@ -190,6 +190,10 @@ class Living:
             world.run(60.0)
             world.retry_aside()
         world.run(20.0)
+        for _ in range(120):  # values of a full hour may just have come
+            if world.is_quiet():
+                break
+            world.run(1.0)
         world.finish()
 
     def _leave(self) -> None:
