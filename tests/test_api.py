@@ -16,6 +16,7 @@ from ocpphub.core.effects import Ask, Recreate, Store
 from ocpphub.endpoint import Failure
 from ocpphub.errors import LocalError, PeerError, UnavailableError
 from ocpphub.publications import MAX_WAITING_EVENTS
+from ocpphub.records import Selection
 from ocpphub.rpc.connectors import ConnectorSet
 from ocpphub.store import Row
 from ocpphub.store.memory import MemoryStore
@@ -600,3 +601,69 @@ async def test_command_that_returns_a_value_is_answered_at_once() -> None:
 
         assert (answer, replies) == ({"status": "Available"}, [])
         assert await bench.point._run("report", True) is True
+
+
+async def list_sessions(bench: HubBench, selection: Selection, store: MemoryStore | None = None) -> Any:
+    """A page of the sessions, or the error."""
+    answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    def reply(result: Any, error: Exception | None) -> None:
+        answer.set_result(error or orjson.loads(orjson.dumps(result)))
+
+    assert bench.point.transactions(selection, reply) is None
+    if store is not None:
+        await turns()
+        assert not answer.done()
+        store.sync()
+    return await answer
+
+
+async def test_sessions_are_those_of_the_archive_of_this_charge_point() -> None:
+    """Reliability 4.4: kept for export."""
+    text = b'{"session_id":%d,"connector_id":1,"start":"2026-01-01T00:00:00.000Z","delivered":true}'
+    rows = [Row(name, "session", f"{number:012d}", text % number) for name, number in (("CP1", 4), ("CP2", 5))]
+    async with running_hub(store=MemoryStore(rows)) as bench:
+        page = await list_sessions(bench, Selection())
+        assert [row["session_id"] for row in page["transactions"]] == [4]
+
+
+async def test_sessions_are_read_behind_what_was_written_before() -> None:
+    """A session that has just moved to the archive is in it when it is read."""
+    store = MemoryStore()
+    async with running_hub(store=store) as bench:
+        store.auto_sync = False
+        text = b'{"session_id":9,"connector_id":1,"start":"2026-01-01T00:00:00.000Z","delivered":true}'
+        emit(bench, Store("session", "000000000009", text))
+        page = await list_sessions(bench, Selection(), store)
+        assert [row["session_id"] for row in page["transactions"]] == [9]
+        store.auto_sync = True
+
+
+async def test_sessions_of_a_hub_that_is_down_are_refused() -> None:
+    bench = HubBench(hub_settings(), None, None)
+    with pytest.raises(LocalError, match="not running"):
+        bench.point.transactions(Selection(), lambda result, error: None)
+
+
+async def test_hub_tells_its_cores_of_the_room_on_the_disk() -> None:
+    """F10: the store says it, every charge point hears it."""
+    store = MemoryStore()
+    store.be_short(True)
+    points = (builders.settings(identity="A"), builders.settings(identity="B"))
+    async with running_hub(*points, store=store) as bench:
+        told: list[tuple[str, str]] = []
+        for name, point in bench.hub.charge_points.items():
+            for what in ("store_full", "store_ok"):
+                setattr(point.core, what, lambda now, name=name, what=what: told.append((name, what)))
+        store.be_short(False)
+        store.be_short(True)
+        assert told == [("A", "store_ok"), ("B", "store_ok"), ("A", "store_full"), ("B", "store_full")]
+
+
+async def test_condition_of_the_store_is_told_while_the_hub_runs() -> None:
+    """Reliability 4.3.10: never a silent fresh start."""
+    store = MemoryStore()
+    store.condition = "restored from the copy"
+    async with running_hub(store=store) as bench:
+        assert bench.point.store_condition == "restored from the copy"
+    assert bench.point.store_condition is None

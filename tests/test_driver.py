@@ -471,6 +471,23 @@ def test_driver_starts_and_warns_every_core() -> None:
     assert bench.core.inputs == other.inputs == [("start",), ("store_full",)]
 
 
+def test_driver_tells_every_core_that_there_is_room_again(bench: Bench) -> None:
+    """F10: sessions begin again when the disk has room."""
+    bench.driver.store_short(True)
+    bench.driver.store_short(False)
+    assert bench.core.inputs[-2:] == [("store_full",), ("store_ok",)]
+
+
+def test_driver_tells_a_core_that_begins_while_room_is_short(bench: Bench) -> None:
+    """F10: a reset on a full disk must not let sessions begin."""
+    bench.driver.store_short(True)
+    bench.input(Recreate())
+    successor = ScriptedCore()
+    bench.driver.replace(cast("ChargePoint", successor))
+    bench.driver.start("CP1")
+    assert successor.inputs == [("start",), ("store_full",)]
+
+
 def test_driver_whose_core_cannot_start_says_so(bench: Bench) -> None:
     bench.core.raises = ValueError("rows of another world")
     with pytest.raises(ValueError, match="another world"):
