@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ocpphub.core.delivery import TransactionQueue
 from ocpphub.errors import LocalError
 from tests.builders import SentCall, settings
 from tests.scenarios.rows.hub import ACCEPTED, Hub, Operator, ready, take
@@ -511,3 +512,47 @@ def test_transaction_messages_are_sent_by_the_time_of_their_events() -> None:
     stamps = [moment(call) for call in firsts.values()]
     assert len(stamps) > 6
     assert stamps == sorted(stamps)
+
+
+def test_nothing_starts_while_the_disk_is_full_and_what_runs_is_recorded() -> None:
+    """CORE-TXQ-11: store_full and store_ok of reliability.md 4.3."""
+    hub = ready(2).session(1)
+    hub.core.store_full(hub.now)
+    hub.settle()
+    hub.plug(2)
+    with pytest.raises(LocalError) as caught:
+        hub.swipe("TWO", 2)
+    assert caught.value.code in ("invalid_state", "busy")
+    hub.asks_for("RemoteStartTransaction", idTag="TWO", connectorId=2)
+    assert hub.state(2)["transaction"] is None
+    hub.advance(30)
+    hub.tell(1, energy_wh=1_100)
+    hub.stop_here(1)
+    assert hub.only("StopTransaction")["meterStop"] == 1_100
+    hub.core.store_ok(hub.now)
+    hub.settle()
+    hub.swipe("TWO", 2)
+    assert hub.state(2)["transaction"] is not None
+
+
+def bounds_of(queue: type[TransactionQueue]) -> dict[str, Any]:
+    """The defaults of the queue's bounds."""
+    bounds: dict[str, Any] | None = queue.__init__.__kwdefaults__
+    assert bounds is not None
+    return bounds
+
+
+def test_full_queue_gives_up_samples_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CORE-TXQ-11, AMB-11: samples of ended sessions first; every Start and Stop arrives."""
+    monkeypatch.setitem(bounds_of(TransactionQueue), "max_bytes", 4_000)
+    hub = offline_hub(1)
+    for number in range(6):
+        a_session(hub, 1, 30, f"T{number}")
+        hub.advance(60)
+    hub.session(1, "LAST")
+    hub.online()
+    starts, stops = hub.sent("StartTransaction"), hub.sent("StopTransaction")
+    assert [each["idTag"] for each in starts] == [*(f"T{number}" for number in range(6)), "LAST"]
+    assert len(stops) == 6
+    samples = sum(len(each["meterValue"]) for each in hub.sent("MeterValues"))
+    assert samples < 6 * 30, "some were given up"

@@ -668,3 +668,52 @@ def test_takeover_by_the_same_user_moves_the_connector() -> None:
         hub.tell(1, ev_ready=False)
     assert caught.value.code == "not_attached"
     assert hub.sent("StopTransaction") == []
+
+
+def test_aligned_values_of_an_outage_are_merged_and_delivered() -> None:
+    """AMB-11, CORE-MV-21: without a transaction too; several share a message."""
+    hub = ready(1).configure(ClockAlignedDataInterval=60).forget().offline().advance(20 * 60)
+    hub.online()
+    found = values(hub)
+    assert len(found) == 20
+    assert len(hub.sent("MeterValues")) <= 2
+    stamps = [value["timestamp"] for value in found]
+    assert stamps == sorted(set(stamps))
+
+
+def test_register_that_contradicts_the_last_one_after_an_attach_bills_nothing() -> None:
+    """CORE-MV-12, decisions.md 4: no plug_id. It counts as a new plug-in, or the guard refuses it; both texts exist."""
+    hub = ready(1).session().advance(60)
+    hub.tell(energy_wh=1_300)
+    hub.lose().advance(5)
+    hub.join(1)
+    with suppress(LocalError):
+        hub.plug(evse_ready=True, energy_wh=200)
+    hub.advance(5)
+    if not hub.sent("StopTransaction"):
+        hub.plug(evse_ready=True, energy_wh=1_320)
+        hub.stop_here()
+    assert hub.only("StopTransaction")["meterStop"] in (1_300, 1_320)
+
+
+def test_interval_longer_than_the_session_samples_nothing() -> None:
+    """CORE-MV-01: counted from the start, anew for each transaction."""
+    hub = sampling(60).session()
+    run(hub, 59)
+    hub.stop_here()
+    hub.unplug()
+    hub.session()
+    run(hub, 59)
+    hub.stop_here()
+    assert hub.sent("MeterValues") == []
+
+
+def test_samples_of_two_connectors_do_not_share_a_message() -> None:
+    """CORE-MV-08."""
+    hub = sampling(10, connectors=2).session(1, "ONE").session(2, "TWO")
+    hub.offline()
+    for _ in range(30):
+        hub.advance(1)
+    hub.online().advance(10)
+    pairs = {(each["connectorId"], each["transactionId"]) for each in hub.sent("MeterValues")}
+    assert pairs == {(1, 101), (2, 102)}

@@ -779,3 +779,105 @@ def test_faulted_connector_stops_nothing_by_itself() -> None:
     fault(hub)
     hub.advance(60)
     assert hub.sent("StopTransaction") == []
+
+
+# connectors that nobody drives
+
+
+def test_connector_that_nobody_drives_is_not_offered() -> None:
+    """CORE-RS-06, CORE-RV-04, CORE-UL-05: Unavailable on the wire, operative inside."""
+    hub = Hub().boot().forget()
+    assert remote_start(hub, 1) == "Rejected"
+    assert remote_start(hub, None) == "Rejected"
+    assert reserve(hub, 1) == "Unavailable"
+    assert hub.asks_for("UnlockConnector", connectorId=1) == {"status": "UnlockFailed"}
+    assert operative(hub, 1) == "Accepted"
+    assert hub.sent("StatusNotification") == []
+
+
+def test_inoperative_connector_stays_so_when_its_controller_comes() -> None:
+    """CORE-STAT-05, CORE-STAT-06."""
+    hub = Hub().boot()
+    inoperative(hub, 1)
+    take(hub, [1])
+    assert hub.state()["status"] == "Unavailable"
+    assert operative(hub, 1) == "Accepted"
+    assert hub.wire(1)[-1] == "Available"
+
+
+def test_remote_start_may_choose_no_connector_that_is_inoperative_or_faulted() -> None:
+    """CORE-RS-05."""
+    hub = ready(3)
+    inoperative(hub, 1)
+    fault_on(hub, 2)
+    assert remote_start(hub, None) == "Accepted"
+    assert hub.wire(3) == ["Preparing"]
+    assert remote_start(hub, None, "OTHER") == "Rejected"
+
+
+def fault_on(hub: Hub, connector_id: int) -> None:
+    """A fault that prevents charging, on one connector."""
+    hub.tell(connector_id, errors=[{"error_code": "GroundFailure", "inoperative": True}])
+
+
+KEYS = {
+    "AllowOfflineTxForUnknownId": ("false", False),
+    "AuthorizationCacheEnabled": ("true", False),
+    "AuthorizeRemoteTxRequests": ("false", False),
+    "ClockAlignedDataInterval": ("0", False),
+    "ConnectionTimeOut": ("60", False),
+    "LocalAuthorizeOffline": ("true", False),
+    "LocalPreAuthorize": ("false", False),
+    "MessageTimeout": ("30", False),
+    "MeterValuesAlignedData": ("Energy.Active.Import.Register", False),
+    "MeterValuesSampledData": ("Energy.Active.Import.Register", False),
+    "MeterValueSampleInterval": ("300", False),
+    "MinimumStatusDuration": ("0", False),
+    "NumberOfConnectors": ("1", True),
+    "ResetRetries": ("1", False),
+    "StopTransactionOnEVSideDisconnect": ("true", None),
+    "StopTransactionOnInvalidId": ("true", False),
+    "StopTxnAlignedData": ("", False),
+    "StopTxnSampledData": ("", False),
+    "TransactionMessageAttempts": ("3", False),
+    "TransactionMessageRetryInterval": ("20", False),
+    "UnlockConnectorOnEVSideDisconnect": ("true", False),
+    "LocalAuthListEnabled": ("true", False),
+    "LocalAuthListMaxLength": ("100000", True),
+    "ReserveConnectorZeroSupported": ("true", True),
+}
+"""Chapter 16: the keys of sessions, their defaults, and whether they are read-only (``None``: either)."""
+
+
+@pytest.mark.parametrize("name", list(KEYS))
+def test_key_of_sessions_is_there_with_its_default(name: str) -> None:
+    """CORE-GC-01, CORE-CC-05, CORE-GEN-10."""
+    hub = ready(1)
+    value, is_read_only = KEYS[name]
+    (key,) = hub.asks_for("GetConfiguration", key=[name])["configurationKey"]
+    assert key.get("value", "") == value
+    assert is_read_only in (None, key["readonly"])
+    if key["readonly"]:
+        assert hub.asks_for("ChangeConfiguration", key=name, value=value) == REJECTED
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TransactionMessageAttempts", "0"),
+        ("ConnectionTimeOut", "-1"),
+        ("MeterValueSampleInterval", "1.5"),
+        ("ClockAlignedDataInterval", "86401"),
+        ("LocalPreAuthorize", "yes"),
+        ("StopTransactionOnInvalidId", ""),
+        ("MaxEnergyOnInvalidId", "-5"),
+        ("MinimumStatusDuration", "-1"),
+        ("MessageTimeout", "0"),
+    ],
+)
+def test_key_of_sessions_refuses_what_is_out_of_range(name: str, value: str) -> None:
+    """CORE-CC-04: the old value is kept."""
+    hub = ready(1)
+    before = hub.core.get_configuration_key([name])
+    assert hub.asks_for("ChangeConfiguration", key=name, value=value) == REJECTED
+    assert hub.core.get_configuration_key([name]) == before
