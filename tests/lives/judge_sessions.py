@@ -382,9 +382,9 @@ class Sessions:
     def _is_unique(self, session: Session) -> bool:
         """Whether no other session of the connector has its transaction id."""
         assert session.wire is not None
-        ids = session.wire.ids or {-1}
+        ids = self._wire_ids(session.wire)
         others = [s for s in self.sessions.values() if s.connector_id == session.connector_id and s is not session]
-        return not any(s.wire is None or (s.wire.ids or {-1}) & ids for s in others)
+        return not any(s.wire is None or self._wire_ids(s.wire) & ids for s in others)
 
     def _check_energy(self) -> None:
         for connector_id, sessions in self._by_connector().items():

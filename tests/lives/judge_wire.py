@@ -25,6 +25,7 @@ EDGES = {
 """OCPP 1.6 section 4.9 with B6 of errata 3.20, written down here again on purpose."""
 EARLIEST_MS = parse_utc_ms("2020-01-01T00:00:00Z") or 0
 LATEST_MS = parse_utc_ms("2100-01-01T00:00:00Z") or 0
+UNKNOWN = "unknown"
 SLOWEST_DISK_S = 4.0
 """How much later than it was composed a frame may leave."""
 
@@ -87,13 +88,13 @@ class Wire:
             self._status(call, call.payload["connectorId"], call.payload["status"])
 
     def _status(self, call: Sent, connector_id: int, status: str) -> None:
-        before = self._told.get(connector_id, set())
+        before = self._told.get(connector_id, {UNKNOWN})
         self._before[connector_id] = before
         self._told[connector_id] = {status}
         if connector_id == 0:
             if status not in ("Available", "Unavailable", "Faulted"):
                 self._complain("STATUS", call, f"connector 0 is {status}")
-        elif before and not any(status == each or status in EDGES[each].split() for each in before):
+        elif not any(each in (UNKNOWN, status) or status in EDGES[each].split() for each in before):
             self._complain("STATUS", call, f"connector {connector_id} went from {sorted(before)} to {status}")
 
 
