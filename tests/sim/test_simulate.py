@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from ocpphub.errors import UnavailableError
+from ocpphub.sim import simulate
 from ocpphub.sim.scenario import draw
 from ocpphub.sim.simulate import Diary, Plan, Simulation
 from tests.sim.fake_hub import FakeHub
@@ -103,8 +104,11 @@ async def test_simulate_whose_hub_answers_with_errors_ends_with_1(tmp_path: Path
 
 
 @pytest.mark.asyncio
-async def test_simulate_whose_hub_goes_away_for_good_ends_with_69(tmp_path: Path) -> None:
+async def test_simulate_whose_hub_goes_away_for_good_ends_with_69(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """People find it out of order meanwhile."""
+    monkeypatch.setattr(simulate, "SETTLE_S", 0.2)
     async with FakeHub(tmp_path / "s") as hub:
         run = asyncio.create_task(played(hub))
         await asyncio.sleep(0.3)

@@ -150,8 +150,7 @@ class HubProcess:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)  # noqa: S603
         if not self._wait(lambda: True):
             self.kill()
-            lines = self.log.read_text(errors="replace").splitlines()[-20:]
-            raise UnavailableError("not_connected", "the hub did not start:\n" + "\n".join(lines))
+            raise UnavailableError("not_connected", f"the hub did not start:\n{self.last_log_lines()}")
 
     def wait_until_accepted(self, timeout_s: float = START_S) -> bool:
         """Wait until the CSMS has accepted the charge point; False after ``timeout_s``."""
@@ -173,6 +172,10 @@ class HubProcess:
         """End it and remove its directory."""
         self._end(signal.SIGTERM)
         shutil.rmtree(self.directory, ignore_errors=True)
+
+    def last_log_lines(self) -> str:
+        """The end of its log."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
 
     def client(self) -> Client:
         """A connection to its socket. Raises :class:`UnavailableError` when it does not run."""

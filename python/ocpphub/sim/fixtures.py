@@ -55,7 +55,8 @@ def ocpphub_hub(request: pytest.FixtureRequest, ocpphub_csms: CsmsThread) -> Ite
     hub = HubProcess(ocpphub_csms.url, **{name: options[name] for name in _HUB if name in options})
     try:
         hub.start()
-        hub.wait_until_accepted()
+        if not hub.wait_until_accepted():
+            pytest.fail(f"the CSMS did not accept the hub:\n{hub.last_log_lines()}")
         yield hub
     finally:
         hub.remove()
