@@ -50,7 +50,7 @@ class Safety:
         self._refused: dict[int, tuple[float, dict[str, Any]]] = {}
         self._known_bad: dict[str, float] = {}
         self._expected: dict[int, Commanded] = {}
-        self._limits = {"cleared": False}
+        self._accepted_after_all: set[str] = set()
 
     def see(self, record: Record) -> None:
         """Take one record."""
@@ -118,7 +118,7 @@ class Safety:
             return
         if not ways:
             self._complain("S1", record, f"connector {connector_id} charges for {tag}, which was not presented there")
-        elif tag.startswith(NEVER_ACCEPTED) and not self._may_charge_unaccepted(tag, ways, record.at_s):
+        elif tag.startswith(NEVER_ACCEPTED) and tag not in self._accepted_after_all and not self._may_charge_unaccepted(tag, ways, record.at_s):
             self._complain("S1", record, f"connector {connector_id} charges for {tag}, which nobody accepted")
 
     def _may_charge_unaccepted(self, tag: str, ways: set[str], at_s: float) -> bool:
@@ -140,6 +140,8 @@ class Safety:
         if call.action != "StartTransaction":
             return
         status = answer.payload["idTagInfo"]["status"]
+        if status == "Accepted":  # a CSMS that contradicts itself
+            self._accepted_after_all.add(call.payload["idTag"].upper())
         is_ours = status == "ConcurrentTx" and self._transmissions[call.raw] > 1
         if status != "Accepted" and not is_ours:
             self._refused[call.payload["connectorId"]] = (answer.at_s, call.payload)

@@ -18,7 +18,7 @@ from tests.lives.records import Life
 from tests.lives.site import Agent, Bay
 from tests.lives.world import START_S, World
 
-INPUTS = 260
+INPUTS = 280
 """About how many steps of the bays a life has; the minimum of a life is 200 inputs in all."""
 END_LIMIT_S = 6_000.0
 CHANGES: dict[str, tuple[str, ...]] = {
@@ -58,7 +58,6 @@ class Living:
         )
         if self.plan.starts_in_1970:
             world.wall_error_ms = -EPOCH_MS
-            self.life.faults.add("F34")
         if self.plan.is_disk_slow:
             world.disk_latency_s = (0.1, 1.5)
         count = self.plan.header.connectors
@@ -95,10 +94,10 @@ class Living:
         world, rng = self.world, self.rng
         if rng.random() < 0.25:
             self.csms.reluctance = [rng.choice(("Pending", "Rejected")) for _ in range(rng.choice((1, 2, 4)))]
-        if rng.random() < 0.3:
+        if rng.random() < (0.8 if self.plan.starts_in_1970 else 0.3):
             world.is_out = True
             self.life.outages += 1
-            world.at(rng.uniform(5.0, 120.0), self._heal)
+            world.at(rng.uniform(5.0, 200.0), self._first_link)
         world.begin()
         for agent in self.agents:
             world.at(rng.uniform(0.0, 5.0), agent.connect)
@@ -165,6 +164,11 @@ class Living:
     def _replace_meter(self) -> None:
         bay = self.rng.choice(self.bays)
         self._agent_of(bay).replace_meter(bay)
+
+    def _first_link(self) -> None:
+        if self.plan.starts_in_1970 and self.world.core.live_transactions():
+            self.life.faults.add("F34")
+        self._heal()
 
     def _heal(self) -> None:
         self.world.is_out = False

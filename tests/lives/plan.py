@@ -51,11 +51,11 @@ class Plan:
 def plan(seed: int, rng: Random) -> Plan:
     """Throw the dice of this seed."""
     connectors = rng.choice((3, 3, 4, 5, 6, 8, 10, 14, 20))
-    keys = _keys(rng)
+    starts_in_1970 = rng.random() < 0.3
+    keys = _keys(rng, starts_in_1970)
     security_profile = 1 if rng.random() < 0.3 else 0
     secret = "0123456789abcdef0123456789abcdef" if security_profile else None  # noqa: S105
     free_vend = {1: "VEND"} if rng.random() < 0.15 else {}
-    starts_in_1970 = rng.random() < 0.3
     step_ms = rng.choice((-1, 1)) * rng.choice((3_000, 30_000, 3_600_000))
     base = settings()
     point = settings(
@@ -109,7 +109,7 @@ def _security(base: ChargePointSettings, profile: int) -> Any:
     return replace(base.security, profile=profile)
 
 
-def _keys(rng: Random) -> dict[str, str]:
+def _keys(rng: Random, starts_in_1970: bool) -> dict[str, str]:
     """``[charge_point.configuration]``; keys that this version does not have are left out."""
     flags = {
         "AuthorizeRemoteTxRequests": 0.4,
@@ -120,6 +120,8 @@ def _keys(rng: Random) -> dict[str, str]:
         "StopTransactionOnEVSideDisconnect": 0.8,
     }
     chosen = {name: "true" if rng.random() < chance else "false" for name, chance in flags.items()}
+    if starts_in_1970:  # sessions that begin before anybody told the time
+        chosen["AllowOfflineTxForUnknownId"] = "true"
     chosen |= {
         "MessageTimeout": str(MESSAGE_TIMEOUT_S),
         "TransactionMessageAttempts": str(ATTEMPTS),
