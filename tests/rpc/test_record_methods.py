@@ -43,6 +43,7 @@ def selection(params: dict[str, Any], allowed: str | None = None) -> Selection:
         ({"until": "2026-01-01T01:00:00.5+01:00"}, Selection(until_ms=1_767_225_600_500)),
         ({"connectors": "1-3,7"}, Selection(connectors=((1, 3), (7, 7)))),
         ({"connectors": 4, "undelivered": True}, Selection(connectors=((4, 4),), undelivered=True)),
+        ({"limit": 1000}, Selection(limit=1000)),
         ({"limit": 5, "cursor": "17"}, Selection(limit=5, after=17)),
     ],
 )

@@ -53,3 +53,27 @@ def test_failures_on_a_disk_that_fails_raise_nothing(tmp_path: Path, monkeypatch
     failures.note(NOW_S)
     (tmp_path / FAILURES_NAME).write_bytes(b"garbage\xff")
     assert not Failures(tmp_path).is_degraded(NOW_S)
+
+
+def test_failures_of_ten_minutes_ago_no_longer_count(tmp_path: Path) -> None:
+    failures = Failures(tmp_path)
+    for _ in range(3):
+        failures.note(NOW_S)
+    assert [failures.is_degraded(NOW_S + seconds) for seconds in (599, 600)] == [True, False]
+
+
+def test_failures_are_synced_private_and_leave_no_descriptor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """T28; reliability 4.3.7: the process may end right after."""
+    synced: list[int] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        synced.append(descriptor)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    before = len(os.listdir("/proc/self/fd"))
+    Failures(tmp_path).note(NOW_S)
+    assert len(synced) == 2
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert (tmp_path / FAILURES_NAME).stat().st_mode & 0o777 == 0o600

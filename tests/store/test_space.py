@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from ocpphub.store.directory import RESERVE_NAME
-from ocpphub.store.space import Space
+from ocpphub.store.space import Space, room
 from tests.store.stores import MIB
 
 
@@ -30,8 +32,8 @@ def disk(tmp_path: Path) -> Disk:
     return Disk(tmp_path)
 
 
-def make_space(disk: Disk, reserve_bytes: int = 64 * MIB) -> Space:
-    space = Space(disk.directory, reserve_bytes=reserve_bytes, room=disk.room)
+def make_space(disk: Disk) -> Space:
+    space = Space(disk.directory, room=disk.room)
     space.look()
     return space
 
@@ -118,3 +120,43 @@ def test_space_fits_only_what_leaves_room(disk: Disk) -> None:
     disk.free = (64 + 64 + 10) * MIB
     assert space.fits(10 * MIB)
     assert not space.fits(10 * MIB + 1)
+
+
+def test_space_at_its_thresholds(disk: Disk) -> None:
+    """F10: exactly 32 MiB are enough, and exactly 8 MiB still leave the reserve alone."""
+    space = make_space(disk)
+    disk.free = (64 + 32) * MIB
+    assert not space.look()
+    disk.free = (64 + 8) * MIB
+    assert (space.look(), space.has_reserve) == (True, True)
+    disk.free -= 1
+    assert (space.look(), space.has_reserve) == (True, False)
+
+
+def test_space_says_in_the_log_what_it_refuses_and_gives_up(disk: Disk, caplog: pytest.LogCaptureFixture) -> None:
+    """Reaching a limit is never silent; a limit that lasts is told once."""
+    space = make_space(disk)
+    for disk.free in (70 * MIB, 70 * MIB, 1000 * MIB):
+        space.look()
+    told = [(record.levelname, record.message.split(" ", 1)[1]) for record in caplog.records]
+    assert told == [
+        ("ERROR", f"only {6 * MIB} bytes are free: no new sessions"),
+        ("ERROR", "is given up"),
+        ("WARNING", "there is room again"),
+    ]
+
+
+def test_room_is_that_of_the_file_system(tmp_path: Path) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    total, free = room(tmp_path)
+    assert total == usage.total
+    assert abs(free - usage.free) < 1024 * MIB  # others use the disk meanwhile
+
+
+def test_space_leaves_no_descriptor_open(disk: Disk) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    space = make_space(disk)
+    for _ in range(3):
+        space.give_up()
+        space.look()
+    assert len(os.listdir("/proc/self/fd")) == before
