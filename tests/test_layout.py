@@ -250,7 +250,7 @@ def test_every_module_has_its_test_module() -> None:
 
 def test_every_test_module_mirrors_a_module() -> None:
     """A test module of nothing is a leftover."""
-    free = ("e2e", "scenarios", "oracle", "native")
+    free = ("e2e", "scenarios", "oracle", "native", "lives")
     tools = {"test_layout.py", "test_requirements_matrix.py", "test_reference.py"}
     stray = []
     for path in sorted((ROOT / "tests").rglob("test_*.py")):

@@ -131,7 +131,9 @@ class Csms:
             right.delay_s = self._timeout_s + self._rng.uniform(0.5, 8.0)
             return [right]
         if fault == "twice":
-            again = Reaction(delay_s + self._rng.choice((0.0, 0.5, 5.0)), right.frame, unique_id, True, True, right.payload)
+            again = Reaction(
+                delay_s + self._rng.choice((0.0, 0.5, 5.0)), right.frame, unique_id, True, True, right.payload
+            )
             return [right, again]
         if fault == "wrong_id":
             wrong_id = self._rng.choice((unique_id + "x", unique_id[:-1] + "0", "", "stranger"))
@@ -170,7 +172,9 @@ class Csms:
             return Reaction(right.delay_s, frame, unique_id, understood is not None, True, understood or {})
         if action in ("BootNotification", "Heartbeat"):
             return Reaction(right.delay_s, dumps([3, unique_id, {"currentTime": 5}]), unique_id, False, True)
-        frame = self._rng.choice((b"[3]", b"{}", b"[3,", b'[3,"' + unique_id.encode() + b'"', b"[9,1,2,3]", b"\xff\xfe"))
+        frame = self._rng.choice(
+            (b"[3]", b"{}", b"[3,", b'[3,"' + unique_id.encode() + b'"', b"[9,1,2,3]", b"\xff\xfe")
+        )
         return Reaction(right.delay_s, frame, unique_id, False, None)
 
     def accepting(self, true_ms: int) -> dict[str, Any]:

@@ -118,7 +118,11 @@ class Safety:
             return
         if not ways:
             self._complain("S1", record, f"connector {connector_id} charges for {tag}, which was not presented there")
-        elif tag.startswith(NEVER_ACCEPTED) and tag not in self._accepted_after_all and not self._may_charge_unaccepted(tag, ways, record.at_s):
+        elif (
+            tag.startswith(NEVER_ACCEPTED)
+            and tag not in self._accepted_after_all
+            and not self._may_charge_unaccepted(tag, ways, record.at_s)
+        ):
             self._complain("S1", record, f"connector {connector_id} charges for {tag}, which nobody accepted")
 
     def _may_charge_unaccepted(self, tag: str, ways: set[str], at_s: float) -> bool:

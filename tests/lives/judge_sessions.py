@@ -6,274 +6,22 @@ alone; where a crash leaves open what happened, both outcomes are allowed.
 
 from __future__ import annotations
 
-from bisect import insort
+import itertools
 from collections import Counter, defaultdict
 
 from ocpphub.core.boot import parse_utc_ms
-from tests.lives.judge_wire import SLOWEST_DISK_S, Complain
-from tests.lives.ledger import Sample, Session, Wire, identity, registers
-from tests.lives.records import (
-    Began,
-    Called,
-    Commanded,
-    Finished,
-    Header,
-    Linked,
-    Published,
-    Received,
-    Record,
-    Replied,
-    Restored,
-    Sent,
-)
+from tests.lives.ledger import Sample, Session, Wire, registers
+from tests.lives.session_book import SessionBook
 
 TRUTH_MS = 6_000
 """2 s, and the slowest disk."""
 CHECKPOINT_WH, CHECKPOINT_S = 100, 60.0
-STOP_DELIVERY_S = 5.0
 LATE_S = 10.0
 """How long a due sample waits for a report."""
 
 
-class Sessions:
-    """The sessions of one life."""
-
-    def __init__(self, header: Header, complain: Complain) -> None:
-        self._header, self._complain = header, complain
-        self.sessions: dict[int, Session] = {}
-        self._wires: dict[object, Wire] = {}
-        self._starts: dict[int, list[Wire]] = defaultdict(list)
-        self._stops: list[Wire] = []
-        self._samples: dict[tuple[int, int | None], list[Sample]] = defaultdict(list)
-        self._meter_values: list[tuple[Wire, list[Sample]]] = []
-        self._open: tuple[Sent, Wire] | None = None
-        self._order = 0
-        self._process = 0
-        self._input_s: dict[int, float] = {}
-        self._reports: dict[int, list[tuple[int, float, int, int]]] = defaultdict(list)
-        """Connector -> accepted registers: input, time, value, process."""
-        self._asked: dict[int, Commanded] = {}
-        self._taken: dict[int, bool] = {}
-        self._crashes: list[float] = []
-        self._stop_s = float("-inf")
-        self._finished: Finished | None = None
-        self._last: Record | None = None
-        self._first_told: dict[tuple[int, int], int] = {}
-        """Connector and register -> the input that told it first."""
-        self._unanswered: dict[int, set[int]] = defaultdict(set)
-        """Connector -> registers of reports that a crash left without an answer: taken or not."""
-
-    # record by record
-
-    def see(self, record: Record) -> None:
-        """Take one record."""
-        self._last = record
-        if isinstance(record, Commanded | Called | Received | Linked):
-            # A report may say when it was made: what it starts or ends is then older than itself.
-            if not (isinstance(record, Commanded) and "timestamp" in record.params):
-                self._input_s.setdefault(record.input, record.at_s)
-        if isinstance(record, Sent):
-            self._sent(record)
-        elif isinstance(record, Received):
-            self._received(record)
-        elif isinstance(record, Linked):
-            if not record.is_up:
-                self._lose_call(record)
-            self._open = None
-        elif isinstance(record, Published):
-            if record.topic == "transaction":
-                self._published(record)
-        elif isinstance(record, Commanded):
-            if record.name == "report":
-                self._asked[record.request] = record
-                told = (record.params["connector_id"], record.params.get("energy_wh", -1))
-                self._first_told.setdefault(told, record.input)
-            elif record.name == "stop":
-                self._stop_s = record.at_s
-        elif isinstance(record, Replied):
-            self._replied(record)
-        elif isinstance(record, Began):
-            self._lose_call(record)
-            self._process += 1
-            for asked in self._asked.values():
-                self._unanswered[asked.params["connector_id"]].add(asked.params.get("energy_wh", -1))
-            self._asked.clear()
-            if record.why == "crash":
-                self._crashes.append(record.at_s)
-        elif isinstance(record, Restored):
-            self._restored(record)
-        elif isinstance(record, Finished):
-            self._finished = record
-
-    def _lose_call(self, record: Record) -> None:
-        """The link or the process is gone, and with it the CALL in flight."""
-        if self._open is not None:
-            call, wire = self._open
-            wire.losses += 1
-            if record.at_s >= call.at_s + self._header.message_timeout_s - SLOWEST_DISK_S:
-                wire.failures += 1  # it may have timed out before
-        self._open = None
-
-    def _sent(self, call: Sent) -> None:
-        if self._open is not None:  # nobody answered it, and the link is still there
-            self._open[1].failures += 1
-        self._open = None
-        if call.action not in ("StartTransaction", "StopTransaction", "MeterValues"):
-            return
-        samples = registers(call.payload, call, self._order)
-        if any(sample.context == "Trigger" for sample in samples):
-            self._check_id(call)
-            return  # TriggerMessage: neither queued nor repeated
-        key = identity(call.action, call.payload, call.raw)
-        if self._is_split(call):
-            return
-        wire = self._wires.get(key)
-        if wire is None:
-            self._order += 1
-            wire = self._wires[key] = Wire(call.raw, call.action, call.payload, call, self._order)
-            self._first_sent(call, wire, samples)
-        elif wire.answered_in == self._process:
-            self._complain("D3", call, f"{call.action} was sent again after it had been answered: {call.raw!r}")
-        wire.transmissions += 1
-        wire.variants.add(call.raw)
-        if len(wire.variants) > 1 and wire.losses < 5:
-            self._complain("D3", call, f"{call.action} was sent with other bytes")
-        self._open = (call, wire)
-
-    def _is_split(self, call: Sent) -> bool:
-        """Whether this is a part of a MeterValues that the poison rule has split."""
-        if call.action != "MeterValues":
-            return False
-        same = (call.payload["connectorId"], call.payload.get("transactionId"))
-        return any(
-            wire.losses >= 5 and wire.raw != call.raw and all(item in wire.payload["meterValue"] for item in items)
-            for wire, _ in self._meter_values
-            if (wire.payload["connectorId"], wire.payload.get("transactionId")) == same
-            for items in (call.payload["meterValue"],)
-        )
-
-    def _first_sent(self, call: Sent, wire: Wire, samples: list[Sample]) -> None:
-        if call.action == "StartTransaction":
-            self._starts[call.payload["connectorId"]].append(wire)
-            return
-        self._check_id(call)
-        if call.action == "StopTransaction":
-            self._stops.append(wire)
-        else:
-            self._meter_values.append((wire, samples))
-            key = (call.payload["connectorId"], call.payload.get("transactionId"))
-            for sample in samples:
-                sample.order = wire.order
-                self._samples[key].append(sample)
-
-    def _check_id(self, call: Sent) -> None:
-        wanted = call.payload.get("transactionId")
-        if wanted is None:
-            return
-        connector_id = call.payload.get("connectorId")
-        starts = [w for c, ws in self._starts.items() if connector_id in (None, c) for w in ws]
-        if any(wanted in wire.ids for wire in starts):
-            return
-        if any(wanted in self._wire_ids(wire) for wire in starts if wire.failures >= self._header.attempts):
-            return
-        running = [s for s in self.sessions.values() if connector_id in (None, s.connector_id)]
-        waiting = len([s for s in running if s.start_input is not None]) > len([w for w in starts if w.answers])
-        if waiting:
-            self._complain("D4", call, f"{call.action} with transactionId {wanted} before its start was answered")
-        self._complain("D5", call, f"{call.action} carries transactionId {wanted}, which nobody gave it")
-
-    def _wire_ids(self, start: Wire) -> set[int]:
-        """The ids that messages of this session may carry: -1 too, if an answer was lost in a crash and the start was
-        given up afterwards."""
-        given_up = start.failures >= self._header.attempts and start.answered_in != self._process
-        return start.ids | {-1} if given_up or not start.answers else start.ids
-
-    def _received(self, answer: Received) -> None:
-        if self._open is None or self._open[0].unique_id != answer.unique_id or answer.closes is False:
-            return
-        call, wire = self._open
-        if answer.at_s > call.at_s + self._header.message_timeout_s:
-            return
-        self._open = None
-        if not answer.is_valid:
-            wire.failures += 1
-            return
-        if not STOP_DELIVERY_S <= answer.at_s - self._stop_s <= STOP_DELIVERY_S + SLOWEST_DISK_S:
-            wire.answered_in = self._process  # otherwise `stop` may have closed the link before it came
-        if wire.action == "StartTransaction":
-            wire.answers.append((answer.payload["transactionId"], answer.payload["idTagInfo"]["status"]))
-        else:
-            wire.answers.append((0, ""))
-
-    def _published(self, record: Published) -> None:
-        value = record.value
-        session = self._session(value["session_id"], value["connector_id"], value["id_tag"], value["meter_start_wh"])
-        if value["event"] == "started":
-            session.is_told = True
-            session.start_input = record.input
-            session.start_at_s = self._input_s.get(record.input, record.at_s)
-            session.start_true_ms, session.process = record.true_ms, self._process
-        if value.get("reason") is not None:
-            if session.meter_stop is not None and (session.meter_stop, session.reason) != (
-                value["meter_stop_wh"], value["reason"],
-            ):  # fmt: skip
-                self._complain("D3", record, f"session {session.session_id} ended twice")
-            session.meter_stop, session.reason = value["meter_stop_wh"], value["reason"]
-            if value["event"] == "ended":
-                session.is_stop_told = True
-                session.stop_input = record.input
-                session.stop_at_s = self._input_s.get(record.input, record.at_s)
-
-    def _session(self, session_id: int, connector_id: int, id_tag: str, meter_start: int) -> Session:
-        session = self.sessions.get(session_id)
-        if session is None:
-            session = self.sessions[session_id] = Session(session_id, connector_id, id_tag, meter_start)
-        elif (session.connector_id, session.id_tag, session.meter_start) != (connector_id, id_tag, meter_start):
-            assert self._last is not None
-            self._complain("D6", self._last, f"session {session_id} is another one now")
-        return session
-
-    def _replied(self, record: Replied) -> None:
-        asked = self._asked.pop(record.request, None)
-        if asked is None:
-            return
-        value, connector_id = asked.params.get("energy_wh"), asked.params["connector_id"]
-        if record.error is None and isinstance(value, int):
-            at_s = self._input_s.get(asked.input, asked.at_s)
-            insort(self._reports[connector_id], (asked.input, at_s, value, self._process))
-            self._taken[asked.input] = record.is_direct
-
-    def _restored(self, record: Restored) -> None:
-        for each in record.found.live.values():
-            session = self._session(each["session_id"], each["connector_id"], each["id_tag"], each["meter_start_wh"])
-            stop = each["stop"]
-            if stop is not None:
-                session.meter_stop, session.reason = stop["meter_wh"], stop["reason"]
-        for session in self.sessions.values():
-            self._check_kept(record, session)
-
-    def _check_kept(self, record: Restored, session: Session) -> None:
-        """D1: what was acknowledged is in the store, or the CSMS has it."""
-        if not (session.is_told or session.is_stop_told):
-            return
-        found = record.found.live.get(session.session_id)
-        if found is None:
-            if not self._may_be_archived(session):
-                self._complain("D1", record, f"session {session.session_id} is gone")
-        elif session.is_stop_told and found["stop"] is None:
-            self._complain("D1", record, f"the end of session {session.session_id} is gone")
-
-    def _may_be_archived(self, session: Session) -> bool:
-        """Whether its StopTransaction was answered or given up."""
-        if session.meter_stop is None:
-            return False
-        return any(
-            wire.payload["meterStop"] == session.meter_stop
-            and (wire.answers or wire.failures >= self._header.attempts or wire is (self._open or (0, 0))[1])
-            for wire in self._stops
-        )
-
-    # at the end
+class Sessions(SessionBook):
+    """The sessions of one life, judged."""
 
     def conclude(self) -> None:
         """Judge the whole life."""
@@ -409,7 +157,9 @@ class Sessions:
         samples += registers(session.stop_wire.payload, session.stop_wire.first, 0) if session.stop_wire else []
         samples.sort(key=lambda each: each.at_ms)
         last = session.meter_start
-        for value in [each.value for each in samples] + ([session.meter_stop] if session.meter_stop is not None else []):
+        for value in [each.value for each in samples] + (
+            [session.meter_stop] if session.meter_stop is not None else []
+        ):
             if value < last:
                 self._end("E1", f"{name}: {value} Wh after {last} Wh")
                 return
@@ -431,7 +181,7 @@ class Sessions:
     def _is_new_epoch(self, before: Session, after: Session) -> bool:
         """Whether the accepted registers fell between the beginnings of the two."""
         reports = self._reports[before.connector_id]
-        falls = [b[0] for a, b in zip(reports, reports[1:], strict=False) if b[2] < a[2]]
+        falls = [b[0] for a, b in itertools.pairwise(reports) if b[2] < a[2]]
         if before.start_input is None or after.start_input is None:
             return bool(falls)
         return any(before.start_input <= fall <= after.start_input for fall in falls)
@@ -444,7 +194,7 @@ class Sessions:
         open_values = self._unanswered[session.connector_id]
         mine = [r for r in self._reports[session.connector_id]
                 if session.start_input <= r[0] <= session.stop_input and r[2] not in open_values]  # fmt: skip
-        if any(b[2] < a[2] for a, b in zip(mine, mine[1:], strict=False)):
+        if any(b[2] < a[2] for a, b in itertools.pairwise(mine)):
             return
         billed = [r for r in mine if r[2] <= session.meter_stop]
         missing = [r for r in mine if r[2] > session.meter_stop]
@@ -465,7 +215,7 @@ class Sessions:
             times = [start_ms] + [each.at_ms for each in periodic]
             times += [_ms(session.stop_wire)] if session.stop_wire is not None else []
             name = f"session {session.session_id} on connector {session.connector_id}"
-            if any(later < earlier for earlier, later in zip(times, times[1:], strict=False)):
+            if any(later < earlier for earlier, later in itertools.pairwise(times)):
                 self._end("TIME", f"{name}: its times go back: {times}")
             is_true = self._is_before_step(session.wire.first.at_s)
             if session.start_input is not None and is_true and abs(start_ms - session.start_true_ms) > TRUTH_MS:
@@ -527,7 +277,7 @@ def _went_aside(session: Session) -> bool:
 
 
 def _ends(wire: Wire, session: Session) -> bool:
-    return wire.payload["meterStop"] == session.meter_stop and wire.payload.get("reason", "Local") == session.reason
+    return (wire.payload["meterStop"], wire.payload.get("reason", "Local")) == (session.meter_stop, session.reason)
 
 
 def _ms(wire: Wire) -> int:

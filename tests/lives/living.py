@@ -6,6 +6,7 @@ Owns the course of events; :func:`live` gives the record of a life that :mod:`te
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -103,7 +104,7 @@ class Living:
             world.at(rng.uniform(0.0, 5.0), agent.connect)
         interval_s = self.plan.duration_s * len(self.bays) / INPUTS
         for bay in self.bays:
-            self._every(interval_s, rng.uniform(0.0, interval_s), lambda bay=bay: self._agent_of(bay).step(bay))
+            self._every(interval_s, rng.uniform(0.0, interval_s), partial(self._agent_of(bay).step, bay))
         self._every(self.plan.duration_s / 40, 3.0, self._csms_calls)
         self._every(self.plan.duration_s / 8, 20.0, lambda: self._look(rng.choice(self.bays).connector_id))
         self._every(self.plan.duration_s / 6, 40.0, self._compare)
@@ -302,7 +303,7 @@ class Living:
         self.world.call(action, payload)
         if action == "RemoteStopTransaction":
             for connector_id in {c for c, _ in self.csms.running.values()}:
-                self.world.at(1.0, lambda each=connector_id: self._look(each))
+                self.world.at(1.0, partial(self._look, connector_id))
 
     def _remote_start(self, connector_id: int) -> tuple[str, dict[str, Any]]:
         payload: dict[str, Any] = {"idTag": self.rng.choice(TAGS)}

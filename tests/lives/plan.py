@@ -54,7 +54,7 @@ def plan(seed: int, rng: Random) -> Plan:
     starts_in_1970 = rng.random() < 0.3
     keys = _keys(rng, starts_in_1970)
     security_profile = 1 if rng.random() < 0.3 else 0
-    secret = "0123456789abcdef0123456789abcdef" if security_profile else None  # noqa: S105
+    secret = "0123456789abcdef0123456789abcdef" if security_profile else None
     free_vend = {1: "VEND"} if rng.random() < 0.15 else {}
     step_ms = rng.choice((-1, 1)) * rng.choice((3_000, 30_000, 3_600_000))
     base = settings()

@@ -14,6 +14,7 @@ from typing import Any
 from ocpphub.core.boot import utc_text
 from ocpphub.core.controllers import Controller
 from tests.lives.csms import BAD_TAGS, GOOD_TAGS, SLY_TAGS, TAGS
+from tests.lives.records import Replied
 from tests.lives.world import World
 
 POWER_W = 22_080.0
@@ -138,9 +139,8 @@ class Agent:
         records = len(world.life.records)
         request = world.command(me, name, params, arguments, expects=expects, done=done)
         after = world.states()
-        replied = next((r for r in world.life.records[records:] if getattr(r, "request", None) == request
-                        and hasattr(r, "is_direct") and r.is_direct), None)  # fmt: skip
-        is_refused = replied is not None and replied.error is not None
+        new = world.life.records[records:]
+        is_refused = any(isinstance(r, Replied) and r.request == request and r.error is not None for r in new)
         for connector_id, state in after.items():
             if (is_refused or connector_id not in mine) and state != before[connector_id]:
                 world.disturbed(request, f"connector {connector_id} by {name} of {sorted(mine)}, refused {is_refused}")
@@ -191,7 +191,7 @@ class Agent:
         return levels
 
     def _send_report(self, bay: Bay, params: dict[str, Any], expects: str) -> None:
-        me = self.me
+        me, made_s = self.me, self.world.time_s
 
         def done(result: Any, error: dict[str, Any] | None) -> None:
             if self.me is not me:
@@ -200,7 +200,7 @@ class Agent:
                 self._is_whole.add(bay.connector_id)
                 if "timestamp" in params:
                     self._is_stamped.add(bay.connector_id)
-                if expects != "refused":
+                if expects != "refused" and made_s > bay.replaced_s:
                     bay.is_sure = True
                 if isinstance(result, dict):
                     bay.learn(result)

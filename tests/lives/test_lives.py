@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 import pytest
 
@@ -19,7 +18,7 @@ KNOWN_SEEDS: tuple[int, ...] = ()
 
 
 @pytest.fixture(scope="module")
-def lives() -> Iterator[Summary]:
+def lives() -> Summary:
     """All lives, once for the tests of this module."""
     return run([*range(FIRST, FIRST + LIVES), *KNOWN_SEEDS])
 

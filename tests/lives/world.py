@@ -94,7 +94,7 @@ class World:
         self.is_out = False
         """Whether no connection can be made now."""
         self.mode = "normal"
-        """``normal``, ``half_open`` (nothing passes, nobody is told) or ``not_reading`` (the CSMS's buffers are full)."""
+        """``normal``, ``half_open`` (nothing passes, nobody is told) or ``not_reading`` (its buffers are full)."""
         self._backoff_s = 1.0
         # outputs
         self._fifo: deque[Waiting] = deque()
