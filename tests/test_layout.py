@@ -56,7 +56,7 @@ ARROWS: dict[str, set[str]] = {
     "config_table": set(),
     "checkout": {"_native"},
     "errors": set(),
-    "interface": set(),
+    "interface": {"errors"},
     "log": set(),
 }
 """Module or package -> what of ocpphub it may import at run time; the longest matching name decides."""

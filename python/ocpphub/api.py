@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, cast
@@ -25,7 +26,7 @@ from ocpphub.core.effects import Publish
 from ocpphub.core.instant import Instant
 from ocpphub.driver import Answer, Driver, Link
 from ocpphub.errors import LocalError, UnavailableError
-from ocpphub.interface import ConfigurationKeys, DataTransferResult, KeyValue, SecurityEvent
+from ocpphub.interface import ConfigurationKeys, DataTransferResult, KeyValue, SecurityEvent, names_of
 from ocpphub.publications import TOPICS, ConnectorFilter, Publications, Schedules
 from ocpphub.publications import Variable as Variable
 
@@ -44,6 +45,8 @@ _ON_DEMAND: Final[Mapping[str, Callable[[Core, bool, Instant], None]]] = {
     "connector.schedule": lambda core, wanted, now: core.watch_schedules(wanted, now),
 }
 """Topics that cost too much to be published to nobody, and how a core is told of a listener."""
+_STATES: Final = ("connector.status", "connector.permit")
+"""Topics whose value is a connector state."""
 _FEW: Final = 500
 """Connectors up to which schedules are computed one by one: a controller must not cost those of the whole hub."""
 
@@ -98,7 +101,7 @@ class ChargePoint:
 
     async def get_configuration_key(self, keys: Iterable[str] = ()) -> ConfigurationKeys:
         """Values of configuration keys; of all when ``keys`` is empty (OCPP 1.6 5.8)."""
-        return cast(ConfigurationKeys, self.core.get_configuration_key(_names(keys)))
+        return cast(ConfigurationKeys, self.core.get_configuration_key(names_of(keys)))
 
     async def set_custom_configuration_key(self, key: str, value: str) -> str:
         """Set a declared custom key: ``Accepted``, ``Rejected``, ``RebootRequired`` or ``NotSupported``."""
@@ -106,7 +109,7 @@ class ChargePoint:
 
     async def monitor_configuration_keys(self, keys: Iterable[str]) -> None:
         """Publish ``configuration_key`` whenever the CSMS changes one of these keys; monitors add up."""
-        await self._run("monitor_configuration_keys", _names(keys))
+        await self._run("monitor_configuration_keys", names_of(keys))
 
     async def security_event(self, type: str, info: str) -> None:
         """Report a security event to the CSMS; returns when it is on disk, delivery is guaranteed from then on."""
@@ -190,9 +193,19 @@ class ChargePoint:
         states: list[Any] = []
         for connector_id in range(1, self.connector_count + 1):
             if connectors is None or connector_id in connectors:
-                event = self.publications.latest(topic, connector_id)
+                # Both topics carry the connector state whole: the younger of their events is how it stands.
+                events = [self.publications.latest(each, connector_id) for each in _STATES]
+                event = max((each for each in events if each), key=attrgetter("seq"), default=None)
                 states.append(orjson.Fragment(event.value) if event else self.core.connector_state(connector_id))
         return states
+
+    def publish_anew(self) -> None:
+        """After a reset: whoever was told of a connector hears how it stands with the new core."""
+        for connector_id in range(1, self.connector_count + 1):
+            for topic in _STATES:
+                if self.publications.latest(topic, connector_id) is not None:
+                    state = orjson.dumps(self.core.connector_state(connector_id))
+                    self.publications.publish(topic, state, connector_id)
 
     def _schedules(self, connectors: ConnectorFilter | None) -> bytes:
         publication = self.core.schedules.publication
@@ -375,6 +388,7 @@ class Hub:
             driver.replace(self._core(point, rows))
             point.attach(driver, store)
             driver.start(identity)
+            point.publish_anew()
         except Exception as error:  # noqa: BLE001  # without a core nothing of this charge point works any more
             self._on_fatal(error)
 
@@ -408,15 +422,6 @@ class _Down:
 
 
 _DOWN: Final = cast("Core", _Down())
-
-
-def _names(keys: Iterable[str]) -> list[str]:
-    if isinstance(keys, str):
-        raise LocalError("invalid_params", "keys is one string", path="/params/keys", hint="a list of strings")
-    names = list(keys)
-    if not all(isinstance(name, str) for name in names):
-        raise LocalError("invalid_params", "keys is not a list of strings", path="/params/keys")
-    return names
 
 
 def _log_fatal(error: BaseException) -> None:

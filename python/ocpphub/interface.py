@@ -1,13 +1,17 @@
-"""The shapes of results and values as the interface publishes them: types only.
+"""The shapes of arguments, results and values as the interface publishes them.
 
-Owns their names and members, which are part of version 1. Must never hold code.
+Owns their names and members, which are part of version 1, and what is refused because it has no such shape. Must never
+hold a rule of OCPP.
 
 Implements: design rpc.md "Interface commands" and "Interface variables".
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NotRequired, TypedDict
+
+from ocpphub.errors import LocalError
 
 
 class KeyValue(TypedDict):
@@ -37,3 +41,13 @@ class SecurityEvent(TypedDict):
 
     type: str
     info: NotRequired[str]
+
+
+def names_of(keys: Iterable[str]) -> list[str]:
+    """The keys as a list of texts. Raises :class:`LocalError` for anything else."""
+    if isinstance(keys, str):
+        raise LocalError("invalid_params", "keys is one string", path="/params/keys", hint="a list of strings")
+    names = list(keys)
+    if not all(isinstance(name, str) for name in names):
+        raise LocalError("invalid_params", "keys is not a list of strings", path="/params/keys")
+    return names

@@ -136,3 +136,15 @@ def test_connector_state_of_an_unknown_connector_is_an_error(connector_id: int) 
 def test_connector_states_are_one_per_connector() -> None:
     """CORE-GEN-03."""
     assert [state["connector_id"] for state in World().core.connector_states()] == [1, 2, 3]
+
+
+def test_triggered_status_that_waits_for_its_duration_keeps_to_the_table() -> None:
+    """CORE-STAT-02, CORE-STAT-03, CORE-TM-03: asked for, a state is told with those that lead to it, and once."""
+    world = World(builders.settings(configuration={"MinimumStatusDuration": "30"})).boot().attach().advance(60)
+    world.forget().report(1, plugged=True)
+    world.advance(40)
+    world.report(1, plugged=False)
+    world.report(2, plugged=True)
+    world.ask("TriggerMessage", {"requestedMessage": "StatusNotification", "connectorId": 1})
+    world.advance(40)
+    assert told(world) == [(1, "Preparing"), (1, "Available"), (2, "Preparing")]

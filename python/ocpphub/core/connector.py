@@ -264,6 +264,12 @@ class Connectors:
         else:
             self._timers.set(name, now.monotonic_s + wait_s)
 
+    def tell_now(self, connector_id: int) -> None:
+        """Tell a state that has not lasted long enough yet: the CSMS has asked for it."""
+        if self._timers.deadline((TIMER, connector_id)) is not None:
+            self._timers.cancel((TIMER, connector_id))
+            self._tell(connector_id, self._present[connector_id])
+
     def handle_timer(self, connector_id: int) -> None:
         """A state has lasted for MinimumStatusDuration."""
         self._tell(connector_id, self._present[connector_id])

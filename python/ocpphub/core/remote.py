@@ -123,6 +123,7 @@ class Operations:
         def tell(at: Instant) -> None:
             is_pending = self._boot.is_pending
             for each in wanted:
+                self._connectors.tell_now(each)
                 self._statuses.trigger(each, self._connectors.condition(each), is_pending=is_pending)
 
         return _accepted(tell)

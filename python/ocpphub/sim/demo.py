@@ -24,7 +24,9 @@ from ocpphub.errors import OcpphubError, UnavailableError
 from ocpphub.rpc.client import AsyncClient, AsyncSubscription
 from ocpphub.sim.charging import HARDWARE_A, STATION_A, ChargingSteps
 from ocpphub.sim.csms import Csms, Received
+from ocpphub.sim.killing import kill_part
 from ocpphub.sim.narrator import Narrator
+from ocpphub.sim.sessions import sessions_part
 
 IDENTITY: Final = "DEMO-HUB"
 MONITORED: Final = "MeterValueSampleInterval"
@@ -122,6 +124,8 @@ class _Tour:
             charging.profiles,
             charging.explanation,
             charging.picture,
+            lambda: sessions_part(self, IDENTITY),
+            lambda: kill_part(self, IDENTITY),
             self.stop_and_restart,
             self.cut_link,
         )
@@ -141,9 +145,26 @@ class _Tour:
         configuration = self.folder / "hub.toml"
         configuration.write_text(_configuration(self.socket, self.folder, self.csms.url, self.connectors, security))
         self.say.note(f"{_command()} run -c {configuration}")
+        await self.launch_hub()
+        info = await self.client.call("server.info")
+        pid = "" if self.hub is None else f", pid {self.hub.pid}"
+        self.say.seen(f"the socket answers: {info['name']} {info['version']}{pid}")
+
+    async def kill_hub(self) -> None:
+        """``kill -9``."""
+        if self.hub is not None:
+            self.hub.kill()
+            await self.hub.wait()
+            await self.client.close()
+            self.say.note(f"kill -9 {self.hub.pid}")
+
+    async def launch_hub(self) -> float:
+        """Start the hub; seconds until its socket answered."""
+        began = asyncio.get_running_loop().time()
+        configuration = self.folder / "hub.toml"
         # A session of its own: Ctrl-C in the terminal ends the tour, which then ends the hub in good order.
         environment = {name: text for name, text in os.environ.items() if not name.startswith("OCPPHUB_")}
-        with (self.folder / "hub.log").open("wb") as log:
+        with (self.folder / "hub.log").open("ab") as log:
             self.hub = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "ocpphub", "run", "-c", str(configuration)),
                 stdin=asyncio.subprocess.DEVNULL,
@@ -154,8 +175,7 @@ class _Tour:
             )
         if not await self.until(self.is_reachable, START_S, "waiting for the socket"):
             raise TourError(f"no socket at {self.socket} after {START_S:g} s\n{self.last_log_lines()}")
-        info = await self.client.call("server.info")
-        self.say.seen(f"the socket answers: {info['name']} {info['version']}, pid {self.hub.pid}")
+        return asyncio.get_running_loop().time() - began
 
     def prepare_security(self) -> str:
         if not self.secure:
