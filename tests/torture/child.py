@@ -34,7 +34,7 @@ def main() -> int:
     back_off_s = os.environ.get("TORTURE_BACK_OFF_S")
     if back_off_s:
         wait_s = float(back_off_s)
-        endpoint.BackOff.__init__.__kwdefaults__ = {"minimum_s": wait_s, "range_s": 0.0, "maximum_s": max(1.0, wait_s)}
+        endpoint.BackOff.__init__.__kwdefaults__ = {"minimum_s": wait_s, "range_s": 0.0, "maximum_s": max(0.3, wait_s)}
     if os.environ.get("TORTURE_EARLY_ANSWERS"):
         import ocpphub.store.sqlite as sqlite
 
