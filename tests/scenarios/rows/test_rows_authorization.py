@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import pytest
@@ -673,3 +674,20 @@ def test_free_vend_connector_stops_when_unplugged_and_starts_again() -> None:
     assert hub.only("StopTransaction")["reason"] == "EVDisconnected"
     hub.plug()
     assert len(hub.sent("StartTransaction")) == 2
+
+
+def test_refused_member_of_the_group_ends_nothing_without_connector() -> None:
+    """CORE-AUTH-06: the same parent, but Blocked."""
+    group = {**ACCEPTED, "parentIdTag": "G"}
+    hub = ready(operator=Operator(tags={"A": group, "B": {**group, "status": "Blocked"}})).session(3, "A")
+    assert hub.swipe("B", None)["status"] == "Blocked"
+    assert hub.sent("StopTransaction") == []
+
+
+def test_stranger_without_connector_ends_nothing_where_all_are_busy() -> None:
+    """CORE-AUTH-06: and the answer says that it may not."""
+    hub = ready(2).session(1, "A").session(2, "B").forget()
+    with suppress(LocalError):
+        hub.swipe("C", None)
+    assert hub.sent("StopTransaction") == []
+    assert hub.sent("StartTransaction") == []

@@ -784,3 +784,132 @@ def test_charging_before_acceptance_follows_the_rule(rule: str, was_accepted: bo
     assert is_running(hub)
     hub.online()
     assert hub.only("StartTransaction")["idTag"] == "TAG"
+
+
+# deadlines that must not outlive what they were for
+
+
+def test_replug_begins_the_time_limit_anew() -> None:
+    """CORE-TX-21: from the begin of Preparing."""
+    hub = ready(1).configure(ConnectionTimeOut=60)
+    hub.plug()
+    hub.advance(50)
+    hub.unplug()
+    hub.advance(5)
+    hub.plug()
+    hub.advance(58)
+    assert hub.wire() == ["Preparing", "Available", "Preparing"]
+    hub.advance(3)
+    assert hub.wire()[-1] == "Finishing"
+
+
+def test_second_swipe_before_the_vehicle_ends_the_use() -> None:
+    """CORE-TX-21: B1; the tag that comes after it has its whole time."""
+    hub = ready(1).configure(ConnectionTimeOut=60)
+    hub.swipe()
+    hub.advance(50)
+    hub.swipe()
+    assert hub.wire() == ["Preparing", "Available"]
+    hub.advance(5)
+    hub.swipe()
+    hub.advance(50)
+    assert hub.state()["status"] == "Preparing"
+    hub.plug()
+    assert len(hub.sent("StartTransaction")) == 1
+    hub.advance(120)
+    assert is_running(hub)
+
+
+def test_controller_that_came_back_is_not_unattended_later() -> None:
+    """CORE-TX-12: neither the grace nor unattended_close_s goes on running."""
+    hub = ready(1, hub=hub_settings(unattended_close_s=600.0)).session().forget().lose().advance(30)
+    hub.join(1)
+    hub.plug(evse_ready=True, energy_wh=1_050)
+    hub.advance(1_200)
+    assert is_running(hub)
+    assert hub.sent("StopTransaction") == []
+    assert hub.state()["error_code"] == "NoError"
+
+
+@pytest.mark.parametrize("ev_ready", [True, False])
+@pytest.mark.parametrize("evse_ready", [True, False])
+def test_transaction_is_resumed_whatever_the_levels_are(ev_ready: bool, evse_ready: bool) -> None:
+    """AMB-18: the cable is in; nothing else is asked."""
+    hub = ready(1).session().advance(10)
+    again = restarted(hub)
+    again.join(1)
+    again.tell(plugged=True, ev_ready=ev_ready, evse_ready=evse_ready, energy_wh=1_000)
+    again.advance(200)
+    assert is_running(again)
+    assert again.sent("StopTransaction") == []
+    expected = "SuspendedEVSE" if not evse_ready else "Charging" if ev_ready else "SuspendedEV"
+    assert again.state()["status"] == again.wire()[-1] == expected
+    assert again.state()["permit"]["energize"]
+
+
+def test_transaction_that_waits_to_be_resumed_gives_no_energy() -> None:
+    """AMB-18: nobody is there to take the permit."""
+    hub = ready(1).session()
+    again = restarted(hub).advance(30)
+    assert not again.state()["permit"]["energize"]
+    assert again.state()["transaction"] is not None
+
+
+@pytest.mark.parametrize("cause", ["remote", "reset"])
+def test_transaction_that_waits_to_be_resumed_can_be_stopped(cause: str) -> None:
+    """AMB-18, CORE-RSP-01, CORE-RES-02: once, and for that reason."""
+    hub = ready(1).session()
+    again = restarted(hub)
+    STOPS[cause](again)
+    again.advance(300)
+    assert again.only("StopTransaction")["reason"] == REASONS[cause]
+
+
+def test_attach_alone_makes_a_connector_available() -> None:
+    """CORE-STAT-06: its levels follow with the first report."""
+    hub = Hub().boot().forget()
+    hub.join(1)
+    assert hub.wire(1) == ["Available"]
+
+
+def test_late_report_is_checked_like_any_other() -> None:
+    """CORE-STAT-15: a wrong field is refused though no level would change."""
+    hub = ready(1)
+    hub.plug(timestamp=utc_text(hub.at()))
+    with pytest.raises(LocalError) as caught:
+        hub.tell(timestamp=utc_text(hub.at(-5)), measurements=[{"measurand": "Foo", "value": 1}])
+    assert caught.value.path == "/params/measurements/0/measurand"
+
+
+# permits
+
+
+def test_permit_follows_the_composite_schedule() -> None:
+    """CORE-SC-45: within a second of a change, and at the boundary of a period."""
+    hub = ready(1).session()
+    first = hub.state()["permit"]["seq"]
+    steps = [{"startPeriod": 0, "limit": 16.0}, {"startPeriod": 60, "limit": 10.0}]
+    assert hub.install(1, 3, "TxProfile", chargingSchedulePeriod=steps) == "Accepted"
+    hub.advance(1)
+    assert hub.state()["permit"]["limit_a"] == 16.0
+    hub.advance(58)
+    assert hub.state()["permit"]["limit_a"] == 16.0
+    hub.advance(2)
+    assert hub.state()["permit"]["limit_a"] == 10.0
+    assert hub.state()["permit"]["seq"] == first + 2
+    hub.stop_here()
+    permit = hub.state()["permit"]
+    assert (permit["energize"], permit["limit_a"], permit["limit_w"]) == (False, 0.0, 0.0)
+
+
+def test_idle_connector_has_no_permit_to_charge() -> None:
+    """CORE-AUTH-01: not free, not plugged, not authorised, not after the stop."""
+    hub = ready(1)
+    seen = [hub.state()["permit"]["energize"]]
+    hub.plug()
+    seen.append(hub.state()["permit"]["energize"])
+    hub.swipe()
+    running = hub.state()["permit"]["energize"]
+    hub.stop_here()
+    seen.append(hub.state()["permit"]["energize"])
+    assert (seen, running) == ([False, False, False], True)
