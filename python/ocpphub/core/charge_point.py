@@ -312,6 +312,7 @@ class ChargePoint(ControllerCommands):
         self._timers.cancel("stop")
         self._emit(Disconnect(1000, "stopped", stay_closed=True))
         self._lose_link(now)
+        self._parts.statuses.clear()  # the one in flight came back with the link
         self._boot.reset()
         if request is not None:
             self._replies.append(Reply(request, True))
