@@ -53,12 +53,9 @@ class Living:
             odd_ids=self.plan.odd_ids,
             timeout_s=MESSAGE_TIMEOUT_S,
         )
-        secret = self.plan.header.secret
-        self.world = world = World(
-            self.life, rng, self.plan.settings, self.plan.hub, self.csms, bytes.fromhex(secret) if secret else None
-        )
-        if self.plan.starts_in_1970:
-            world.wall_error_ms = -EPOCH_MS
+        secret = bytes.fromhex(self.plan.header.secret) if self.plan.header.secret else None
+        wall_error_ms = -EPOCH_MS if self.plan.starts_in_1970 else 0
+        self.world = world = World(self.life, rng, self.plan.settings, self.plan.hub, self.csms, secret, wall_error_ms)
         if self.plan.is_disk_slow:
             world.disk_latency_s = (0.1, 1.5)
         count = self.plan.header.connectors

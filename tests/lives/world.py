@@ -69,11 +69,18 @@ class World:
     """A hub, its disk, its link and its clients."""
 
     def __init__(
-        self, life: Life, rng: Random, settings: ChargePointSettings, hub: HubSettings, csms: Csms, secret: bytes | None
+        self,
+        life: Life,
+        rng: Random,
+        settings: ChargePointSettings,
+        hub: HubSettings,
+        csms: Csms,
+        secret: bytes | None,
+        wall_error_ms: int,
     ) -> None:
         self.life, self.rng, self.settings, self.hub, self.csms = life, rng, settings, hub, csms
         self._secret = secret
-        self.time_s, self.wall_error_ms = START_S, 0
+        self.time_s, self.wall_error_ms = START_S, wall_error_ms
         self.disk_latency_s = (0.001, 0.03)
         self.disk = Disk(rng, lambda: rng.uniform(*self.disk_latency_s), self.at)
         self.disk.on_durable = self._release
