@@ -53,6 +53,8 @@ def test_damaged_transaction_takes_its_samples_with_it(directory: Path, store: S
         ("CP1", "stop_sample", "000000000007-0001"),
     }
     assert store.quarantined == len(rows_of(directory, "quarantine")) == 5
+    sample = next(row for row in rows_of(directory, "quarantine") if row[1] == "sample")
+    assert (sample[0], sample[2], sample[3]) == (b"CP1", b"000000000020-3-7-0000", b"[]")
 
 
 def test_quarantine_is_told_once_for_each_table(

@@ -14,7 +14,7 @@ from ocpphub.store.directory import CONDITION_NAME, COPY_NAME, FILE_NAME
 from ocpphub.store.recovery import open_database, quick_check
 from ocpphub.store.schema import MIGRATIONS
 from tests.store.conftest import OpenStore
-from tests.store.stores import commit
+from tests.store.stores import MIB, commit
 
 GARBAGE = b"garbage " * 1024
 
@@ -36,10 +36,13 @@ def aside(directory: Path) -> list[Path]:
     return sorted(directory.glob("hub.db.damaged-*"))
 
 
-def test_store_whose_file_is_no_database_is_restored_from_its_copy(copied: Path, open_store: OpenStore) -> None:
+def test_store_whose_file_is_no_database_is_restored_from_its_copy(
+    copied: Path, open_store: OpenStore, caplog: pytest.LogCaptureFixture
+) -> None:
     """Reliability 4.3.10."""
     copied.write_bytes(GARBAGE)
     store = open_store()
+    assert [record.levelname for record in caplog.records if "restored from the copy" in record.message] == ["CRITICAL"]
     assert [row.key for row in store.load()] == ["old"]
     assert store.condition is not None
     assert store.condition.startswith("restored from the copy of 20")
@@ -161,8 +164,11 @@ def test_store_that_lacks_a_table_is_damaged(copied: Path, open_store: OpenStore
     assert "no table outbox" in store.condition
 
 
-def test_damage_that_loading_finds_is_restored_by_the_next_start(copied: Path, open_store: OpenStore) -> None:
+def test_damage_that_loading_finds_is_restored_by_the_next_start(
+    copied: Path, open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """F06: the check at the start may run out of time before it comes to the damage."""
+    monkeypatch.setattr("ocpphub.store.recovery._check", lambda *_: False)
     store = open_store()
     commit(store, [Write("CP1", "sample", f"{at:012}", b'"' + b"x" * 500 + b'"') for at in range(200)])
     store.close()
@@ -196,3 +202,15 @@ def test_open_database_says_whether_it_had_the_time_to_check(directory: Path, mo
     assert not is_checked
     assert quick_check(connection) == "ok"
     connection.close()
+
+
+def test_log_is_cut_back_once_it_is_carried_over(directory: Path, open_store: OpenStore) -> None:
+    """Reliability 5.3: one large commit must not keep its space for ever."""
+    store = open_store()
+    big = [Write("CP1", "sample", f"{at:06}", b'"' + b"x" * 1000 + b'"') for at in range(10_000)]
+    commit(store, big)
+    log = directory / f"{FILE_NAME}-wal"
+    largest = log.stat().st_size
+    commit(store, [Write("CP1", "boot", "a", b"1")], [Write("CP1", "boot", "a", b"2")])
+    assert largest > 8 * MIB
+    assert log.stat().st_size <= 4 * MIB

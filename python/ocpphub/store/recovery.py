@@ -185,7 +185,7 @@ def _restore(path: Path, reason: str) -> None:
     shutil.copyfile(copy, new)
     with suppress(sqlite3.Error):  # a damaged copy shows when it is opened
         _skip_numbers(new)
-    aside = path.with_name(f"{DAMAGED_NAME}-{int(time.time())}")
+    aside = path.with_name(f"{DAMAGED_NAME}-{time.time_ns() // 1_000_000}")  # none is ever overwritten
     # The database first: with its log alone beside it, the next start comes here again.
     for suffix in ("", "-wal", "-shm"):
         damaged = path.with_name(path.name + suffix)
