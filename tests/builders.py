@@ -90,7 +90,8 @@ def hub(**changes: Any) -> HubSettings:
     """The defaults of surface.md."""
     paths = (Path("/run/ocpphub.sock"), Path("/var/lib/ocpphub"))
     return replace(
-        HubSettings(*paths, "info", "text", 30.0, 1.0, 600, None, "if_accepted_once", 60.0, 86_400.0, 120.0), **changes
+        HubSettings(*paths, "info", "text", 30.0, 1.0, 600, None, "if_accepted_once", 60.0, 86_400.0, 120.0, 60.0),
+        **changes,
     )
 
 

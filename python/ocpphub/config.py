@@ -57,6 +57,7 @@ class HubSettings:
     unattended_grace_s: float
     unattended_close_s: float
     resume_wait_s: float
+    reset_wait_s: float
 
 
 @dataclass(frozen=True, slots=True)

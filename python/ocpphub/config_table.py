@@ -73,6 +73,7 @@ TABLES: Final[dict[str, tuple[Key, ...]]] = {
             "unattended_close_s", "seconds", "until a transaction without controller is ended", 86_400.0, 0, 31_536_000
         ),
         Key("resume_wait_s", "seconds", "wait for controllers after a start of the process", 120.0, 0, 86_400),
+        Key("reset_wait_s", "seconds", "wait for the answers to StopTransaction before a soft reset", 60.0, 0, 3600),
     ),
     "rpc": (
         Key("max_line_bytes", "integer", "longest line a client may send", 1_048_576, 1024, 1_048_576),

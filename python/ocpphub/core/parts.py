@@ -29,7 +29,7 @@ from ocpphub.core.presenting import Presenting
 from ocpphub.core.remote import Operations
 from ocpphub.core.remote_start import RemoteTransactions
 from ocpphub.core.reservation import Reservations
-from ocpphub.core.reset import Reset
+from ocpphub.core.reset import DELIVERY_S, Reset
 from ocpphub.core.rows import Rows
 from ocpphub.core.security import SecurityEvents
 from ocpphub.core.sessions import Sessions
@@ -190,6 +190,7 @@ class Parts:
             self.controllers,
             self.security,
             self._ask_connection,
+            DELIVERY_S if self._hub is None else self._hub.reset_wait_s,
             lambda now: self.connectors.tell_once(ChargePointErrorCode.RESET_FAILURE, now),
         )
         self.remote = RemoteTransactions(

@@ -26,7 +26,7 @@ from ocpphub.core.vocabulary import Reason, ResetStatus, ResetType
 
 TIMER: Final = "reset"
 DELIVERY_S: Final = 60.0
-"""How long a soft reset waits for the answers to StopTransaction (CORE-RES-07)."""
+"""The default of ``hub.reset_wait_s``."""
 METHOD: Final = "charge_point.reset"
 
 AskConnection = Callable[[Controller, str, dict[str, Any], Callable[[Any, Exception | None, Instant], None]], None]
@@ -43,6 +43,8 @@ class Reset:
     controllers: Controllers
     security: SecurityEvents
     ask: AskConnection
+    wait_s: float
+    """How long a soft reset waits for the answers to StopTransaction (``hub.reset_wait_s``, CORE-RES-07)."""
     on_failure: Callable[[Instant], None]
     """The controllers have refused for good: StatusNotification ResetFailure (CORE-RES-06)."""
     kind: str | None = None
@@ -64,7 +66,7 @@ class Reset:
         self.kind, self._attempts, self._is_asking = kind, 0, False
         is_soft = kind == ResetType.SOFT
         self.charging.stop_all(Reason.SOFT_RESET if is_soft else Reason.HARD_RESET, now)
-        self.timers.set(TIMER, now.monotonic_s + (DELIVERY_S if is_soft else 0.0))
+        self.timers.set(TIMER, now.monotonic_s + (self.wait_s if is_soft else 0.0))
 
     def delivered(self, now: Instant) -> None:
         """Nothing is left to be sent: a soft reset need not wait any longer."""
