@@ -881,3 +881,17 @@ def test_key_of_sessions_refuses_what_is_out_of_range(name: str, value: str) -> 
     before = hub.core.get_configuration_key([name])
     assert hub.asks_for("ChangeConfiguration", key=name, value=value) == REJECTED
     assert hub.core.get_configuration_key([name]) == before
+
+
+def test_vehicle_that_waited_at_an_unavailable_connector_is_there_when_it_is_operative() -> None:
+    """CORE-CA-07, CORE-TX-21: ConnectionTimeOut runs from the begin of Preparing, which Unavailable is not."""
+    hub = ready(1).configure(ConnectionTimeOut=30)
+    inoperative(hub)
+    hub.plug()
+    hub.advance(100)
+    operative(hub)
+    assert hub.wire() == ["Unavailable", "Preparing"]
+    hub.advance(29)
+    assert hub.state()["status"] == "Preparing"
+    hub.advance(2)
+    assert hub.state()["status"] == "Finishing"
