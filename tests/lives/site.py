@@ -134,6 +134,9 @@ class Agent:
         self, name: str, params: dict[str, Any], arguments: tuple[Any, ...], *, expects: str = "", done: Any = None
     ) -> None:
         world, me = self.world, self.me
+        if expects != "refused" and self.rng.random() < 0.6:  # a look at every connector costs more than the command
+            world.command(me, name, params, arguments, expects=expects, done=done)
+            return
         mine = {bay.connector_id for bay in self.bays}
         before = world.states()
         records = len(world.life.records)
