@@ -26,7 +26,7 @@ N ?= 2000
 # How long the fuzz targets are fed: a glance here, half a minute where CI is set.
 FUZZ_SECONDS ?= $(if $(CI),30,3)
 
-.PHONY: help setup build lock demo test check bench bench-quick icount oracle docs clean
+.PHONY: help setup build lock demo test check bench bench-quick icount oracle torture docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -86,6 +86,9 @@ icount: build ## instruction counts of the pure paths under valgrind, against th
 
 oracle: build ## compare frames and schedules with independent references on N random cases (N=2000)
 	ORACLE_EXAMPLES=$(N) OCPPHUB_ORACLE_CASES=$(N) $(PY) -m pytest -q tests/oracle
+
+torture: build ## kill -9 a hub under load N times and check that nothing acknowledged is lost (N=2000)
+	PYTHONPATH=python:. $(PY) -m tests.torture.kill $(N)
 
 docs: build ## regenerate docs/requirements.md and the reference pages that come from tables
 	$(PY) tests/requirements_matrix.py

@@ -48,10 +48,13 @@ class Evening:
     async def plug(self, *connectors: int) -> None:
         """A vehicle at each of them: its transaction starts."""
         for connector_id in connectors:
-            self._plugs += 1
-            levels = {"plugged": True, "plug_id": self._plugs, "ev_ready": True, "evse_ready": True}
-            state = await self._report(connector_id, **levels)
-            assert state["transaction"] is not None, state
+            assert await self.try_to_plug(connector_id), connector_id
+
+    async def try_to_plug(self, connector_id: int) -> bool:
+        """A vehicle; whether its transaction starts."""
+        self._plugs += 1
+        levels = {"plugged": True, "plug_id": self._plugs, "ev_ready": True, "evse_ready": True}
+        return (await self._report(connector_id, **levels))["transaction"] is not None
 
     async def charge(self, *connectors: int, wh: int = 1) -> None:
         """The registers rise."""

@@ -81,6 +81,7 @@ class HubProcess:
         """From the start of the process to the first answer, of each start that was waited for."""
         self.own_starts_s: list[float] = []
         """The same without what the process waited for a processor that others had."""
+        self._is_wrapped = False
         self._file = directory / "hub.toml"
         self._file.write_text(
             HEAD.format(
@@ -105,6 +106,7 @@ class HubProcess:
             "TORTURE_BACK_OFF_S": str(self.site.back_off_s),
             "TORTURE_EARLY_ANSWERS": "1" if self.site.early_answers else "",
         }
+        self._is_wrapped = bool(wrapper)
         command = [*wrapper, sys.executable, "-m", "tests.torture.child", "run", "-c", str(self._file)]
         self._spawned_s = time.monotonic()
         with self.log.open("ab") as log:
@@ -144,10 +146,22 @@ class HubProcess:
         return self.process is not None and self.process.poll() is None
 
     async def kill(self) -> None:
-        """``kill -9``, and wait until it is gone."""
-        if self.process is not None:
+        """``kill -9`` of the hub, behind whatever it was started under, and wait until it is gone."""
+        if self.process is None:
+            return
+        for child in self._children():
+            os.kill(child, signal.SIGKILL)
+        if not self._is_wrapped:
             self.process.kill()
-            await self.ended(10.0)
+        await self.ended(10.0)
+
+    def _children(self) -> list[int]:
+        """The hub itself where the process is a wrapper around it, else nothing."""
+        assert self.process is not None
+        if not self._is_wrapped or not self.is_running:
+            return []
+        text = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return [int(child) for child in text.split()]
 
     async def stop(self) -> int:
         """SIGTERM; the exit code."""

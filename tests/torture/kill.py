@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import shutil
 import statistics
 import sys
 import tempfile
@@ -17,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any, Final
+
+import orjson
 
 from ocpphub.rpc.client import AsyncClient
 from tests.torture.checker import Checker
@@ -30,6 +33,8 @@ IN_START: Final = 0.2
 """The share of kills that come while the process starts."""
 START_S: Final = 0.7
 LIFE_S: Final = (0.005, 0.8)
+BATCH: Final = 200
+"""Rounds after which ``main`` begins with new stores: the archive keeps 100,000 sessions."""
 DRAIN_S: Final = 90.0
 _MORE: Final = f"""
 [charge_point.custom_keys.Counter]
@@ -62,9 +67,9 @@ async def torture(directory: Path, rounds: int, seed: int, *, early_answers: boo
     random = Random(seed)  # noqa: S311  # repeatable on purpose
     outcome = Outcome(seed)
     async with Recorder(seed) as recorder:
-        hub = HubProcess(directory, _site(recorder.url, early_answers=early_answers))
+        hub = HubProcess(directory, site_of(recorder.url, early_answers=early_answers))
         controllers = Controllers(hub.socket, CONNECTORS, seed)
-        await _accept(hub)
+        await accept(hub)
         for _ in range(rounds):
             outcome.kills += 1
             if random.random() < IN_START:
@@ -74,10 +79,10 @@ async def torture(directory: Path, rounds: int, seed: int, *, early_answers: boo
                 await hub.kill()
                 await hub.start()
                 continue
-            await _live(hub, controllers, random.uniform(*LIFE_S), outcome)
+            await one_life(hub, controllers, random.uniform(*LIFE_S), outcome)
             await hub.start()
         before = controllers.ledger.events
-        await _finish(hub, controllers, outcome)
+        await finish(hub, controllers, outcome)
         outcome.events = before
         outcome.starts_s, outcome.own_starts_s = hub.starts_s, hub.own_starts_s
     outcome.ledger, outcome.transcript = controllers.ledger, recorder.transcript
@@ -85,7 +90,8 @@ async def torture(directory: Path, rounds: int, seed: int, *, early_answers: boo
     return outcome
 
 
-def _site(url: str, *, early_answers: bool) -> Site:
+def site_of(url: str, *, early_answers: bool = False) -> Site:
+    """The hub of the torture: every other connector has free vending, samples are due each second."""
     return Site(
         url,
         CONNECTORS,
@@ -100,13 +106,13 @@ def _site(url: str, *, early_answers: bool) -> Site:
     )
 
 
-async def _accept(hub: HubProcess) -> None:
+async def accept(hub: HubProcess) -> None:
     """The first life: sessions need a charge point that was accepted once."""
     await hub.start()
     await hub.until(lambda status: status["registration"] == "Accepted", 20)
 
 
-async def _live(hub: HubProcess, controllers: Controllers, life_s: float, outcome: Outcome) -> None:
+async def one_life(hub: HubProcess, controllers: Controllers, life_s: float, outcome: Outcome) -> None:
     """One life under load, and its end."""
     ready = asyncio.Event()
     living = asyncio.create_task(controllers.live(ready))
@@ -122,7 +128,7 @@ async def _live(hub: HubProcess, controllers: Controllers, life_s: float, outcom
     await living
 
 
-async def _finish(hub: HubProcess, controllers: Controllers, outcome: Outcome) -> None:
+async def finish(hub: HubProcess, controllers: Controllers, outcome: Outcome) -> None:
     """Everybody leaves, the queue drains, the hub ends as it should."""
     await controllers.settle()
     status = await hub.until(lambda status: status["queue"]["messages"] == 0, DRAIN_S)
@@ -183,27 +189,37 @@ def p99(values: list[float]) -> float:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Play; 1 when anything is wrong."""
+    """Play in batches, each with hubs and a seed of its own; 1 when anything is wrong, and what was left is kept."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("rounds", type=int)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--hubs", type=int, default=2)
-    parser.add_argument("--early-answers", action="store_true", help="the control run, which has to fail")
     options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="torture-") as directory:
-        outcomes = asyncio.run(
-            side_by_side(Path(directory), options.rounds, options.seed, options.hubs)
-            if not options.early_answers
-            else _control(Path(directory), options.rounds, options.seed)
-        )
-    print(f"seed {options.seed}: {report(outcomes)}")
-    problems = [f"seed {outcome.seed}: {problem}" for outcome in outcomes for problem in outcome.problems]
-    print("\n".join(problems) or "nothing acknowledged is lost, nothing was said twice in different words")
-    return 1 if problems else 0
+    bad = 0
+    for begin in range(0, options.rounds, BATCH):
+        rounds = min(BATCH, options.rounds - begin)
+        seed = options.seed + begin
+        directory = Path(tempfile.mkdtemp(prefix="torture-"))
+        outcomes = asyncio.run(side_by_side(directory, rounds, seed, min(options.hubs, rounds)))
+        print(f"seed {seed}: {report(outcomes)}", flush=True)
+        problems = [f"seed {outcome.seed}: {problem}" for outcome in outcomes for problem in outcome.problems]
+        if problems:
+            bad += 1
+            print("\n".join([*problems, f"stores, logs and transcripts: {_keep(directory, outcomes)}"]), flush=True)
+        else:
+            shutil.rmtree(directory)
+    print(f"{bad} batches with problems" if bad else "nothing acknowledged is lost, nothing was said in other words")
+    return 1 if bad else 0
 
 
-async def _control(directory: Path, rounds: int, seed: int) -> list[Outcome]:
-    return [await torture(directory, rounds, seed, early_answers=True)]
+def _keep(directory: Path, outcomes: list[Outcome]) -> Path:
+    """Write down what was heard and acknowledged, beside the stores."""
+    for number, outcome in enumerate(outcomes):
+        place = directory / str(number)
+        calls = (f"{call.connection} {call.given} {call.text.decode()}" for call in outcome.transcript.calls)
+        (place / "transcript").write_text("\n".join(calls))
+        (place / "ledger.json").write_bytes(orjson.dumps(outcome.ledger))
+    return directory
 
 
 if __name__ == "__main__":
