@@ -116,7 +116,11 @@ def test_copy_that_is_cut_short_leaves_the_last_one(
 
 
 def test_check_rows_tells_damage_that_nobody_loads(
-    directory: Path, store: SqliteStore, upkeep: Upkeep, connection: sqlite3.Connection
+    directory: Path,
+    store: SqliteStore,
+    upkeep: Upkeep,
+    connection: sqlite3.Connection,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """F06: in the archive, and under a charge point that does not exist."""
     commit(store, [session(1), Write("CP1", "outbox", "a", b"1"), Write("CP1", "outbox", "b", b"1")])
@@ -124,6 +128,10 @@ def test_check_rows_tells_damage_that_nobody_loads(
     tamper(directory, "UPDATE outbox SET charge_point = 'DP1' WHERE key = 'a'")
     upkeep.check_rows(connection)
     assert store.condition == "2 damaged rows"
+    assert [record.message for record in caplog.records] == [
+        "damaged row of b'DP1' in table outbox",
+        "damaged row of b'CP1' in table session",
+    ]
 
 
 def test_check_rows_of_a_sound_store_tells_nothing(
@@ -229,6 +237,59 @@ def test_upkeep_works_on_its_own(directory: Path, open_store: OpenStore, monkeyp
     store.close()
     assert steps[:2] == ["check", "copy"]
     assert (directory / COPY_NAME).exists()
+
+
+def test_upkeep_does_each_of_its_works_again_and_again(open_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reliability 5.3, 4.4: files shrink and the archive is bounded without anybody's asking."""
+    monkeypatch.setattr("ocpphub.store.upkeep.WATCH_S", 0.005)
+    monkeypatch.setattr("ocpphub.store.upkeep.SHRINK_S", 0.05)
+    monkeypatch.setattr("ocpphub.store.upkeep.COPY_S", 0.12)
+    works: list[str] = []
+    done = threading.Event()
+
+    def note(name: str) -> None:
+        works.append(name)
+        if works.count("copy") == 3:
+            done.set()
+
+    for name in ("shrink", "prune", "copy"):
+        monkeypatch.setattr(Upkeep, name, lambda self, connection, name=name: note(name))
+    store = open_store()
+    assert done.wait(20)
+    store.close()
+    assert works.count("prune") == 3
+    assert works.index("shrink") >= 0
+    assert works[works.index("copy") - 1] == "prune"
+
+
+def test_upkeep_that_fails_begins_again(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """F10: a full disk ends what it does, not that it is done; the disk is watched all the while."""
+    monkeypatch.setattr("ocpphub.store.upkeep.WATCH_S", 0.005)
+    monkeypatch.setattr("ocpphub.store.upkeep.SHRINK_S", 0.05)
+    again = threading.Event()
+    looks: list[float] = []
+
+    def work(self: Upkeep, connection: sqlite3.Connection) -> None:
+        if looks:
+            again.set()
+            self._ended.wait()
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(Upkeep, "_work", work)
+    store = open_store()
+    real = store._upkeep.look
+
+    def look() -> None:
+        looks.append(0.0)
+        real()
+
+    monkeypatch.setattr(store._upkeep, "look", look)
+    assert again.wait(10)
+    store.close()
+    assert "begins again" in caplog.text
+    assert len(looks) >= 3
 
 
 def test_upkeep_waits_until_the_present_copy_is_an_hour_old(directory: Path, upkeep: Upkeep) -> None:
