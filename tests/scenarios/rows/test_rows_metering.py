@@ -9,7 +9,7 @@ import pytest
 
 from ocpphub.core.boot import utc_text
 from ocpphub.errors import LocalError
-from tests.builders import override, settings
+from tests.builders import EPOCH_MS, override, settings
 from tests.scenarios.rows.hub import ACCEPTED, Hub, controller, ready
 
 ENERGY = "Energy.Active.Import.Register"
@@ -717,3 +717,63 @@ def test_samples_of_two_connectors_do_not_share_a_message() -> None:
     hub.online().advance(10)
     pairs = {(each["connectorId"], each["transactionId"]) for each in hub.sent("MeterValues")}
     assert pairs == {(1, 101), (2, 102)}
+
+
+# registers that come in other ways
+
+
+def test_register_as_a_measurement_counts_like_energy_wh() -> None:
+    """CORE-MV-10, AMB-19: in its unit; where both are there they are one value of one MeterValue."""
+    hub = sampling(10).advance(60)
+    hub.tell(1, measurements=[measured(ENERGY, 1.02, unit="kWh")])
+    hub.session().advance(12)
+    hub.tell(energy_wh=1_040, measurements=[measured(ENERGY, 1_040)])
+    assert hub.only("StartTransaction")["meterStart"] == 1_020
+    assert len(values(hub)) == len(sampled(hub)) == 1
+
+
+def test_connector_without_a_meter_charges_from_zero_to_zero() -> None:
+    """CORE-TX-01, CORE-TX-10: both members are required."""
+    hub = Hub().boot()
+    hub.join(1)
+    hub.tell(plugged=False, ev_ready=False, evse_ready=True)
+    hub.session().advance(60)
+    hub.stop_here()
+    assert hub.only("StartTransaction")["meterStart"] == 0
+    assert hub.only("StopTransaction")["meterStop"] == 0
+
+
+def test_register_that_appears_within_a_transaction_bills_nothing_from_before() -> None:
+    """CORE-MV-12: meterStart was 0 for want of a register; the rise to the first one is no energy of this session."""
+    hub = Hub().boot()
+    hub.join(1)
+    hub.tell(plugged=False, ev_ready=False, evse_ready=True)
+    hub.session().advance(60)
+    with suppress(LocalError):
+        hub.tell(energy_wh=5_000_000)
+    if hub.state()["transaction"] is not None:
+        hub.stop_here()
+    most_wh = 22_080 * 60 / 3_600 * 1.2 + 100
+    assert hub.only("StopTransaction")["meterStop"] - hub.only("StartTransaction")["meterStart"] <= most_wh
+
+
+def test_samples_and_transaction_data_go_on_over_a_restart() -> None:
+    """AMB-18, CORE-MV-01, CORE-TX-18: in the same rhythm, nothing twice, Begin from before the restart."""
+    hub = sampling(10, StopTxnSampledData=ENERGY).session()
+    register = run(hub, 25)
+    hub.time_s += 3
+    again = hub.crash().boot()
+    again.join(1)
+    again.plug(evse_ready=True, energy_wh=register)
+    for step in range(20):
+        again.advance(1)
+        again.tell(energy_wh=register + 3 * step)
+    again.stop_here()
+    begin_ms = EPOCH_MS + 1_000_000
+    stamps = [value["timestamp"] for each in (hub, again) for value in values(each)]
+    assert stamps == [utc_text(begin_ms + k * 10_000) for k in (1, 2, 3, 4)]
+    assert {each["transactionId"] for each in again.sent("MeterValues")} == {101}
+    data = again.only("StopTransaction")["transactionData"]
+    assert [value["timestamp"] for value in data[:-1]] == [utc_text(begin_ms), *stamps]
+    found = [each.get("context", "Sample.Periodic") for value in data for each in value["sampledValue"]]
+    assert found == ["Transaction.Begin", *["Sample.Periodic"] * 4, "Transaction.End"]

@@ -334,3 +334,24 @@ def test_remote_start_counts_as_a_use_too() -> None:
     assert hub.asks_for("RemoteStartTransaction", idTag="RES", connectorId=1) == ACCEPTED
     hub.plug()
     assert hub.only("StartTransaction")["reservationId"] == 1
+
+
+def test_tag_that_uses_no_reservation_in_the_end_leaves_it() -> None:
+    """CORE-RV-10, CORE-TX-21: ConnectionTimeOut leads back to the former state, Reserved, over legal edges."""
+    hub = in_state("Reserved")
+    hub.swipe("RES")
+    hub.advance(61)
+    assert hub.wire()[0] == "Preparing"
+    assert hub.wire()[-1] == "Reserved"
+    assert len(hub.core.reservations()) == 1
+
+
+def test_vehicle_of_a_stranger_leaves_the_reservation() -> None:
+    """CORE-RV-06: whether its plug shows Preparing is left open (G2 names the reserved identity); it ends Reserved."""
+    hub = in_state("Reserved")
+    hub.plug()
+    hub.advance(30)
+    hub.unplug()
+    hub.advance(1)
+    assert hub.last_status[1] == "Reserved"
+    assert may(hub, "RES")
