@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from typing import Any
 
@@ -556,3 +557,56 @@ def test_full_queue_gives_up_samples_only(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(stops) == 6
     samples = sum(len(each["meterValue"]) for each in hub.sent("MeterValues"))
     assert samples < 6 * 30, "some were given up"
+
+
+def poisonous_start() -> tuple[Hub, list[str]]:
+    """Two sessions wait; the CSMS closes the socket at the StartTransaction of ONE, until TWO's stop is delivered."""
+    hub = offline_hub(2)
+    a_session(hub, 1, 2, "ONE")
+    a_session(hub, 2, 0, "TWO")
+    seen: list[str] = []
+
+    def start(payload: dict[str, Any]) -> dict[str, Any] | None:
+        seen.append(payload["idTag"])
+        return None if payload["idTag"] == "ONE" else {"idTagInfo": ACCEPTED, "transactionId": 222}
+
+    hub.operator.scripts["StartTransaction"] = start
+    for _ in range(15):
+        hub.connect()
+        hub.advance(1)
+        if hub.sent("StopTransaction"):
+            break
+        hub.offline()
+        hub.advance(1)
+    return hub, seen
+
+
+def test_poisonous_start_goes_aside_and_its_followers_wait_for_it() -> None:
+    """CORE-TXQ-14, CORE-TXQ-07: later sessions are delivered; nothing of its own overtakes it."""
+    hub, seen = poisonous_start()
+    assert [each["transactionId"] for each in hub.sent("StopTransaction")] == [222]
+    assert seen.count("ONE") <= 10
+    assert hub.sent("MeterValues") == []
+    assert hub.core.state(hub.now)["queue"]["aside"] >= 1
+    hub.operator.scripts.clear()
+    hub.forget()
+    for entry in hub.core.outbox(10):
+        with contextlib.suppress(LocalError):
+            hub.call("outbox_retry", entry["id"])
+    hub.advance(5)
+    calls = related(hub)
+    assert [call.action for call in calls] == list(TRANSACTION_RELATED)
+    assert {call.payload.get("transactionId", 101) for call in calls} == {101}
+    assert hub.core.outbox(10) == []
+
+
+def test_poisonous_start_survives_the_process_and_keeps_its_content() -> None:
+    """CORE-TXQ-14, CORE-AUTH-21: ConcurrentTx after its earlier transmissions means our own."""
+    hub, _ = poisonous_start()
+    first = next(each for each in hub.sent("StartTransaction") if each["idTag"] == "ONE")
+    hub.operator.scripts.clear()
+    hub.operator.starts["ONE"] = {"status": "ConcurrentTx"}
+    again = hub.crash().boot().advance(2 * 86_400)
+    assert again.sent("StartTransaction") == [first]
+    assert again.only("StopTransaction")["transactionId"] == 101
+    assert again.core.outbox(10) == []
