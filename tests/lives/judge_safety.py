@@ -74,6 +74,7 @@ class Safety:
             self._open = None
         elif isinstance(record, Began):
             # A refusal that was not on the disk yet is forgotten: it comes again with the next transmission.
+            self._known_bad = {tag: at_s for tag, at_s in self._known_bad.items() if at_s < record.at_s - SETTLED_S}
             self._refused = {c: each for c, each in self._refused.items() if each[0] < record.at_s - SLOWEST_DISK_S}
         elif isinstance(record, Probed):
             self._probed(record)

@@ -137,7 +137,7 @@ class Sessions(SessionBook):
     def _check_energy(self) -> None:
         for connector_id, sessions in self._by_connector().items():
             reports = self._reports[connector_id]
-            known = {value for _, _, value, _ in reports} | self._unanswered[connector_id]
+            known = {value for _, _, value, _ in reports} | {value for value, _ in self._unanswered[connector_id]}
             before: Session | None = None
             for session in sessions:
                 self._check_registers(session, known)
@@ -193,7 +193,7 @@ class Sessions(SessionBook):
         # A report that repeats one which a crash left without an answer was answered before anything was safe.
         open_values = self._unanswered[session.connector_id]
         mine = [r for r in self._reports[session.connector_id]
-                if session.start_input <= r[0] <= session.stop_input and r[2] not in open_values]  # fmt: skip
+                if session.start_input <= r[0] <= session.stop_input and (r[2], r[3]) not in open_values]  # fmt: skip
         if any(b[2] < a[2] for a, b in itertools.pairwise(mine)):
             return
         billed = [r for r in mine if r[2] <= session.meter_stop]
@@ -238,7 +238,7 @@ class Sessions(SessionBook):
             for number, at_s, value in self._due_reports(session, interval_s, last_s):
                 if session.stop_input is not None and number >= session.stop_input:
                     continue
-                if value in self._unanswered[session.connector_id]:
+                if (value, session.process) in self._unanswered[session.connector_id]:
                     continue  # it repeats a report that a crash left without an answer
                 if not sent[value]:
                     self._end("D1", f"session {session.session_id}: the sample of {value} Wh at {at_s:.1f} s is lost")

@@ -56,8 +56,8 @@ class SessionBook:
         self._last: Record | None = None
         self._first_told: dict[tuple[int, int], int] = {}
         """Connector and register -> the input that told it first."""
-        self._unanswered: dict[int, set[int]] = defaultdict(set)
-        """Connector -> registers of reports that a crash left without an answer: taken or not."""
+        self._unanswered: dict[int, set[tuple[int, int]]] = defaultdict(set)
+        """Connector -> register and process of reports that a crash left without an answer: taken or not."""
 
         self._handlers: dict[type[Record], Callable[[Any], None]] = {
             Sent: self._sent,
@@ -97,9 +97,10 @@ class SessionBook:
 
     def _began(self, record: Began) -> None:
         self._lose_call(record)
-        self._process += 1
         for asked in self._asked.values():
-            self._unanswered[asked.params["connector_id"]].add(asked.params.get("energy_wh", -1))
+            told = (asked.params.get("energy_wh", -1), self._process)
+            self._unanswered[asked.params["connector_id"]].add(told)
+        self._process += 1
         self._asked.clear()
 
     def _finish(self, record: Finished) -> None:
