@@ -362,3 +362,80 @@ def test_whole_day_of_one_connector_is_told_in_order() -> None:
     assert [each["meterStop"] - begin["meterStart"] for begin, each in zip(starts, stops, strict=True)] == [1_000] * 20
     assert [each["meterStart"] for each in starts[1:]] == [each["meterStop"] for each in stops[:-1]]
     assert hub.core.outbox(5) == []
+
+
+@pytest.mark.parametrize("offset_s", [-30 * 86_400, -20 * 365 * 86_400, 600])
+def test_time_stamp_that_cannot_be_is_refused(offset_s: int) -> None:
+    """CORE-STAT-14, CORE-TX-10: far in the past or the future; naming the field and what is allowed."""
+    hub = ready(1)
+    before = hub.state()
+    with pytest.raises(LocalError) as caught:
+        hub.plug(timestamp=utc_text(hub.at(offset_s)))
+    assert (caught.value.code, caught.value.path) == ("invalid_params", "/params/timestamp")
+    assert " to " in caught.value.hint
+    assert hub.state() == before
+
+
+def test_session_does_not_begin_before_the_last_one_ended() -> None:
+    """CORE-TXQ-01: whatever time the controller gives to the plug."""
+    hub = ready(1).session().advance(60)
+    hub.stop_here()
+    hub.unplug()
+    hub.advance(5)
+    hub.plug(timestamp=utc_text(hub.at(-1)))
+    hub.swipe()
+    assert hub.sent("StartTransaction")[1]["timestamp"] >= hub.only("StopTransaction")["timestamp"]
+
+
+# while stopped
+
+
+def test_local_commands_that_send_nothing_work_while_stopped() -> None:
+    """CORE-CA-05, CORE-STAT-05: availability lasts; a bad report is refused as ever; nothing is sent."""
+    hub = ready(2).session()
+    hub.call("stop")
+    hub.forget()
+    assert hub.call("set_availability", 2, False) == "Accepted"
+    with pytest.raises(LocalError) as caught:
+        hub.stop_here()
+    assert caught.value.code == "invalid_state"
+    with pytest.raises(LocalError) as caught:
+        hub.tell(energy_wh=5)
+    assert caught.value.path == "/params/energy_wh"
+    hub.advance(400).lose().advance(100)
+    assert hub.trace == []
+    hub.join(1, 2)
+    hub.plug(1, evse_ready=True)
+    hub.call("restart")
+    hub.online()
+    assert (hub.wire(1), hub.wire(2)) == (["Preparing"], ["Unavailable"])
+
+
+def test_use_of_a_plugged_connector_begins_with_the_restart() -> None:
+    """CORE-TX-21: its time limit too."""
+    hub = ready(1).session()
+    hub.call("stop")
+    hub.advance(500)
+    hub.forget().call("restart")
+    hub.online().advance(58)
+    assert hub.wire() == ["Preparing"]
+    hub.advance(3)
+    assert hub.wire() == ["Preparing", "Finishing"]
+
+
+def test_stop_ends_a_session_that_waits_to_be_resumed() -> None:
+    """CORE-TX-12, AMB-18: reason Other."""
+    hub = ready(1).session()
+    again = restarted(hub)
+    assert again.call("stop") is True
+    assert again.only("StopTransaction")["reason"] == "Other"
+
+
+def test_stop_without_a_link_is_answered_at_once() -> None:
+    """CORE-TXQ-02: what it ended is sent after restart."""
+    hub = ready(1).session().offline()
+    assert hub.call("stop") is True
+    hub.advance(600)
+    hub.call("restart")
+    hub.online()
+    assert hub.only("StopTransaction")["reason"] == "Other"
