@@ -155,7 +155,7 @@ class Sessions(SessionBook):
             self._end("E2", f"{name} ends at {session.meter_stop} Wh, which its meter never read")
         samples = self._samples_of(session)
         samples += registers(session.stop_wire.payload, session.stop_wire.first, 0) if session.stop_wire else []
-        samples.sort(key=lambda each: each.at_ms)
+        samples.sort(key=lambda each: (each.at_ms, each.value))
         last = session.meter_start
         for value in [each.value for each in samples] + (
             [session.meter_stop] if session.meter_stop is not None else []

@@ -21,6 +21,7 @@ from tests.lives.world import START_S, World
 
 INPUTS = 280
 """About how many steps of the bays a life has; the minimum of a life is 200 inputs in all."""
+LEAST_INPUTS = 205
 END_LIMIT_S = 6_000.0
 CHANGES: dict[str, tuple[str, ...]] = {
     "HeartbeatInterval": ("300", "900"),
@@ -107,6 +108,8 @@ class Living:
         self._every(self.plan.duration_s / 6, 40.0, self._compare)
         self._schedule_faults()
         world.run(self.plan.duration_s)
+        while self.life.inputs < LEAST_INPUTS:
+            world.run(20.0)
         self._end()
         self.life.duration_s = world.time_s - START_S
         return self.life
@@ -138,6 +141,8 @@ class Living:
             (0.15, self._stop),
             (0.6, lambda: rng.choice(self.agents).lose(rng.choice((0.5, 10.0, 100.0, 260.0)))),
             (0.6, lambda: rng.choice(self.agents).lose(rng.choice((0.5, 10.0, 100.0)))),
+            (0.4, lambda: rng.choice(self.agents).change_horses()),
+            (0.2, lambda: rng.choice(self.agents).let_go()),
             (0.3, self._replace_meter),
             (0.1, lambda: world.feed("store_full")),
             (0.5, self._raise_event),

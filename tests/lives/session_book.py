@@ -57,7 +57,8 @@ class SessionBook:
         self._first_told: dict[tuple[int, int], int] = {}
         """Connector and register -> the input that told it first."""
         self._unanswered: dict[int, set[tuple[int, int]]] = defaultdict(set)
-        """Connector -> register and process of reports that a crash left without an answer: taken or not."""
+        """Connector -> register and process of reports that may have been taken or not: a crash left them without an
+        answer, or they were rows among others."""
 
         self._handlers: dict[type[Record], Callable[[Any], None]] = {
             Sent: self._sent,
@@ -92,8 +93,19 @@ class SessionBook:
             self._asked[record.request] = record
             told = (record.params["connector_id"], record.params.get("energy_wh", -1))
             self._first_told.setdefault(told, record.input)
+        elif record.name == "report_many":
+            self._many(record)
         elif record.name == "stop":
             self._stop_s = record.at_s
+
+    def _many(self, record: Commanded) -> None:
+        """Rows that may be taken or refused, each by itself."""
+        params = record.params
+        reports = params.get("reports") or [dict(zip(params["columns"], row, strict=True)) for row in params["rows"]]
+        for row in reports:
+            told = (row["connector_id"], row["energy_wh"])
+            self._first_told.setdefault(told, record.input)
+            self._unanswered[told[0]].add((told[1], self._process))
 
     def _began(self, record: Began) -> None:
         self._lose_call(record)

@@ -79,7 +79,7 @@ class Agent:
 
     # the connection
 
-    def connect(self) -> None:
+    def connect(self, *, takeover: bool = False) -> None:
         """Open a connection and attach to the bays."""
         if self.me is not None or self.is_gone:
             return
@@ -99,7 +99,7 @@ class Agent:
                 self.world.attached(bay.connector_id, me.number)
             self.world.at(0.01, self._report_all)
 
-        self._command("attach", {"connectors": ids}, (me, ids, self.rng.random() < 0.3), done=attached)
+        self._command("attach", {"connectors": ids}, (me, ids, takeover or self.rng.random() < 0.3), done=attached)
 
     def lose(self, back_after_s: float | None = 2.0) -> None:
         """The connection breaks; ``None``: for ever."""
@@ -149,8 +149,64 @@ class Agent:
                 world.disturbed(request, f"connector {connector_id} by {name} of {sorted(mine)}, refused {is_refused}")
 
     def _report_all(self) -> None:
+        if self.rng.random() < 0.3:
+            self._report_many()
+            return
         for bay in self.bays:
             self.report(bay)
+
+    def _report_many(self) -> None:
+        """All bays in one command, as objects or as columns."""
+        me = self.me
+        if me is None:
+            return
+        for bay in self.bays:
+            bay.draw(self.world.time_s, self.rng)
+        rows = [{"connector_id": bay.connector_id, **self._levels(bay)} for bay in self.bays]
+        params: dict[str, Any] = {"reports": rows}
+        if self.rng.random() < 0.5:
+            columns = [name for name in rows[0] if name != "errors"]
+            params = {"columns": columns, "rows": [[row[name] for name in columns] for row in rows]}
+
+        def done(result: Any, error: dict[str, Any] | None) -> None:
+            if self.me is not me or error is not None:
+                return
+            wrong = {each["index"] for each in result["errors"]}
+            self._is_whole |= {bay.connector_id for index, bay in enumerate(self.bays) if index not in wrong}
+
+        self._command("report_many", params, (me, params, lambda connector_id: True), done=done)
+
+    def change_horses(self) -> None:
+        """A new connection takes the bays over; the old one finds out, and is lost later, which matters to nobody."""
+        old = self.me
+        if old is None:
+            return
+        self.me = None
+        self.connect(takeover=True)
+        bay = self.bays[0]
+        params = {"connector_id": bay.connector_id, "plugged": not bay.plugged}
+        new, self.me = self.me, old
+        self._command("report", params, (old, params), expects="refused")
+        self.me = new
+        self.world.at(self.rng.uniform(0.5, 20.0), lambda: self._forget(old))
+
+    def _forget(self, old: Controller) -> None:
+        before = self.world.states()
+        self.world.life.inputs += 1
+        self.world.feed("controller_lost", old.number)
+        if self.world.states() != before:
+            self.world.disturbed(-1, f"connection {old.number} was lost after it had been relieved")
+
+    def let_go(self) -> None:
+        """The controller detaches from its bays, and attaches again after a while."""
+        if self.me is None:
+            return
+        me, self.me = self.me, None
+        for bay in self.bays:
+            bay.energize = False
+            self.world.attached(bay.connector_id, 0)
+        self.world.command(me, "detach", {}, (me, None))
+        self._come_back(self.rng.choice((1.0, 15.0, 45.0)))
 
     def report(self, bay: Bay, **more: Any) -> None:
         """Tell what is there; whole in the first report of an attachment, else what changed, now and then all."""
