@@ -895,3 +895,22 @@ def test_vehicle_that_waited_at_an_unavailable_connector_is_there_when_it_is_ope
     assert hub.state()["status"] == "Preparing"
     hub.advance(2)
     assert hub.state()["status"] == "Finishing"
+
+
+# DataTransfer
+
+
+def test_data_of_an_unknown_vendor_is_told_so() -> None:
+    """CORE-DT-01: without data."""
+    hub = ready(1)
+    assert hub.asks_for("DataTransfer", vendorId="com.nobody", data="x") == {"status": "UnknownVendorId"}
+
+
+def test_data_transfer_overtakes_the_queue_and_returns_the_answer() -> None:
+    """CORE-DT-04, CORE-TXQ-04."""
+    hub = ready(1).configure(TransactionMessageRetryInterval=600)
+    hub.operator.errors["StartTransaction"] = "InternalError"
+    hub.operator.scripts["DataTransfer"] = lambda payload: {"status": "Accepted", "data": "pong"}
+    hub.session()
+    assert hub.call("data_transfer", "com.us", "ping", "1") == {"status": "Accepted", "data": "pong"}
+    assert hub.only("DataTransfer") == {"vendorId": "com.us", "messageId": "ping", "data": "1"}

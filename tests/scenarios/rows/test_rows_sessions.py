@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
+import orjson
 import pytest
 
 from ocpphub.core.boot import utc_text
@@ -439,3 +440,79 @@ def test_stop_without_a_link_is_answered_at_once() -> None:
     hub.call("restart")
     hub.online()
     assert hub.only("StopTransaction")["reason"] == "Other"
+
+
+# what controllers see
+
+
+def test_connector_state_has_the_members_of_the_contract() -> None:
+    """CORE-GEN-03: rpc.md, connector state; JSON-ready."""
+    hub = ready(1)
+    reserve(hub, 1, "RES", 5)
+    assert hub.state()["reservation"] == {
+        "reservation_id": 5,
+        "id_tag": "RES",
+        "expiry_date": utc_text(hub.at(3_600)),
+    }
+    hub.plug()
+    hub.swipe("RES")
+    state = orjson.loads(orjson.dumps(hub.state()))
+    assert state == {
+        "connector_id": 1,
+        "status": "Charging",
+        "error_code": "NoError",
+        "availability": "Operative",
+        "attached": True,
+        "plugged": True,
+        "permit": {"seq": 1, "energize": True, "limit_a": 32.0, "limit_w": 22_080.0, "phases": 3},
+        "transaction": {
+            "session_id": 1,
+            "transaction_id": 101,
+            "id_tag": "RES",
+            "start": utc_text(hub.at()),
+            "meter_start_wh": 1_000,
+        },
+        "reservation": None,
+    }
+
+
+def test_every_change_of_status_and_permit_is_published() -> None:
+    """CORE-STAT-01, CORE-SC-45: topics connector.status and connector.permit carry the whole state."""
+    hub = ready(1).session()
+    hub.tell(ev_ready=False)
+    hub.stop_here()
+    statuses = [each["status"] for each in hub.published("connector.status")]
+    changes = [status for index, status in enumerate(statuses) if index == 0 or statuses[index - 1] != status]
+    assert changes == ["Preparing", "Charging", "SuspendedEV", "Finishing"]
+    permits = [each["permit"]["energize"] for each in hub.published("connector.permit")]
+    assert permits == [True, False]
+    seqs = [each["permit"]["seq"] for each in hub.published("connector.permit")]
+    assert seqs == sorted(set(seqs))
+
+
+@pytest.mark.parametrize("seq", [5, 2**40])
+def test_permit_that_was_never_given_is_refused(seq: int) -> None:
+    """CORE-STAT-15: permit_seq says which permit was applied; the present one and older ones pass."""
+    hub = ready(1).session()
+    with pytest.raises(LocalError) as caught:
+        hub.tell(permit_seq=seq)
+    assert caught.value.path == "/params/permit_seq"
+    hub.tell(permit_seq=hub.state()["permit"]["seq"])
+    hub.tell(permit_seq=0)
+
+
+def test_attach_to_what_does_not_exist_is_an_error() -> None:
+    """CORE-GEN-03: nothing is attached."""
+    hub = Hub(settings(connectors=2)).boot()
+    with pytest.raises(LocalError) as caught:
+        hub.join(1, 3)
+    assert caught.value.code == "unknown_connector"
+    assert hub.state(1)["attached"] is False
+
+
+def test_controllers_are_asked_within_ten_seconds() -> None:
+    """AMB-23, CORE-UL-05."""
+    hub = ready(1)
+    hub.receive_call("UnlockConnector", connectorId=1)
+    (ask,) = hub.asks
+    assert (ask.method, ask.params, ask.controller, ask.timeout_s) == ("connector.unlock", {"connector_id": 1}, 1, 10.0)
