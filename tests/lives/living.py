@@ -14,10 +14,11 @@ from ocpphub.core.boot import utc_text
 from ocpphub.core.effects import Ask
 from tests.builders import EPOCH_MS, charging_profile, periods
 from tests.lives.csms import CALM, GOOD_TAGS, LISTED_TAGS, TAGS, Csms
+from tests.lives.hub import START_S
 from tests.lives.plan import MESSAGE_TIMEOUT_S, TEMPERS, Plan, plan
 from tests.lives.records import Life
 from tests.lives.site import Agent, Bay
-from tests.lives.world import START_S, World
+from tests.lives.world import World
 
 INPUTS = 280
 """About how many steps of the bays a life has; the minimum of a life is 200 inputs in all."""
