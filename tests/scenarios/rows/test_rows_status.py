@@ -213,6 +213,12 @@ def test_edge_outside_the_table_is_never_shown(old: str, new: str, is_offline: b
         assert (old, new) not in set(pairwise(shown))
 
 
+def _stop_and_restart(hub: Hub, connector_id: int) -> None:
+    hub.call("stop")
+    hub.call("restart")
+    hub.online()
+
+
 STIMULI: dict[str, Callable[[Hub, int], Any]] = {
     "plug": lambda hub, each: hub.plug(each, plug_id=1),
     "another": lambda hub, each: hub.plug(each, plug_id=2),
@@ -242,11 +248,15 @@ STIMULI: dict[str, Callable[[Hub, int], Any]] = {
     "second": lambda hub, each: hub.advance(1),
     "minute": lambda hub, each: hub.advance(61),
     "lose": lambda hub, each: hub.lose(),
+    "trigger": lambda hub, each: hub.asks_for(
+        "TriggerMessage", requestedMessage="StatusNotification", connectorId=each
+    ),
+    "stop and restart": _stop_and_restart,
     "take": lambda hub, each: take(hub, (1, 2)),
 }
 _LINKED = {
     *("inoperative", "operative", "all inoperative", "all operative"),
-    *("reserve", "reserve any", "cancel", "remote", "unlock"),
+    *("reserve", "reserve any", "cancel", "remote", "unlock", "trigger"),
 }
 
 
@@ -617,3 +627,28 @@ def test_wire_follows_under_latency() -> None:
     hub.advance(60)
     assert hub.wire()[0] == "Preparing"
     assert hub.wire()[-1] == "SuspendedEV"
+
+
+def test_trigger_in_a_short_state_shows_legal_edges_only() -> None:
+    """CORE-STAT-02, CORE-STAT-03, CORE-TM-03: a whole session within the minimum, then the CSMS asks."""
+    hub = in_state("Available").configure(MinimumStatusDuration=5).forget()
+    _stopped(hub)
+    hub.asks_for("TriggerMessage", requestedMessage="StatusNotification", connectorId=1)
+    hub.advance(60)
+    wire = ["Available", *hub.wire()]
+    assert wire[-1] == "Finishing"
+    assert all(old == new or (old, new) in set(EDGES.values()) for old, new in pairwise(wire))
+
+
+def test_stop_in_the_middle_of_a_notification_shows_legal_edges_only() -> None:
+    """CORE-STAT-02, CORE-STAT-09: what was under way when the link closed is not told out of turn afterwards."""
+    hub = in_state("Available").configure(AllowOfflineTxForUnknownId=True).forget()
+    hub.operator.silent.add("StatusNotification")
+    hub.plug()
+    hub.begin("stop")
+    hub.advance(6)
+    hub.unplug()
+    hub.operator.silent.clear()
+    hub.forget().call("restart")
+    hub.online()
+    assert hub.wire() == ["Available"]
