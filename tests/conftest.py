@@ -5,6 +5,11 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+
+import pytest
+
 from ocpphub import checkout
 
 
@@ -18,3 +23,13 @@ def pytest_terminal_summary(terminalreporter: object) -> None:
     """The same at the bottom, where it is seen in a long run (``-q`` shows no header)."""
     if (text := checkout.complaint()) and hasattr(terminalreporter, "write_line"):
         terminalreporter.write_line(f"WARNING: {text}", red=True)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """A test that sets the log up as a daemon does must not take the records of those after it."""
+    logger = logging.getLogger("ocpphub")
+    before = logger.propagate, logger.level, logger.disabled, list(logger.handlers)
+    yield
+    logger.propagate, logger.level, logger.disabled = before[:3]
+    logger.handlers[:] = before[3]
