@@ -42,7 +42,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> list[Outcome]:
 
 
 def test_killed_hub_loses_nothing_that_it_acknowledged(outcomes: list[Outcome]) -> None:
-    """D1 to D6, E1 and E3 of reliability.md 4.5, over all kills: CORE-TXQ-01, CORE-TXQ-02, CORE-TXQ-03, J-231."""
+    """F03: D1 to D6, E1, E3 over all kills; CORE-TXQ-01, CORE-TXQ-02, CORE-TXQ-03, CORE-TXQ-07, CORE-TX-03, J-231."""
     problems = [f"seed {outcome.seed}: {problem}" for outcome in outcomes for problem in outcome.problems]
     assert problems == [], "\n".join(problems)
 

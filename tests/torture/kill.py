@@ -33,6 +33,8 @@ IN_START: Final = 0.2
 """The share of kills that come while the process starts."""
 START_S: Final = 0.7
 LIFE_S: Final = (0.005, 0.8)
+CUT_SHARE: Final = 0.02
+"""Answers instead of which the link breaks, at hubs with an odd seed."""
 BATCH: Final = 200
 """Rounds after which ``main`` begins with new stores: the archive keeps 100,000 sessions."""
 DRAIN_S: Final = 90.0
@@ -66,7 +68,7 @@ async def torture(directory: Path, rounds: int, seed: int, *, early_answers: boo
     """One hub, killed ``rounds`` times; at the end everything is unplugged, delivered and judged."""
     random = Random(seed)  # noqa: S311  # repeatable on purpose
     outcome = Outcome(seed)
-    async with Recorder(seed) as recorder:
+    async with Recorder(seed, cut_share=CUT_SHARE * (seed % 2)) as recorder:
         hub = HubProcess(directory, site_of(recorder.url, early_answers=early_answers))
         controllers = Controllers(hub.socket, CONNECTORS, seed)
         await accept(hub)

@@ -38,6 +38,8 @@ CALLS: Final = ("pwrite64", "fdatasync", "fsync", "rename", "unlink", "ftruncate
 """What the store changes or syncs files with; answers and frames leave by ``write``, which is not among them."""
 _AS_WELL: Final = ("renameat", "renameat2", "unlinkat")
 _CALL: Final = re.compile(r'^\d+ +(\w+)\(.*?(/[^>"]*)')
+TWICE: Final = 5
+"""Every so many points the recovery is killed as well."""
 LIMIT_S: Final = 60.0
 
 
@@ -164,16 +166,24 @@ def point(directory: Path, kind: Kind, number: int, *, early_answers: bool = Fal
     """One point: whether the kill came, and what is wrong afterwards."""
     inject = f"inject={kind.call}:signal=KILL:when={number}"
     at = ("-P", str(directory / "state" / kind.file), "-e", f"trace={kind.call}", "-e", inject)
-    first = life(directory, *at, early_answers=early_answers)
-    worlds = first.of("world")
-    world = worlds[-1] if worlds else {"levels": {}, "ahead_s": 0.0}
+    lives = [life(directory, *at, early_answers=early_answers)]
     problems = _copy_problems(directory / "state" / COPY_NAME)
-    second = life(directory, first_id=1_000, world=world)
-    problems += [told.problem for told in (first, second) if told.problem]
-    if second.killed or not second.of("records"):
-        problems.append("it did not start again")
-        return first.killed, problems
-    return first.killed, problems + judge(first, second)
+    if number % TWICE == 0:
+        # F05: the recovery is killed too, at some call of its own.
+        inject = f"inject={kind.call}:signal=KILL:when={number // TWICE}"
+        again = ("-P", str(directory / "state" / kind.file), "-e", f"trace={kind.call}", "-e", inject)
+        lives.append(life(directory, *again, first_id=1_000, world=_world(lives)))
+    lives.append(life(directory, first_id=2_000, world=_world(lives)))
+    problems += [told.problem for told in lives if told.problem]
+    if lives[-1].killed or not lives[-1].of("records"):
+        return lives[0].killed, [*problems, "it did not start again"]
+    return lives[0].killed, problems + judge(*lives)
+
+
+def _world(lives: list[Told]) -> dict[str, Any]:
+    """What was plugged where when the last of these lives ended."""
+    worlds = [world for told in lives for world in told.of("world")]
+    return worlds[-1] if worlds else {"levels": {}, "ahead_s": 0.0}
 
 
 def _copy_problems(copy: Path) -> list[str]:

@@ -64,12 +64,15 @@ class Transcript:
 
 
 class Recorder:
-    """The server. A share of the answers comes a few milliseconds late, so that kills hit messages in flight."""
+    """The server. A share of the answers comes a few milliseconds late, so that kills hit messages in flight.
 
-    def __init__(self, seed: int, *, late_share: float = 0.2, late_s: float = 0.02) -> None:
+    With ``cut_share`` it breaks the connection instead of some answers, whose messages it has taken all the same.
+    """
+
+    def __init__(self, seed: int, *, late_share: float = 0.2, late_s: float = 0.02, cut_share: float = 0.0) -> None:
         self.transcript = Transcript()
         self._random = Random(seed)  # noqa: S311  # repeatable on purpose
-        self._late_share, self._late_s = late_share, late_s
+        self._late_share, self._late_s, self._cut_share = late_share, late_s, cut_share
         self._server: Server | None = None
         self._connections = self._next_id = 0
 
@@ -117,7 +120,11 @@ class Recorder:
         if share:
             await asyncio.sleep(share * self._late_s)
         waiting.discard(call.unique_id)
-        await websocket.send(self._frame(call))
+        frame = self._frame(call)
+        if self._random.random() < self._cut_share:
+            websocket.transport.abort()
+            return
+        await websocket.send(frame)
         call.answered_s = time.monotonic()
 
     def _record(self, connection: int, text: bytes) -> Sent | None:
