@@ -71,7 +71,10 @@ class Summary:
 
 def run_seed(seed: int) -> Summary:
     """One life, lived and judged."""
-    life = live(seed)
+    try:
+        life = live(seed)
+    except Exception as error:  # noqa: BLE001  # whatever it is, it needs its seed
+        return Summary(1, violations=[Violation(seed, "CRASH", 0.0, f"{type(error).__name__}: {error}")])
     summary = Summary(1, life.inputs, life.inputs, life.duration_s / 60)
     summary.without_outage = int(not life.outages)
     summary.without_loss = int(not life.crashes_that_lost)
