@@ -516,3 +516,84 @@ def test_controllers_are_asked_within_ten_seconds() -> None:
     hub.receive_call("UnlockConnector", connectorId=1)
     (ask,) = hub.asks
     assert (ask.method, ask.params, ask.controller, ask.timeout_s) == ("connector.unlock", {"connector_id": 1}, 1, 10.0)
+
+
+# what changed while the process was away
+
+
+@pytest.mark.parametrize(("plug_id", "goes_on"), [(7, True), (8, False), ("7", False), (None, True)])
+def test_plug_id_is_remembered_over_a_restart(plug_id: int | str | None, goes_on: bool) -> None:
+    """AMB-18, CORE-TX-14: another vehicle ends the old session at its last register; none given is the same."""
+    hub = ready(1).session(plug_id=7).advance(70)
+    hub.tell(energy_wh=1_200)
+    again = restarted(hub)
+    again.join(1)
+    more: dict[str, Any] = {} if plug_id is None else {"plug_id": plug_id}
+    again.plug(evse_ready=True, energy_wh=1_210, **more)
+    assert is_running(again) == goes_on
+    if not goes_on:
+        stop = again.only("StopTransaction")
+        assert (stop["reason"], stop["meterStop"]) == ("EVDisconnected", 1_200)
+        again.swipe("NEXT")
+        assert again.only("StartTransaction")["meterStart"] == 1_210
+
+
+def test_cable_that_was_pulled_meanwhile_ends_the_session() -> None:
+    """AMB-18, CORE-TX-14: with the register that the controller reads now, if it is within the guard."""
+    hub = ready(1).session().advance(70)
+    hub.tell(energy_wh=1_200)
+    again = restarted(hub)
+    again.join(1)
+    again.unplug(evse_ready=True, energy_wh=1_210)
+    stop = again.only("StopTransaction")
+    assert stop["reason"] == "EVDisconnected"
+    assert 1_200 <= stop["meterStop"] <= 1_210
+    assert again.state()["status"] == "Available"
+
+
+def test_connector_that_waits_for_its_controller_takes_no_other_use() -> None:
+    """CORE-RS-06, CORE-RV-03, AMB-18."""
+    hub = ready(1).session()
+    again = restarted(hub)
+    request: dict[str, Any] = {"idTag": "OTHER", "connectorId": 1}
+    assert again.asks_for("RemoteStartTransaction", **request) == {"status": "Rejected"}
+    assert reserve(again, 1) != "Accepted"
+    assert inoperative(again, 1) == "Scheduled"
+    again.advance(130)
+    assert again.wire()[-1] == "Unavailable"
+
+
+def test_each_restart_waits_anew_and_nothing_is_lost_on_the_way() -> None:
+    """AMB-18: three restarts within the wait, then the controller comes."""
+    hub = ready(1).session().advance(70)
+    hub.tell(energy_wh=1_200)
+    for _ in range(3):
+        hub = restarted(hub, 5.0).advance(60)
+    hub.join(1)
+    hub.plug(evse_ready=True, energy_wh=1_250)
+    hub.advance(200)
+    assert is_running(hub)
+    hub.stop_here()
+    assert hub.only("StopTransaction")["meterStop"] == 1_250
+
+
+def test_offline_session_over_several_restarts_is_one_session() -> None:
+    """CORE-TXQ-10, CORE-TXQ-07: started, resumed and stopped without a link; delivered by the last process."""
+    hub = ready(1).configure(AllowOfflineTxForUnknownId=True, MeterValueSampleInterval=60).offline()
+    hub.session().advance(61)
+    hub.tell(energy_wh=1_100)
+    for register in (1_200, 1_300):
+        hub.time_s += 5
+        hub = hub.crash().start()
+        hub.join(1)
+        hub.plug(evse_ready=True, energy_wh=register)
+        hub.advance(61)
+        hub.tell(energy_wh=register + 50)
+    hub.stop_here()
+    hub.online()
+    actions = [action for action in hub.actions if action in ("StartTransaction", "MeterValues", "StopTransaction")]
+    assert actions[0] == "StartTransaction"
+    assert actions[-1] == "StopTransaction"
+    assert hub.only("StartTransaction")["meterStart"] == 1_000
+    assert hub.only("StopTransaction")["meterStop"] == 1_350
+    assert {each["transactionId"] for each in hub.sent("MeterValues")} == {101}
