@@ -10,6 +10,7 @@ import itertools
 from collections import Counter, defaultdict
 
 from ocpphub.core.boot import parse_utc_ms
+from tests.lives.judge_wire import LATEST_MS
 from tests.lives.ledger import Sample, Session, Wire, registers
 from tests.lives.session_book import SessionBook
 
@@ -116,15 +117,17 @@ class Sessions(SessionBook):
                 return
 
     def _samples_of(self, session: Session) -> list[Sample]:
+        """Its samples; where several sessions of a connector have one id, those that lie in its time."""
         if session.wire is None:
             return []
-        ids = self._wire_ids(session.wire)
-        stop_order = session.stop_wire.order if session.stop_wire is not None else 10**9
+        is_unique = self._is_unique(session)
+        start_ms = _ms(session.wire)
+        stop_ms = _ms(session.stop_wire) if session.stop_wire is not None else LATEST_MS
         return [
             sample
-            for transaction_id in ids
+            for transaction_id in self._wire_ids(session.wire)
             for sample in self._samples[session.connector_id, transaction_id]
-            if session.wire.order < sample.order and (sample.order < stop_order or self._is_unique(session))
+            if session.wire.order < sample.order and (is_unique or start_ms <= sample.at_ms <= stop_ms)
         ]
 
     def _is_unique(self, session: Session) -> bool:

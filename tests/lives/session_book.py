@@ -50,6 +50,7 @@ class SessionBook:
         self._reports: dict[int, list[tuple[int, float, int, int]]] = defaultdict(list)
         """Connector -> accepted registers: input, time, value, process."""
         self._asked: dict[int, Commanded] = {}
+        self._asked_many: dict[int, tuple[Commanded, list[tuple[int, int]]]] = {}
         self._taken: dict[int, bool] = {}
         self._stop_s = float("-inf")
         self._finished: Finished | None = None
@@ -58,7 +59,7 @@ class SessionBook:
         """Connector and register -> the input that told it first."""
         self._unanswered: dict[int, set[tuple[int, int]]] = defaultdict(set)
         """Connector -> register and process of reports that may have been taken or not: a crash left them without an
-        answer, or they were rows among others."""
+        answer."""
 
         self._handlers: dict[type[Record], Callable[[Any], None]] = {
             Sent: self._sent,
@@ -99,19 +100,23 @@ class SessionBook:
             self._stop_s = record.at_s
 
     def _many(self, record: Commanded) -> None:
-        """Rows that may be taken or refused, each by itself."""
+        """Rows that are taken or refused, each by itself."""
         params = record.params
-        reports = params.get("reports") or [dict(zip(params["columns"], row, strict=True)) for row in params["rows"]]
-        for row in reports:
-            told = (row["connector_id"], row["energy_wh"])
-            self._first_told.setdefault(told, record.input)
-            self._unanswered[told[0]].add((told[1], self._process))
+        rows = params.get("reports") or [dict(zip(params["columns"], row, strict=True)) for row in params["rows"]]
+        told = [(row["connector_id"], row["energy_wh"]) for row in rows]
+        self._asked_many[record.request] = (record, told)
+        for each in told:
+            self._first_told.setdefault(each, record.input)
 
     def _began(self, record: Began) -> None:
         self._lose_call(record)
         for asked in self._asked.values():
             told = (asked.params.get("energy_wh", -1), self._process)
             self._unanswered[asked.params["connector_id"]].add(told)
+        for _, rows in self._asked_many.values():
+            for connector_id, value in rows:
+                self._unanswered[connector_id].add((value, self._process))
+        self._asked_many.clear()
         self._process += 1
         self._asked.clear()
 
@@ -249,14 +254,24 @@ class SessionBook:
         return session
 
     def _replied(self, record: Replied) -> None:
+        asked_many = self._asked_many.pop(record.request, None)
+        if asked_many is not None and record.error is None:
+            wrong = {each["index"] for each in record.result["errors"]}
+            for index, row in enumerate(asked_many[1]):
+                if index not in wrong:
+                    self._take(asked_many[0], *row, record.is_direct)
         asked = self._asked.pop(record.request, None)
         if asked is None:
             return
         value, connector_id = asked.params.get("energy_wh"), asked.params["connector_id"]
         if record.error is None and isinstance(value, int):
-            at_s = self._input_s.get(asked.input, asked.at_s)
-            insort(self._reports[connector_id], (asked.input, at_s, value, self._process))
-            self._taken[asked.input] = record.is_direct
+            self._take(asked, connector_id, value, record.is_direct)
+
+    def _take(self, asked: Commanded, connector_id: int, value: int, is_direct: bool) -> None:
+        """A register was accepted."""
+        at_s = self._input_s.get(asked.input, asked.at_s)
+        insort(self._reports[connector_id], (asked.input, at_s, value, self._process))
+        self._taken[asked.input] = is_direct
 
     def _restored(self, record: Restored) -> None:
         for each in record.found.live.values():
