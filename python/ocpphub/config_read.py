@@ -159,7 +159,9 @@ class _Reader:
             if kind == "tables":
                 index = int(sections.pop(0)) if sections and sections[0].isdecimal() else 0
                 if not isinstance(table, list) or index >= len(table) or (index == 0 and not _has_index(name, table)):
-                    self.problems.append(config.Problem(name, at, "does not say which table", f"0 to {len(table) - 1}"))
+                    count = len(table) if isinstance(table, list) else 0
+                    allowed = f"0 to {count - 1}" if count else "none, the file has no such table"
+                    self.problems.append(config.Problem(name, at, "does not say which table", allowed))
                     return
                 table, at = table[index], f"{at}[{index}]"
             elif kind == "named" and sections:

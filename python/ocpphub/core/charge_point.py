@@ -119,6 +119,7 @@ class ChargePoint(ControllerCommands):
         self._boot.reset()
         self._parts.reservations.start(now)
         self._parts.sessions.start(now)
+        self._parts.end_orphans()
         self._parts.metering.restart_schedule(now)
         self._security.internal("StartupOfTheDevice", self._settings.firmware_version or "", now)
         self._emit(Publish("is_connected", b"false"))

@@ -75,9 +75,21 @@ class Charging:
         self._permit(row, now, limit_changed)
         self.connectors.run_schedule(row)
         self.connectors.update(row, now, at_ms)
+        self._watch_use(row, now)
         # CORE-RV-10. Not Unavailable for want of a controller: after a start that is no more than a moment (RV-14).
         if not self.connectors.is_operative(row.connector_id) or self.connectors.is_faulted(row.connector_id):
             self.reservations.ended(row.connector_id, now)
+
+    def _watch_use(self, row: Connector, now: Instant) -> None:
+        """CORE-TX-21: ConnectionTimeOut begins with Preparing, and ends with it but for a fault."""
+        name = (USE, row.connector_id)
+        status = self.connectors.status(row.connector_id)
+        if status is ChargePointStatus.PREPARING:
+            wait_s = self.configuration.integer("ConnectionTimeOut")
+            if wait_s and self.timers.deadline(name) is None:
+                self.timers.set(name, now.monotonic_s + wait_s)
+        elif status is not ChargePointStatus.FAULTED:
+            self.timers.cancel(name)
 
     def _try_start(self, row: Connector, grant: Grant, now: Instant, at_ms: int | None) -> None:
         connector_id = row.connector_id
@@ -88,7 +100,6 @@ class Charging:
         row.grant = None
         row.is_over = row.is_refused = False
         row.energy_limit_wh = row.locked_tag = row.locked_group = None
-        self.timers.cancel((USE, connector_id))
         transaction = self.queue.start(
             connector_id,
             grant.id_tag,
@@ -130,8 +141,9 @@ class Charging:
         if parent := info.get("parentIdTag"):
             transaction.parent_id_tag = parent
             self.queue.update(transaction)
-        row = self.connectors.row(transaction.connector_id)
-        if row.transaction is not transaction:
+        connector_id = transaction.connector_id
+        row = self.connectors.any_row(connector_id) if self.connectors.has(connector_id) else None
+        if row is None or row.transaction is not transaction:
             self.publish("updated", transaction)
             return
         if transaction.transaction_id is not None:

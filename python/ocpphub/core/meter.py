@@ -204,7 +204,7 @@ class Meters:
             return _Finding("same", energy_wh)
         # Within a process by the clock that never jumps; across a restart by UTC, and 0 s when that went backwards.
         elapsed_s = read_s - meter.at_s if meter.is_live else (at_ms - meter.at_ms) / 1000
-        most = min(meter.wh + self._rise(connector_id, elapsed_s), MAX_WH)
+        most = min(meter.wh + self.may_rise(connector_id, elapsed_s), MAX_WH)
         wh = energy_wh + meter.offset_wh
         if modulus is not None and wh < meter.wh:
             wh += modulus
@@ -218,7 +218,7 @@ class Meters:
             return _Finding("new_epoch", energy_wh)
         return _Finding(None, meter.wh, refused, _bounds(meter, most, modulus))
 
-    def _rise(self, connector_id: int, elapsed_s: float) -> int:
+    def may_rise(self, connector_id: int, elapsed_s: float) -> int:
         """The most Wh within ``elapsed_s``: Pmax x time x 1.2 + 100 Wh."""
         elapsed_ms = max(round(elapsed_s * 1000), 0)
         return self._max_mw[connector_id] * elapsed_ms * 12 // 36_000_000_000 + SLACK_WH  # mW x ms = 1e-6 Ws
@@ -227,7 +227,7 @@ class Meters:
         """Those refused before with one more, which begins anew when it contradicts them."""
         if refused is not None:
             rise = energy_wh - refused.last_wh
-            if 0 <= rise <= self._rise(connector_id, read_s - refused.last_s):
+            if 0 <= rise <= self.may_rise(connector_id, read_s - refused.last_s):
                 return _Refused(refused.number + 1, refused.first_s, read_s, energy_wh)
         return _Refused(1, read_s, read_s, energy_wh)
 

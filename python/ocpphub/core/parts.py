@@ -6,6 +6,7 @@ a key, of the clock or of the registration reaches. Must hold no rule of OCPP an
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,11 +38,13 @@ from ocpphub.core.smart_charging import SmartCharging
 from ocpphub.core.state import ChargePointState
 from ocpphub.core.status import StatusQueue, StatusTurns
 from ocpphub.core.timers import Timers
-from ocpphub.core.transaction import Transaction
-from ocpphub.core.vocabulary import ChargePointErrorCode
+from ocpphub.core.transaction import Stop, Transaction
+from ocpphub.core.vocabulary import ChargePointErrorCode, Reason
 
 if TYPE_CHECKING:
     from ocpphub.config import ChargePointSettings, HubSettings
+
+log = logging.getLogger("ocpphub.core")
 
 AskDone = Callable[[Any, Exception | None, Instant], None]
 _ACTIONS: Final = _native.actions()
@@ -228,8 +231,12 @@ class Parts:
         self.authorization.restore(rows)
         self.meters.restore(rows)
         self.reservations.restore(rows)
-        # A hub that was made smaller: nobody can report of a connector that is not there.
         present = [each for each in running if 1 <= each.connector_id <= self.settings.connectors]
+        self._orphans = [
+            (each, rows.object("meter", str(each.connector_id), wh=int, at=int))
+            for each in running
+            if each not in present
+        ]
         self.sessions.restore(present)
         self.connectors.restore(rows, self.clock.utc_ms(now))
         self.schedules.restore(rows)
@@ -254,6 +261,16 @@ class Parts:
                 self.sessions.handle_resume_timer(number, now)
             case "reservation":
                 self.reservations.handle_timer(number, now)
+
+    def end_orphans(self) -> None:
+        """A hub was made smaller: nobody can report of the connectors that are gone (L2). Effects: ``Store``."""
+        for transaction, meter in self._orphans:
+            log.warning("connector %d is no longer there: its transaction ends", transaction.connector_id)
+            at_ms, wh = (meter["at"], meter["wh"]) if meter else (transaction.start_ms, transaction.meter_start_wh)
+            end_wh = max(wh, transaction.meter_start_wh)
+            stop = Stop(max(at_ms, transaction.start_ms), end_wh, str(Reason.POWER_LOSS), None, transaction.trusted)
+            self.transactions.stop(transaction, stop)
+        self._orphans = []
 
     # what parts ask of one another
 

@@ -164,7 +164,6 @@ class Presenting:
             raise LocalError("invalid_state", "the connector is authorised already", path="/params/connector_id")
         if not row.plugged:  # B1: the second swipe ends the use before it began
             row.grant = None
-            self.timers.cancel((USE, row.connector_id))
             self.charging.settle(row, now)
         done(Verdict(_ACCEPTED), row.connector_id, now)
 
@@ -214,7 +213,6 @@ class Presenting:
     def grant(self, row: Connector, grant: Grant, now: Instant) -> None:
         """A connector is authorised: its transaction starts now or with the vehicle. Effects: as ``settle``."""
         row.grant = grant
-        self.begin_use(row, now)
         self.charging.settle(row, now)
 
     def _end(self, row: Connector, id_tag: str, now: Instant) -> None:
@@ -280,7 +278,6 @@ class Presenting:
         waiting = self._floating.get(controller.number)
         if self._take(row, waiting):
             self._forget_floating(controller.number)
-        self.begin_use(row, now)
 
     def _take(self, row: Connector, grant: Grant | None) -> bool:
         if row.grant is not None or grant is None:
@@ -289,12 +286,6 @@ class Presenting:
             return False
         row.grant = grant
         return True
-
-    def begin_use(self, row: Connector, now: Instant) -> None:
-        """CORE-TX-21: Preparing begins, and with it ConnectionTimeOut."""
-        name = (USE, row.connector_id)
-        if self.timers.deadline(name) is None and self._time_out_s:
-            self.timers.set(name, now.monotonic_s + self._time_out_s)
 
     def end_use(self, row: Connector) -> None:
         """The use of a connector is over before a transaction."""

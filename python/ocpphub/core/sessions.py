@@ -83,8 +83,6 @@ class Sessions:
         """After ``stop`` and ``restart``: plugged connectors begin a new use (decisions.md 6)."""
         for row in self.connectors:
             row.is_over = False
-            if row.plugged:
-                self.presenting.begin_use(row, now)
             self.charging.settle(row, now)
 
     def handle_resume_timer(self, connector_id: int, now: Instant) -> None:
@@ -249,12 +247,25 @@ class Sessions:
             self.meters.check(connector_id, energy_wh, at_ms, now, resuming=row.is_resuming, path=path)
             self._unplug(row, now, at_ms, is_certain=True)
         before_wh = self.meters.register(connector_id)
+        if before_wh is None and row.transaction is not None:
+            self._take_first_register(row, row.transaction, energy_wh, now, at_ms)
         epoch = self.meters.accept(connector_id, energy_wh, at_ms, now, resuming=row.is_resuming, path=path)
         if epoch == "new_epoch":
             # decisions.md 4: the session ends at the last good register, the next one starts in the new epoch.
             self.charging.stop(row, Reason.OTHER, now, meter_wh=before_wh)
             text = f"connector {connector_id}: the meter begins anew at {energy_wh} Wh after {before_wh}"
             self.on_new_epoch(connector_id, text, now)
+            self.charging.settle(row, now, at_ms)
+
+    def _take_first_register(
+        self, row: Connector, transaction: Transaction, energy_wh: int, now: Instant, at_ms: int
+    ) -> None:
+        """A meter that was silent until now: what it counted before the transaction is not the driver's (E2, E5)."""
+        elapsed_s = max(at_ms - transaction.start_ms, 0) / 1000
+        if energy_wh - transaction.meter_start_wh > self.meters.may_rise(row.connector_id, elapsed_s):
+            self.charging.stop(row, Reason.OTHER, now, meter_wh=transaction.meter_start_wh)
+            text = f"connector {row.connector_id}: the first register, {energy_wh} Wh, is none of this session's"
+            self.on_new_epoch(row.connector_id, text, now)
             self.charging.settle(row, now, at_ms)
 
     def _time_of(self, at_ms: int, now_ms: int, path: str) -> int:
