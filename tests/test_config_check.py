@@ -26,7 +26,10 @@ def electrical(lines: str, connectors: int = 4) -> str:
         ('LocalPreAuthorize = "maybe"', ['"maybe"', "true or false"]),
         ('MeterValuesSampledData = "Nope"', ["at most 8", "Energy.Active.Import.Register"]),
         ('ConnectorPhaseRotation = "5.RST"', ["0 to 4", "RST"]),
-        ('SupportedFeatureProfiles = "Core,FirmwareManagement"', ["Core, LocalAuthListManagement, RemoteTrigger", "Core among them"]),
+        (
+            'SupportedFeatureProfiles = "Core,FirmwareManagement"',
+            ["Core, LocalAuthListManagement, RemoteTrigger", "Core among them"],
+        ),
         ('SupportedFeatureProfiles = "SmartCharging"', ["Core among them"]),
         ('ChargingScheduleAllowedChargingRateUnit = "A"', ["one or more of Current, Power"]),
         ('ChargingScheduleAllowedChargingRateUnit = ""', ["one or more of Current, Power"]),
