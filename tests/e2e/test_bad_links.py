@@ -179,6 +179,7 @@ async def test_strange_answers_cost_time_and_nothing_else(
 ) -> None:
     """F22, CORE-TXQ-05: Start, samples and Stop are each answered so once; a time-out is an attempt."""
     async with Csms() as csms, evening(tmp_path, csms.url) as driven:
+        await driven.delivered()
         for action in ("StartTransaction", "MeterValues", "StopTransaction"):
             csms.disturb(treatment, action)
         await driven.plug(1)
@@ -194,6 +195,7 @@ async def test_strange_answers_cost_time_and_nothing_else(
 async def test_csms_that_refuses_everything_for_a_while_gets_everything_later(tmp_path: Path) -> None:
     """F22, CORE-TXQ-05: a CALLERROR is an attempt, nothing passes the entry that waits, and the session goes on."""
     async with Csms() as csms, evening(tmp_path, csms.url, TransactionMessageRetryInterval=1) as driven:
+        await driven.delivered()
         csms.disturb(CALL_ERROR, times=1_000)
         await driven.plug(1, 2)
         await charge_for(driven, 1.5, 1, 2)
@@ -208,6 +210,7 @@ async def test_csms_that_refuses_everything_for_a_while_gets_everything_later(tm
 async def test_csms_that_refuses_everything_for_good_loses_sessions_and_not_the_hub(tmp_path: Path) -> None:
     """CORE-TXQ-08, errata 3.18: after TransactionMessageAttempts a message is given up; the record of it is kept."""
     async with Csms() as csms, evening(tmp_path, csms.url, TransactionMessageAttempts=2) as driven:
+        await driven.delivered()
         csms.disturb(CALL_ERROR, times=1_000)
         await driven.plug(1)
         await charge_for(driven, 1.25, 1)

@@ -39,7 +39,7 @@ def swept() -> list[dict[str, Any]]:
 
 
 def test_store_killed_at_every_write_sync_and_rename_keeps_what_was_acknowledged() -> None:
-    """F01, F05, D1 to D7; CORE-TXQ-01, CORE-TXQ-02: the hourly copy is whole or not there, the next start needs nobody."""
+    """F01, F05, D1 to D7; CORE-TXQ-01, CORE-TXQ-02: the copy is whole or not there, the next start needs nobody."""
     results = swept()
     problems = [problem for result in results for problem in result["problems"]]
     kills = sum(result["kills"] for result in results)
