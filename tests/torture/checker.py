@@ -76,9 +76,10 @@ class Checker:
             if call.action == "StartTransaction":
                 key = (payload["connectorId"], payload["idTag"], payload["timestamp"], payload["meterStart"])
                 session = by_start.get(key)
-                if session is not None and call.given is not None:
+                if session is not None:
                     session.starts.append(call)
-                    self._of_id[call.given] = session
+                    if call.given is not None:
+                        self._of_id[call.given] = session
             else:
                 session = self._of_id.get(payload.get("transactionId", 0))
                 if session is not None:

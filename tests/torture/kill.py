@@ -33,8 +33,8 @@ IN_START: Final = 0.2
 """The share of kills that come while the process starts."""
 START_S: Final = 0.7
 LIFE_S: Final = (0.005, 0.8)
-CUT_SHARE: Final = 0.02
-"""Answers instead of which the link breaks, at hubs with an odd seed."""
+FAULTS: Final = 0.02
+"""Share of answers instead of which the link breaks, and of those that are a CALLERROR, at hubs with an odd seed."""
 BATCH: Final = 200
 """Rounds after which ``main`` begins with new stores: the archive keeps 100,000 sessions."""
 DRAIN_S: Final = 90.0
@@ -68,7 +68,7 @@ async def torture(directory: Path, rounds: int, seed: int, *, early_answers: boo
     """One hub, killed ``rounds`` times; at the end everything is unplugged, delivered and judged."""
     random = Random(seed)  # noqa: S311  # repeatable on purpose
     outcome = Outcome(seed)
-    async with Recorder(seed, cut_share=CUT_SHARE * (seed % 2)) as recorder:
+    async with Recorder(seed, faults=FAULTS * (seed % 2)) as recorder:
         hub = HubProcess(directory, site_of(recorder.url, early_answers=early_answers))
         controllers = Controllers(hub.socket, CONNECTORS, seed)
         await accept(hub)
@@ -100,6 +100,8 @@ def site_of(url: str, *, early_answers: bool = False) -> Site:
         hub={"publish_interval_s": 0},
         configuration={
             "MeterValueSampleInterval": INTERVAL_S,
+            "TransactionMessageAttempts": 1_000,
+            "TransactionMessageRetryInterval": 0,
             "AllowOfflineTxForUnknownId": True,
             "StopTxnSampledData": "Energy.Active.Import.Register",
         },

@@ -66,13 +66,14 @@ class Transcript:
 class Recorder:
     """The server. A share of the answers comes a few milliseconds late, so that kills hit messages in flight.
 
-    With ``cut_share`` it breaks the connection instead of some answers, whose messages it has taken all the same.
+    With a share of ``faults`` it breaks the connection instead of an answer, though it has taken the message, and with
+    the same share it refuses a transaction-related message with a CALLERROR.
     """
 
-    def __init__(self, seed: int, *, late_share: float = 0.2, late_s: float = 0.02, cut_share: float = 0.0) -> None:
+    def __init__(self, seed: int, *, late_share: float = 0.2, late_s: float = 0.02, faults: float = 0.0) -> None:
         self.transcript = Transcript()
         self._random = Random(seed)  # noqa: S311  # repeatable on purpose
-        self._late_share, self._late_s, self._cut_share = late_share, late_s, cut_share
+        self._late_share, self._late_s, self._faults = late_share, late_s, faults
         self._server: Server | None = None
         self._connections = self._next_id = 0
 
@@ -121,7 +122,7 @@ class Recorder:
             await asyncio.sleep(share * self._late_s)
         waiting.discard(call.unique_id)
         frame = self._frame(call)
-        if self._random.random() < self._cut_share:
+        if self._random.random() < self._faults:
             websocket.transport.abort()
             return
         await websocket.send(frame)
@@ -148,6 +149,8 @@ class Recorder:
             payload = {"currentTime": now}
         elif call.action == "Authorize":
             payload = {"idTagInfo": {"status": "Accepted"}}
+        elif call.action in BILLING and self._random.random() < self._faults:
+            return orjson.dumps([4, call.unique_id, "InternalError", "", {}]).decode()
         elif call.action == "StartTransaction":
             self._next_id += 1
             call.given = self._next_id
