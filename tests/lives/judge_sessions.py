@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from ocpphub.core.boot import parse_utc_ms
 from tests.lives.judge_wire import LATEST_MS
 from tests.lives.ledger import Sample, Session, Wire, registers
-from tests.lives.session_book import SessionBook
+from tests.lives.session_book import ASIDE, SessionBook
 
 TRUTH_MS = 6_000
 """2 s, and the slowest disk."""
@@ -106,7 +106,7 @@ class Sessions(SessionBook):
             self._check_overtaking(wire, samples, events)
 
     def _check_overtaking(self, wire: Wire, samples: list[Sample], events: list[tuple[int, int, str, Wire]]) -> None:
-        if not samples or "transactionId" not in wire.payload or wire.losses >= 5:
+        if not samples or "transactionId" not in wire.payload or wire.losses >= ASIDE:
             return
         earliest = self._first_told.get((wire.payload["connectorId"], samples[0].value))
         if earliest is None:
@@ -172,7 +172,7 @@ class Sessions(SessionBook):
                 self._complain("E2", sample.sent, f"{name}: a sample of {sample.value} Wh was never read")
         if samples and session.stop_wire is not None:
             late = max(each.order for each in samples)
-            if late > session.stop_wire.order and session.stop_wire.losses < 5:
+            if late > session.stop_wire.order and session.stop_wire.losses < ASIDE:
                 self._complain("D2", session.stop_wire.first, f"{name}: samples came after its stop")
 
     def _check_gap(self, before: Session, after: Session) -> None:
@@ -276,7 +276,7 @@ class Sessions(SessionBook):
 
 def _went_aside(session: Session) -> bool:
     """Whether the poison rule may have put a message of this session aside."""
-    return any(wire is not None and wire.losses >= 5 for wire in (session.wire, session.stop_wire))
+    return any(wire is not None and wire.losses >= ASIDE for wire in (session.wire, session.stop_wire))
 
 
 def _ends(wire: Wire, session: Session) -> bool:

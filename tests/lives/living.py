@@ -217,11 +217,14 @@ class Living:
             bay.plugged = bay.ev_ready = False
             bay.errors = []
             self._agent_of(bay).report(bay)
-        # StopTransactionOnEVSideDisconnect = false keeps them running, and a controller may still be gone.
-        self.world.run(20.0)
-        for bay in self.bays:
-            if bay.has_session:
-                self._agent_of(bay).stop(bay)
+        # StopTransactionOnEVSideDisconnect = false keeps them running, and a controller may still be away.
+        for _ in range(3):
+            self.world.run(20.0)
+            states = self.world.states()
+            for bay in self.bays:
+                if states[bay.connector_id]["transaction"] is not None:
+                    self._agent_of(bay).connect()
+                    self._agent_of(bay).stop(bay)
 
     # what others do
 
