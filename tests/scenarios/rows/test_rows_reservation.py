@@ -355,3 +355,19 @@ def test_vehicle_of_a_stranger_leaves_the_reservation() -> None:
     hub.advance(1)
     assert hub.last_status[1] == "Reserved"
     assert may(hub, "RES")
+
+
+def test_reservation_of_any_connector_ends_with_the_station_only() -> None:
+    """CORE-RV-10 (3): the charge point Unavailable or Faulted; one connector of several is not the charge point."""
+    for ends in ("inoperative", "fault"):
+        hub = ready(2)
+        reserve(hub, 0)
+        inoperative(hub, 1)
+        assert len(hub.core.reservations()) == 1
+        if ends == "inoperative":
+            inoperative(hub, 0)
+        else:
+            hub.join(0)
+            hub.tell(0, errors=[FATAL])
+        assert hub.core.reservations() == []
+        assert cancel(hub) == "Rejected"

@@ -652,3 +652,14 @@ def test_stop_in_the_middle_of_a_notification_shows_legal_edges_only() -> None:
     hub.forget().call("restart")
     hub.online()
     assert hub.wire() == ["Available"]
+
+
+@pytest.mark.parametrize("state", ["Available", "Reserved", "Unavailable", "Faulted"])
+def test_ev_communication_error_where_it_must_not_be(state: str) -> None:
+    """CORE-STAT-08: the status stays what it is, and that code is not told with it."""
+    hub = in_state(state)
+    extra = [FATAL] if state == "Faulted" else []
+    hub.tell(errors=[*extra, {"error_code": "EVCommunicationError"}])
+    hub.advance(5)
+    assert hub.state()["status"] == state
+    assert "EVCommunicationError" not in [each["errorCode"] for each in hub.notices()]
