@@ -610,3 +610,15 @@ def test_poisonous_start_survives_the_process_and_keeps_its_content() -> None:
     assert again.sent("StartTransaction") == [first]
     assert again.only("StopTransaction")["transactionId"] == 101
     assert again.core.outbox(10) == []
+
+
+def test_attempts_are_counted_over_a_restart() -> None:
+    """CORE-TXQ-05, CORE-TXQ-10: three transmissions in all, not three for each process."""
+    hub = ready().configure(TransactionMessageAttempts=3, TransactionMessageRetryInterval=10)
+    hub.operator.errors["StartTransaction"] = "InternalError"
+    hub.session().advance(11)
+    hub.stop_here()
+    again = hub.crash().boot().advance(600)
+    assert len(hub.sent("StartTransaction")) == 2
+    assert len(again.sent("StartTransaction")) == 1
+    assert again.only("StopTransaction")["transactionId"] == -1

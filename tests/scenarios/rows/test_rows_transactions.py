@@ -913,3 +913,14 @@ def test_idle_connector_has_no_permit_to_charge() -> None:
     hub.stop_here()
     seen.append(hub.state()["permit"]["energize"])
     assert (seen, running) == ([False, False, False], True)
+
+
+@pytest.mark.parametrize("id_tag", ["", "x" * 21])
+def test_stop_with_a_tag_of_a_wrong_length_is_an_error_that_names_it(id_tag: str) -> None:
+    """CORE-TX-11, CORE-GEN-07: the session goes on."""
+    hub = ready().session().forget()
+    with pytest.raises(LocalError) as caught:
+        hub.stop_here(id_tag=id_tag)
+    assert (caught.value.code, caught.value.path) == ("invalid_params", "/params/id_tag")
+    assert is_running(hub)
+    assert hub.calls == []
