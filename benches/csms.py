@@ -16,6 +16,8 @@ from typing import Any
 
 import orjson
 from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.protocol import State
 from websockets.typing import Subprotocol
 
 HEARTBEAT_S = 86_400
@@ -35,7 +37,11 @@ class BenchCsms:
         self.sizes: dict[str, int] = {}
         """Bytes of the last frame of each action."""
         self.told: Callable[[str, str], None] | None = None
-        self.is_closed_to: Callable[[str], bool] = lambda identity: False
+        self.is_silent = False
+        """Whether CALLs wait for :meth:`speak`."""
+        self._held: list[tuple[ServerConnection, str, list[Any], int]] = []
+        self.lost = 0
+        """Connections that have ended."""
         self._beats: Counter[str] = Counter()
         self._transactions = 0
         self._server: Server | None = None
@@ -76,6 +82,13 @@ class BenchCsms:
         """CALLs so far."""
         return self.actions.total()
 
+    def speak(self) -> None:
+        """Answer what waits, and all that follows."""
+        self.is_silent = False
+        held, self._held = self._held, []
+        for call in held:
+            self._answer(*call)
+
     async def quiet(self, for_s: float = 0.2) -> None:
         """Wait until nobody has called for so long."""
         before = -1
@@ -95,16 +108,21 @@ class BenchCsms:
                     _push(websocket, _bytes(message))
             return
         identity = path.rpartition("/")[2]
-        if self.is_closed_to(identity):
-            return
-        async for message in websocket:
-            frame = orjson.loads(message)
-            if frame[0] != 2:
-                continue
-            if self.delay_s:
-                loop.call_later(self.delay_s, self._answer, websocket, identity, frame, len(message))
-            else:
-                self._answer(websocket, identity, frame, len(message))
+        try:
+            async for message in websocket:
+                frame = orjson.loads(message)
+                if frame[0] != 2:
+                    continue
+                if self.is_silent:
+                    self._held.append((websocket, identity, frame, len(message)))
+                elif self.delay_s:
+                    loop.call_later(self.delay_s, self._answer, websocket, identity, frame, len(message))
+                else:
+                    self._answer(websocket, identity, frame, len(message))
+        except ConnectionClosed:
+            pass
+        finally:
+            self.lost += 1
 
     def _answer(self, websocket: ServerConnection, identity: str, frame: list[Any], size: int) -> None:
         _, unique_id, action, payload = frame
@@ -124,7 +142,7 @@ class BenchCsms:
             self._transactions += 1
             return {"transactionId": self._transactions, "idTagInfo": {"status": "Accepted"}}
         if action == "Authorize":
-            return {"idTagInfo": {"status": "Accepted"}}
+            return {"idTagInfo": {"status": "Invalid"}}  # so that nothing follows from it
         if action == "DataTransfer":
             return {"status": "Accepted", "data": ECHOED}
         return {}
@@ -140,7 +158,7 @@ def _now(ahead_s: float = 0.0) -> str:
 
 def _push(websocket: ServerConnection, text: bytes) -> None:
     """Send without a task; a connection that has gone misses it."""
-    if websocket.transport.is_closing():
+    if websocket.protocol.state is not State.OPEN:
         return
     websocket.protocol.send_text(text)
     websocket.send_data()

@@ -37,7 +37,7 @@ def memory(workload: Path) -> dict[str, float]:
 def load(rows: Sequence[tuple[int, bytes]], directory: Path) -> dict[str, float]:
     """CPU seconds and bytes of taking up these profiles from the store, in a new process."""
     state = directory / "state"
-    asyncio.run(_fill(state, rows))
+    asyncio.run(fill(state, rows))
     figures = _asked("load", state)
     assert figures["load_profiles"] == len(rows)
     return figures | {"row_bytes": sum(len(row) for _, row in rows) / len(rows)}
@@ -51,12 +51,13 @@ def _asked(what: str, path: Path) -> dict[str, float]:
     return figures
 
 
-async def _fill(state: Path, rows: Sequence[tuple[int, bytes]]) -> None:
+async def fill(state: Path, rows: Sequence[tuple[int, bytes]], charge_point: str = CHARGE_POINT) -> None:
+    """Write profiles into a store as a charge point keeps them."""
     store = SqliteStore(state)
     loop = asyncio.get_running_loop()
     for begin in range(0, len(rows), BATCH):
         synced: asyncio.Future[BaseException | None] = loop.create_future()
-        batch = [Write(CHARGE_POINT, TABLE, str(number), row) for number, row in rows[begin : begin + BATCH]]
+        batch = [Write(charge_point, TABLE, str(number), row) for number, row in rows[begin : begin + BATCH]]
         store.commit(batch, synced.set_result)
         assert await synced is None
     store.close()

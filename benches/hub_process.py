@@ -1,15 +1,15 @@
 """A whole hub in a process of its own: real cores, driver, links and socket, as the daemon puts them together.
 
 Owns the hub that the benches of P3, P4 and P5 ask, its clock and what stands for its disk. Must never change what is
-measured: product code only, but for a clock that may run fast and a store that may be in memory or slower than it is.
-``python -m benches.hub_process CONFIGURATION STORE FSYNC_S CLOCK`` with ``memory`` or ``sqlite``; CLOCK: how many
-seconds pass in one.
+measured: product code only, but for a clock that may be put forward and a store that may be in memory or slower than it
+is. ``python -m benches.hub_process CONFIGURATION STORE FSYNC_S`` with ``memory`` or ``sqlite``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import sqlite3
 import sys
@@ -58,6 +58,7 @@ connector_max_a = 500
 MeterValueSampleInterval = "{interval_s}"
 MeterValuesSampledData = "{measurands}"
 ClockAlignedDataInterval = "0"
+MessageTimeout = "1000000"
 [charge_point.link]
 ping_interval_s = {ping_s}
 [[charge_point.connector]]
@@ -75,7 +76,7 @@ def configure(
     ping_s: int = 0,
 ) -> Path:
     """A ``hub.toml`` below ``directory`` for CP0, CP1 ...; every vehicle starts a transaction when it is plugged in."""
-    directory.mkdir(exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True)
     text = _CONFIGURATION.format(socket=directory / "hub.sock", state=directory / "state")
     for number in range(identities):
         text += _CHARGE_POINT.format(
@@ -92,15 +93,13 @@ def configure(
 
 
 class Clock:
-    """Monotonic time from here on, ``rate`` seconds in each, and ``ahead_s`` of the machine's."""
+    """The machine's clocks, ``ahead_s`` later."""
 
-    def __init__(self, rate: float) -> None:
-        self.rate, self.ahead_s = rate, 0.0
-        self._begin_s, self._begin_ms = time.monotonic(), time.time_ns() // 1_000_000
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
 
     def __call__(self) -> Instant:
-        past_s = (time.monotonic() - self._begin_s) * self.rate + self.ahead_s
-        return Instant(self._begin_s + past_s, self._begin_ms + int(past_s * 1000))
+        return Instant(time.monotonic() + self.ahead_s, time.time_ns() // 1_000_000 + int(self.ahead_s * 1000))
 
 
 class SlowStore(SqliteStore):
@@ -154,11 +153,14 @@ class Tap:
 class HubProcess:
     """The hub and the commands of its worker. Every command returns JSON."""
 
-    def __init__(self, path: Path, store: str, fsync_s: float, rate: float) -> None:
+    def __init__(self, path: Path, store: str, fsync_s: float) -> None:
+        logging.getLogger("ocpphub").setLevel(logging.ERROR)  # as the configuration says
         self.settings = config.load(path, os.environ)
-        self.clock = Clock(rate)
+        self.clock = Clock()
         self.store = open_store(store, self.settings.hub.state_directory, fsync_s)
         self.taps: list[Tap] = []
+        self._controller = new_controller(0, is_operator=True)
+        self._registers: dict[str, int] = {}
         self.driver: Driver | None = None
         self.hub = Hub(self.settings, store=self.store, link=self._link, clock=self.clock)
         self.servers = daemon.make_servers(self.hub)
@@ -223,22 +225,23 @@ class HubProcess:
 
         return await self._each(number, ask)
 
-    async def reports(self, number: int, base_wh: int) -> float:
+    async def plug_in(self) -> None:
+        """A controller in this process drives connector 1 of each charge point, where a transaction begins."""
+        for point in self.points:
+            await self.call(point, "attach", self._controller, [1], True)
+            await self.call(point, "report", self._controller, report(1, 1_000, plugged=True, is_sampled=False))
+            self._registers[point.identity] = 1_000
+
+    async def reports(self, number: int) -> float:
         """So many reports of ten samples of each charge point, each confirmed as MeterValues; CPU seconds of one.
 
-        Connector 1 is driven by a controller in this process; the clock makes a sample due with each report.
+        After :meth:`plug_in`, when the CSMS has confirmed everything else.
         """
-        controller = new_controller(0, is_operator=True)
-        attached: dict[str, int] = {}
-        for point in self.points:
-            await self._call(point, "attach", controller, [1], True)
-            await self._call(point, "report", controller, report(1, base_wh, plugged=True))
-            attached[point.identity] = base_wh
-        await self.accepted()
+        registers = self._registers
 
         def ask(point: ChargePoint, done: Callable[[], None]) -> None:
-            wh = attached[point.identity] = attached[point.identity] + 1
-            point.command("report", (controller, report(1, wh)), _ignore)
+            wh = registers[point.identity] = registers[point.identity] + 1
+            point.command("report", (self._controller, report(1, wh)), _ignore)
 
         return await self._each(number, ask, by_frames=True)
 
@@ -252,11 +255,15 @@ class HubProcess:
             await self._each(1, partial(_due, driver), by_frames=True)
         return (time.process_time() - begun) / number / len(self.points)
 
-    async def _call(self, point: ChargePoint, name: str, *arguments: Any) -> Any:
+    async def call(self, point: ChargePoint, name: str, *arguments: Any) -> Any:
+        """A command and its answer."""
         answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        result = point.command(
-            name, arguments, lambda result, error: answered.set_exception(error) if error else answered.set_result(result)
-        )
+
+        def reply(result: Any, error: Exception | None) -> None:
+            assert error is None, error
+            answered.set_result(result)
+
+        result = point.command(name, arguments, reply)
         return await answered if result is None else result
 
     async def _each(
@@ -273,6 +280,7 @@ class HubProcess:
         def done(identity: str) -> None:
             nonlocal running
             left[identity] -= 1
+            assert left[identity] >= 0, "a frame that nobody asked for"
             if left[identity]:
                 again(identity)
             else:
@@ -295,8 +303,14 @@ class HubProcess:
         return taken / number / len(left)
 
 
-def report(connector_id: int, energy_wh: int, *, plugged: bool | None = None) -> dict[str, Any]:
-    """A report of the ten samples as it comes over the socket; the register is the tenth."""
+def report(
+    connector_id: int, energy_wh: int, *, plugged: bool | None = None, is_sampled: bool = True
+) -> dict[str, Any]:
+    """A report of the ten samples as it comes over the socket; the register is the tenth.
+
+    ``is_sampled``: an interruption begins or ends with every other register, which is sampled at once (CORE-MV-20);
+    so no bench has to wait for a due time, nor to make its clock run.
+    """
     levels = {} if plugged is None else {"plugged": plugged, "ev_ready": plugged, "evse_ready": plugged}
     # A digit of each value follows the register, so that no two reports are the same.
     tail = energy_wh % 10
@@ -309,6 +323,8 @@ def report(connector_id: int, energy_wh: int, *, plugged: bool | None = None) ->
         {"measurand": name, "value": value} | ({} if phase is None else {"phase": phase})
         for name, phase, value in values
     ]
+    if is_sampled:
+        measurements[0]["context"] = "Interruption.Begin" if energy_wh % 2 else "Interruption.End"
     return {"connector_id": connector_id, **levels, "energy_wh": energy_wh, "measurements": measurements}
 
 
@@ -326,10 +342,10 @@ def _ignore(result: Any, error: Exception | None) -> None:
     assert error is None, error
 
 
-async def main(path: str, store: str, fsync_s: str, rate: str) -> None:
+async def main(path: str, store: str, fsync_s: str) -> None:
     """Serve commands until the bench is done."""
-    process = HubProcess(Path(path), store, float(fsync_s), float(rate))
-    names = ("start", "accepted", "waiting", "commits", "drained", "transfers", "reports", "heartbeats")
+    process = HubProcess(Path(path), store, float(fsync_s))
+    names = ("heartbeats", "start", "accepted", "waiting", "commits", "drained", "transfers", "plug_in", "reports")
     await serve({name: getattr(process, name) for name in names})
     await process.stop()
 

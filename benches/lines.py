@@ -52,7 +52,13 @@ class Clients:
             client.close()
 
     def call(self, index: int, request: bytes) -> Any:
-        """One request and its result; raises ``AssertionError`` with the answer when it is an error."""
+        """One request and its result; it must not be an error."""
+        answer = self.ask(index, request)
+        assert "result" in answer, answer
+        return answer["result"]
+
+    def ask(self, index: int, request: bytes) -> Any:
+        """One request and its answer."""
         self._sockets[index].sendall(request)
         text = b""
         while not text.endswith(b"\n"):
@@ -61,10 +67,7 @@ class Clients:
             text += part
         # Notifications (permits, leases) may come before the answer.
         answers = [answer for answer in map(orjson.loads, text.splitlines()) if "method" not in answer]
-        if not answers:
-            return self.call(index, b"")
-        assert "result" in answers[0], answers[0]
-        return answers[0]["result"]
+        return answers[0] if answers else self.ask(index, b"")
 
     def settle(self) -> None:
         """Read away notifications that nobody asked for."""

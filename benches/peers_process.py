@@ -13,6 +13,7 @@ import gc
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, cast
 
 import msgspec
@@ -207,14 +208,16 @@ class Peers:
         """A Unix socket per identity, ``path`` and its number, each with a WebSocket to the CSMS."""
         loop = asyncio.get_running_loop()
         for number in range(identities):
-            websocket = await _open(f"{url}/CP{number}", OCPP)
-            self._kept.append(
-                await loop.create_unix_server(lambda socket=websocket: ByHand(socket, state), f"{path}{number}")
-            )
+            websocket = await _open(f"{url}/CP{number}")
+            self._kept.append(await loop.create_unix_server(partial(ByHand, websocket, state), f"{path}{number}"))
 
     async def hold(self, url: str, number: int) -> float:
         """So many bare connections that do nothing; bytes of memory for each."""
-        return await self._growth(number, lambda index: _open(f"{url}/{index}", OCPP))
+
+        async def open_bare(index: int) -> ClientConnection:
+            return await _open(f"{url}/{index}")
+
+        return await self._growth(number, open_bare)
 
     async def hold_links(self, settings: list[str], number: int) -> float:
         """The same with our links, on settings of ``config``: path of the file; bytes of memory for each."""
@@ -239,7 +242,7 @@ class Peers:
 
     async def echoes(self, url: str, connections: int, number: int, size: int) -> float:
         """Round trips of bare ``websockets``: CPU seconds of one."""
-        opened = [await _open(f"{url}/{index}", None) for index in range(connections)]
+        opened = [await _open(f"{url}/{index}") for index in range(connections)]
         message = "x" * size
 
         async def go(websocket: ClientConnection) -> None:
@@ -256,7 +259,7 @@ class Peers:
 
     async def pace(self, url: str, number: int) -> float:
         """Wall seconds of a bare round trip, one after the other on one connection."""
-        websocket = await _open(f"{url}/pace", None)
+        websocket = await _open(f"{url}/pace")
         begun = time.monotonic()
         for _ in range(number):
             await websocket.send("x")
@@ -268,7 +271,7 @@ class Peers:
     async def ocpp_connect(self, url: str, identities: int) -> None:
         """Charge points of the package ``ocpp``."""
         for number in range(identities):
-            charge_point = OcppChargePoint(f"CP{number}", await _open(f"{url}/CP{number}", OCPP))
+            charge_point = OcppChargePoint(f"OCPP{number}", await _open(f"{url}/OCPP{number}"))
             self._kept.append(asyncio.get_running_loop().create_task(charge_point.start()))
             self._charge_points.append(charge_point)
 
@@ -289,8 +292,8 @@ def _ready(result: Any) -> Callable[[Any], Any]:
     return lambda params: result
 
 
-async def _open(url: str, subprotocols: list[Subprotocol] | None) -> ClientConnection:
-    return await connect(url, subprotocols=subprotocols, compression=None, ping_interval=None, max_size=2**20)
+async def _open(url: str) -> ClientConnection:
+    return await connect(url, subprotocols=OCPP, compression=None, ping_interval=None, max_size=2**20)
 
 
 async def _linked(settings: ChargePointSettings, receiver: Quiet) -> CsmsLink:

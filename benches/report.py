@@ -15,15 +15,28 @@ from typing import Any
 
 import orjson
 
-from benches import schedule_report
+from benches import schedule_report, traffic_report
 from benches.frames import Results
 from benches.goals import Goal, geomean
 from benches.schedules import Results as Schedules
+from benches.traffic_report import Traffic
 from ocpphub import _native
 
 MARKDOWN = Path(__file__).with_name("RESULTS.md")
 JSON = Path(__file__).with_name("RESULTS.json")
-_PACKAGES = ("orjson", "msgspec", "pydantic", "pydantic-core", "jsonschema-rs", "pysimdjson", "ocpp", "jsonschema")
+_PACKAGES = (
+    "orjson",
+    "msgspec",
+    "pydantic",
+    "pydantic-core",
+    "jsonschema-rs",
+    "pysimdjson",
+    "ocpp",
+    "jsonschema",
+    "websockets",
+    "uvloop",
+)
+_NETWORK = ("websockets", "uvloop")
 _COLUMNS = (
     "decode",
     "decode + payload",
@@ -56,16 +69,16 @@ def machine() -> dict[str, str]:
 
 def versions() -> dict[str, str]:
     """The peers of this run."""
-    return {name: version(name) for name in _PACKAGES}
+    return {name: version(name) for name in (*_PACKAGES, *_NETWORK)}
 
 
-def write(results: Results, schedules: Schedules, extra: Mapping[str, Any]) -> None:
+def write(results: Results, schedules: Schedules, traffic: Traffic, extra: Mapping[str, Any]) -> None:
     """Both files. ``extra``: named figures measured apart from the frames (abi3, JSON reader)."""
     document = {
         "machine": machine(),
         "versions": versions(),
-        "goals": [goal.as_json() for goal in (*results.goals, *schedules.goals)],
-        "median_spread": _spread(results, schedules),
+        "goals": [goal.as_json() for goal in (*results.goals, *schedules.goals, *traffic.goals)],
+        "median_spread": _spread(results, schedules, traffic),
         "received_ns": results.received,
         "sent_ns": results.sent,
         "encode_ns": results.encoded,
@@ -74,11 +87,12 @@ def write(results: Results, schedules: Schedules, extra: Mapping[str, Any]) -> N
         "vectors_over_good": results.vectors,
         "longest_ns": results.stops,
         "schedules": schedule_report.as_json(schedules),
+        "traffic": traffic_report.as_json(traffic),
         **extra,
     }
     rounded = _rounded(document)
     JSON.write_bytes(orjson.dumps(rounded, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-    MARKDOWN.write_text(markdown(results, schedules, extra))
+    MARKDOWN.write_text(markdown(results, schedules, traffic, extra))
 
 
 def committed() -> dict[str, float]:
@@ -89,7 +103,7 @@ def committed() -> dict[str, float]:
 
 
 def goal_table(goals: list[Goal], part: str) -> str:
-    """The goal lines of ``part`` (P1, P2), met or not, with the figure."""
+    """The goal lines of ``part`` (P1 to P5), met or not, with the figure."""
     rows = [
         f"| {goal.text} | {_number(goal.bound)} | **{_number(goal.figure)}** | {'met' if goal.met else 'NOT MET'} "
         f"| {goal.detail} |"
@@ -98,11 +112,11 @@ def goal_table(goals: list[Goal], part: str) -> str:
     return "\n".join([f"| {part} goal | at most | measured | | |", "|---|--:|--:|---|---|", *rows])
 
 
-def markdown(results: Results, schedules: Schedules, extra: Mapping[str, Any]) -> str:
+def markdown(results: Results, schedules: Schedules, traffic: Traffic, extra: Mapping[str, Any]) -> str:
     """The whole of RESULTS.md."""
     kind = machine()
     used = ", ".join(f"{name} {number}" for name, number in versions().items())
-    spread = _spread(results, schedules)
+    spread = _spread(results, schedules, traffic)
     parts = [
         "# Results\n\nWritten by `make bench`; method and bias are in README.md. CPU nanoseconds net of an empty call, "
         "medians of interleaved rounds; the ratios are the result, the nanoseconds belong to one hour of one machine.",
@@ -122,12 +136,21 @@ def markdown(results: Results, schedules: Schedules, extra: Mapping[str, Any]) -
         "## P2 composite schedules",
         goal_table(schedules.goals, "P2"),
         *schedule_report.sections(schedules),
+        "## P3 JSON-RPC",
+        goal_table(traffic.interface.goals, "P3"),
+        *traffic_report.interface_sections(traffic.interface),
+        "## P4 Link and delivery",
+        goal_table(traffic.delivery.goals, "P4"),
+        *traffic_report.delivery_sections(traffic.delivery),
+        "## P5 Store",
+        goal_table(traffic.durability.goals, "P5"),
+        *traffic_report.durability_sections(traffic.durability),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _spread(results: Results, schedules: Schedules) -> float:
-    return statistics.median((results.spread | schedules.spread).values())
+def _spread(results: Results, schedules: Schedules, traffic: Traffic) -> float:
+    return statistics.median((results.spread | schedules.spread | traffic.spread).values())
 
 
 def _table(figures: Mapping[str, Mapping[str, float]], columns: tuple[str, ...]) -> str:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from benches import beside, frames, report, schedules
+from benches import beside, delivery, durability, frames, interface, report, schedules
+from benches.traffic_report import Traffic
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,10 +25,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     results = frames.run(options.rounds)
     composites = schedules.run(options.rounds)
+    traffic = Traffic(interface.run(options.rounds), delivery.run(options.rounds), durability.run(options.rounds))
     extra = beside.measured() if options.beside else beside.committed()
-    sys.stdout.write(report.markdown(results, composites, extra))
+    sys.stdout.write(report.markdown(results, composites, traffic, extra))
     if not options.dry:
-        report.write(results, composites, extra)
+        report.write(results, composites, traffic, extra)
     return 0
 
 
