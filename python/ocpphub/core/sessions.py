@@ -130,8 +130,8 @@ class Sessions:
             row.has_controller = row.has_reported = False
             if connector_id:
                 self.timers.set((UNATTENDED, connector_id), now.monotonic_s + grace_s)
-                if row.transaction is not None:
-                    self.timers.set((CLOSE, connector_id), now.monotonic_s + close_s)
+                # Also where no transaction runs: one may still start within the grace, on an answer that comes late.
+                self.timers.set((CLOSE, connector_id), now.monotonic_s + close_s)
 
     def handle_unattended_timer(self, connector_id: int, now: Instant) -> None:
         """``unattended_grace_s`` without a controller: Unavailable, or a warning while a transaction runs."""
