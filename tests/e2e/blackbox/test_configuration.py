@@ -199,13 +199,9 @@ def test_csms_sends_more_list_items_than_announced_and_is_rejected(shared: Share
         ("", {}, "NotImplemented"),
         ("Heartbeat", {}, "NotSupported"),
         ("BootNotification", {"chargePointVendor": "a", "chargePointModel": "b"}, "NotSupported"),
-        (
-            "ReserveNow",
-            {"connectorId": 1, "expiryDate": "2030-01-01T00:00:00Z", "idTag": "t", "reservationId": 1},
-            "NotSupported",
-        ),
-        ("SendLocalList", {"listVersion": 1, "updateType": "Full"}, "NotSupported"),
-        ("GetLocalListVersion", {}, "NotSupported"),
+        ("UpdateFirmware", {"location": "https://x/y", "retrieveDate": "2030-01-01T00:00:00Z"}, "NotSupported"),
+        ("ReserveNow", {"connectorId": 1, "idTag": "t", "reservationId": 1}, "OccurenceConstraintViolation"),
+        ("SendLocalList", {"listVersion": 1, "updateType": "full"}, "PropertyConstraintViolation"),
         ("ClearChargingProfile", {"chargingProfilePurpose": "TxProfil"}, "PropertyConstraintViolation"),
         (
             "GetCompositeSchedule",
@@ -340,23 +336,22 @@ def test_operator_edits_the_file_and_the_file_wins_again(rig: Rig) -> None:
 
 
 def test_csms_asks_which_profiles_exist_and_the_answer_is_true(shared: Shared) -> None:
-    """CORE-GEN-01, CORE-RPC-11: a named profile answers its operations, the core ones not built refuse by status."""
+    """CORE-GEN-01, CORE-RPC-11: a named profile answers its operations, and what cannot be done by a status."""
     profiles = shared.link.value("SupportedFeatureProfiles")["value"].split(",")
-    assert "Core" in profiles
-    assert "RemoteTrigger" in profiles
-    assert "SmartCharging" in profiles
+    assert set(profiles) == {"Core", "LocalAuthListManagement", "RemoteTrigger", "Reservation", "SmartCharging"}
+    assert shared.link.result("GetLocalListVersion", {}) == {"listVersion": 0}
+    assert shared.link.result("CancelReservation", {"reservationId": 1}) == {"status": "Rejected"}
     assert shared.link.result("ClearChargingProfile", {}) == {"status": "Unknown"}
     assert shared.link.result("GetCompositeSchedule", {"connectorId": 99, "duration": 60}) == {"status": "Rejected"}
     refusals: dict[str, Any] = {
         "RemoteStartTransaction": {"idTag": "T"},
         "RemoteStopTransaction": {"transactionId": 1},
-        "Reset": {"type": "Soft"},
-        "ClearCache": {},
     }
     for action, payload in refusals.items():
         assert shared.link.result(action, payload) == {"status": "Rejected"}, action
     assert shared.link.result("UnlockConnector", {"connectorId": 1})["status"] in ("NotSupported", "UnlockFailed")
     assert shared.link.result("UnlockConnector", {"connectorId": 99})["status"] == "NotSupported"
+    assert shared.link.result("ClearCache", {}) == {"status": "Accepted"}
     assert shared.link.result("DataTransfer", {"vendorId": "V"}) == {"status": "UnknownVendorId"}
     assert shared.link.result("ChangeAvailability", {"connectorId": 99, "type": "Operative"}) == {"status": "Rejected"}
 
