@@ -19,6 +19,15 @@ def test_reference_describes_every_method_with_its_parameters() -> None:
             assert f"| `{parameter.name}` |" in section
 
 
+def test_reference_draws_every_edge_of_the_status_table() -> None:
+    """CORE-STAT-02: 53 edges, and a way around each of the 19 that are missing."""
+    page = reference.pages()["status.md"]
+    cells = [cell.strip() for line in page.splitlines() if line.startswith("| ") for cell in line.split("|")[2:-1]]
+    assert len([cell for cell in cells if len(cell) == 2 and cell[0] in "ABCDEFGHI"]) == 53
+    assert len([cell for cell in cells if cell.startswith("(")]) == 19
+    assert "Preparing --> Charging" in page
+
+
 def test_reference_that_is_out_of_date_fails_the_check(tmp_path: Path) -> None:
     """`make check` writes nothing and notices."""
     assert reference.main(["--check"], tmp_path) == 1
