@@ -58,7 +58,8 @@ demo: build ## the narrated tour: embedded CSMS, a hub of 200 connectors, all se
 test: build ## every test: unit, core, rpc, scenarios, end to end, oracle, and the Rust ones
 	$(CARGO) test --locked --quiet
 	OCPPHUB_FUZZ_SECONDS=$(FUZZ_SECONDS) $(CARGO) test --locked --quiet --test fuzz_smoke
-	$(PY) -m pytest -q
+	$(PY) -m pytest -q -n auto --maxprocesses 8 -m "not alone"
+	$(PY) -m pytest -q -m alone
 
 check: build ## format, lint, types, stub, clippy, cargo test, licences, layout, requirement matrix; changes nothing
 	$(BIN)/ruff format --check --quiet $(SOURCES)

@@ -95,6 +95,7 @@ TESTED_ELSEWHERE = {
     "interface": "tests/test_api.py",
     "wiring": "tests/test_api.py",
     "sim.demo": "tests/e2e/test_demo.py",
+    "sim.killing": "tests/e2e/test_demo.py",
 }
 """Modules whose behaviour shows in another module's tests: records, tables, and the tour."""
 

@@ -16,6 +16,8 @@ from websockets.typing import Subprotocol
 from tests.bad_frames import ROWS, bytes_of
 from tests.e2e.daemon_process import DaemonProcess
 
+pytestmark = pytest.mark.alone
+
 FRAMES, EVERY, WARM = 10_000, 500, 2_000
 ANSWER_S = 0.05
 GROWTH_KIB = 2048

@@ -30,7 +30,7 @@ HUBS: Final = 2
 EVENTS_PER_S: Final = 20
 RESTART_S: Final = 1.0
 
-pytestmark = pytest.mark.timeout(60 + 3 * ROUNDS)
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(60 + 3 * ROUNDS)]
 
 
 @pytest.fixture(scope="module")

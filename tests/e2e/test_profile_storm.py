@@ -16,6 +16,8 @@ from websockets.typing import Subprotocol
 
 from tests.e2e.daemon_process import DaemonProcess
 
+pytestmark = pytest.mark.alone
+
 CONNECTORS, WARM = 10_000, 2_000
 IN_FLIGHT = 32
 """More than a CSMS may have: the hub must queue them and answer each in its turn."""

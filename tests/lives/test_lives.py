@@ -11,6 +11,8 @@ import pytest
 
 from tests.lives.runner import FAULTS, Summary, run
 
+pytestmark = pytest.mark.alone
+
 LIVES = int(os.environ.get("OCPPHUB_LIVES", "2000" if "CI" in os.environ else "200"))
 FIRST = 1
 KNOWN_SEEDS: tuple[int, ...] = ()

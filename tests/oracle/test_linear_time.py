@@ -13,6 +13,8 @@ import pytest
 
 from ocpphub import _native
 
+pytestmark = pytest.mark.alone
+
 SMALL, LARGE = 1 << 14, 1 << 20
 HEAD = '[2,"l-1","Reset",{"type":"Soft",'
 LIST = '[2,"l-1","SendLocalList",{"listVersion":9,"updateType":"Full","localAuthorizationList":['

@@ -14,6 +14,8 @@ import pytest
 from .charging import Json, Station, daily, flat, limit_of_all, open_station, periods_of, profile, seconds
 from .conftest import Hub, wait_for
 
+pytestmark = pytest.mark.alone
+
 CONNECTORS = 2000
 # The issue says 1 s and 100 ms. This process shares two cores with the daemon and parses 400 KB for each publication,
 # and so does whatever else the machine is doing: hence the slack, and the figures are printed.
