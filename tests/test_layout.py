@@ -83,7 +83,6 @@ DATA_TABLES = {"rust/action.rs", "rpc/methods.py", "core/messages.py", "core/voc
 
 TESTED_ELSEWHERE = {
     "config_table": "tests/test_config_values.py",
-    "core.charging": "tests/scenarios/rows/test_rows_transactions.py",
     "core.controller_commands": "tests/scenarios/rows/test_rows_authorization.py",
     "core.effects": "tests/test_driver.py",
     "core.instant": "tests/core/test_timers.py",

@@ -9,8 +9,9 @@ Implements: CORE-TX rows, errata 3.5, 3.17, 3.18, 3.54; design decisions.md 4 an
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from orjson import dumps
@@ -37,7 +38,9 @@ log = logging.getLogger("ocpphub.core")
 PERMIT: Final = "permit"
 USE: Final = "use"
 SPACING_S: Final = 0.1
-"""Least time between two readings of all limits (T20)."""
+"""Least time between two readings of the limits that changed (T20)."""
+SLICE: Final = 250
+"""Permits that are looked at in one turn of the loop."""
 _UNLOCKS: Final = frozenset((Reason.LOCAL, Reason.REMOTE, Reason.OTHER, Reason.SOFT_RESET, Reason.EMERGENCY_STOP))
 
 Unlock = Callable[[Connector], None]
@@ -61,6 +64,9 @@ class Charging:
     unlock: Unlock
     may_start: Callable[[], bool]
     _limits_read_s: float = float("-inf")
+    _changed: set[int] = field(default_factory=set)
+    """Connectors whose limits may be others, 0 for all of them."""
+    _to_read: deque[Connector] = field(default_factory=deque)
 
     # start
 
@@ -280,8 +286,9 @@ class Charging:
         if row.permit.change(limit):
             self.emit(Publish("connector.permit", dumps(self.connectors.state(connector_id)), connector_id))
 
-    def limits_changed(self, now: Instant) -> None:
-        """Charging profiles changed: the permits follow, a storm of changes at once."""
+    def limits_changed(self, connector_id: int, now: Instant) -> None:
+        """Charging profiles of a connector, of all for 0, changed: the permits follow, a storm of changes at once."""
+        self._changed.add(connector_id)
         name = (PERMIT, 0)
         if self.timers.deadline(name) is None:
             self.timers.set(name, max(now.monotonic_s, self._limits_read_s + SPACING_S))
@@ -291,10 +298,17 @@ class Charging:
         if connector_id:
             self.settle(self.connectors.row(connector_id), now, limit_changed=True)
             return
-        self._limits_read_s = now.monotonic_s
-        for row in self.connectors:
-            if row.transaction is not None:
-                self.settle(row, now, limit_changed=True)
+        if not self._to_read:
+            self._limits_read_s = now.monotonic_s
+            rows = self.connectors if 0 in self._changed else map(self.connectors.any_row, sorted(self._changed))
+            self._to_read.extend(row for row in rows if row.transaction is not None)
+            self._changed.clear()
+        for _ in range(min(SLICE, len(self._to_read))):
+            self.settle(self._to_read.popleft(), now, limit_changed=True)
+        if self._to_read:
+            self.timers.set((PERMIT, 0), now.monotonic_s)
+        elif self._changed:
+            self.timers.set((PERMIT, 0), self._limits_read_s + SPACING_S)
 
     # readers
 

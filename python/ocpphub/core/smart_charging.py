@@ -88,8 +88,8 @@ class SmartCharging:
         self.publication = SchedulePublication(self._profiles, self._units[0], hub, emit, timers, clock)
         self._settings = settings
         self._version = 0
-        self.on_change: Callable[[Instant], None] = lambda now: None
-        """Hears that the limits of connectors may be others now."""
+        self.on_change: Callable[[int, Instant], None] = lambda connector_id, now: None
+        """Hears that the limits of a connector, of all for 0, may be others now."""
         self._aside: set[str] = set()
         """Keys of stored rows that cannot be used: they stay until the CSMS clears what it believes to be there."""
         self._open: tuple[str, dict[str, Any], Iterator[bytes]] | None = None
@@ -162,7 +162,7 @@ class SmartCharging:
         self._discard(replaced for replaced in installed.replaced if replaced != profile_id)
         self._emit(Store(TABLE, str(profile_id), installed.row))
         self._aside.discard(str(profile_id))
-        self._changed(now)
+        self._changed(now, connector_id)
         return True
 
     def clear_charging_profile(self, call: _native.Call, now: Instant) -> Answer:
@@ -236,7 +236,7 @@ class SmartCharging:
     def transaction_started(self, connector_id: int, start_s: int, transaction_id: int | None, now: Instant) -> None:
         """A transaction runs since ``start_s`` (UTC); its id may come later. Relative profiles count from there."""
         self._profiles.transaction_started(connector_id, start_s, transaction_id)
-        self._changed(now)
+        self._changed(now, connector_id)
 
     def refuses_for_transaction(self, profile: bytes, now: Instant) -> str | None:
         """Why a ChargingProfile of RemoteStartTransaction is refused, ``None`` for a good one (CORE-RS-09, RS-11)."""
@@ -268,7 +268,7 @@ class SmartCharging:
     def transaction_stopped(self, connector_id: int, now: Instant) -> None:
         """The transaction is over and its TxProfiles with it (CORE-SC-06). Effects: ``Discard`` of those."""
         self._discard(self._profiles.transaction_stopped(connector_id))
-        self._changed(now)
+        self._changed(now, connector_id)
 
     # time
 
@@ -396,11 +396,11 @@ class SmartCharging:
             self._profiles, lambda: self._version, connector_id, self._connectors, start_s, duration_s, unit
         )
 
-    def _changed(self, now: Instant) -> None:
+    def _changed(self, now: Instant, connector_id: int = 0) -> None:
         self._version += 1
         self.publication.changed(now)
         self._arm_purge(now)
-        self.on_change(now)
+        self.on_change(connector_id, now)
 
     def _discard(self, profile_ids: Iterable[int | str]) -> None:
         for profile_id in profile_ids:
