@@ -8,7 +8,7 @@ Implements: design rpc.md ``controller.attach`` and ``controller.detach``.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Set
 from dataclasses import dataclass
 
 from ocpphub.errors import LocalError
@@ -102,6 +102,10 @@ class Controllers:
         for connector_id in gone:
             self._let_go(connector_id)
         return gone
+
+    def own(self, number: int) -> Set[int]:
+        """The connectors of a connection, as they are at any moment of this input."""
+        return self._by_number.get(number, frozenset())
 
     def connectors_of(self, number: int) -> list[int]:
         """The connectors of a connection, in ascending order."""

@@ -143,11 +143,26 @@ def _faults(value: Any, path: str) -> Iterator[Fault]:
 _ERROR_CODES: Final = tuple(str(code) for code in ChargePointErrorCode if code is not ChargePointErrorCode.NO_ERROR)
 
 
-Row = Report | LocalError
+@dataclass(frozen=True, slots=True)
+class Objects:
+    """The form with objects, none of which has been looked at."""
+
+    rows: list[Any]
+
+    def path(self, index: int) -> str:
+        """Where a row stands in the parameters."""
+        return f"/params/reports/{index}"
+
+    def read(self, index: int, parse: Parse) -> Report:
+        """One of the reports. Raises :class:`LocalError` as :func:`read_report`."""
+        path, item = self.path(index), self.rows[index]
+        if type(item) is not dict:
+            raise wrong("not a report", path, 'an object with "connector_id"')
+        return read_report(item, parse, path)
 
 
-def read_many(params: Mapping[str, Any], parse: Parse) -> Iterator[Row]:
-    """The reports of ``connector.report_many``, each one read or refused by itself; all at once when the form is wrong.
+def read_many(params: Mapping[str, Any]) -> Objects | Columns:
+    """The form of ``connector.report_many``; its rows are read one by one, as a bad one refuses itself only.
 
     Raises :class:`LocalError` for neither ``reports`` nor ``columns`` and ``rows``, both, or too many rows.
     """
@@ -157,10 +172,10 @@ def read_many(params: Mapping[str, Any], parse: Parse) -> Iterator[Row]:
     if "reports" in params:
         if "columns" in params or "rows" in params:
             raise wrong("reports and columns", "/params", "reports, or columns and rows")
-        return _read_objects(_rows(params["reports"], "/params/reports"), parse)
+        return Objects(_rows(params["reports"], "/params/reports"))
     if "columns" not in params or "rows" not in params:
         raise wrong("nothing is reported", "/params", "reports, or columns and rows")
-    return _read_columns(params["columns"], _rows(params["rows"], "/params/rows"), parse)
+    return _read_columns(params["columns"], _rows(params["rows"], "/params/rows"))
 
 
 def _rows(value: Any, path: str) -> list[Any]:
@@ -171,33 +186,54 @@ def _rows(value: Any, path: str) -> list[Any]:
     return value
 
 
-def _read_objects(reports: list[Any], parse: Parse) -> Iterator[Row]:
-    for index, item in enumerate(reports):
-        path = f"/params/reports/{index}"
-        try:
-            if type(item) is not dict:
-                raise wrong("not a report", path, 'an object with "connector_id"')
-            yield read_report(item, parse, path)
-        except LocalError as error:
-            yield error
-
-
 _COLUMNS: Final = frozenset(("connector_id", "plugged", "plug_id", "ev_ready", "evse_ready", "energy_wh", "permit_seq"))
 
 
-def _read_columns(columns: Any, rows: list[Any], parse: Parse) -> Iterator[Row]:
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The form with columns: where each column is, and the rows, none of which has been looked at.
+
+    ``plain`` are the fields of a report, ``places`` the cells of measurands, which ``descriptors`` say what they are
+    of; ``has_register``: one of them is the import register and there is no column ``energy_wh``.
+    """
+
+    width: int
+    plain: Mapping[str, int]
+    places: tuple[int, ...]
+    descriptors: tuple[Descriptor, ...]
+    has_register: bool
+    rows: list[Any]
+
+    def path(self, index: int) -> str:
+        """Where a row stands in the parameters."""
+        return f"/params/rows/{index}"
+
+    def read(self, index: int, parse: Parse) -> Report:
+        """The report of one row. Raises :class:`LocalError` as :func:`read_report`, naming the row."""
+        path, row = self.path(index), self.rows[index]
+        if type(row) is not list or len(row) != self.width:
+            raise wrong("not a row", path, f"an array of {self.width} values, null for what is not reported")
+        report = read_report({name: row[at] for name, at in self.plain.items() if row[at] is not None}, parse, path)
+        if self.places:
+            report.readings = self.readings(row, path) or None
+            if self.has_register and report.readings:
+                report.energy_wh = register_of(report.readings)
+        return report
+
+    def readings(self, row: Sequence[Any], path: str) -> tuple[Reading, ...]:
+        """What a row has measured. Raises :class:`LocalError` naming ``path`` and the measurand."""
+        return row_readings(self.descriptors, [row[at] for at in self.places], path)
+
+
+def _read_columns(columns: Any, rows: list[Any]) -> Columns:
     if type(columns) is not list or not all(type(name) is str for name in columns):
         raise wrong("not an array of names", "/params/columns", "an array of column names")
     if "connector_id" not in columns or len(set(columns)) != len(columns):
         raise wrong("connector_id is missing or a name is there twice", "/params/columns", "different names")
-    measured: list[tuple[int, Descriptor]] = []
-    plain: list[tuple[int, str]] = []
-    for index, name in enumerate(columns):
-        if name in _COLUMNS:
-            plain.append((index, name))
-        else:
-            measured.append((index, _measurand(name, index)))
-    return _read_rows(columns, rows, plain, measured, parse)
+    plain = {name: index for index, name in enumerate(columns) if name in _COLUMNS}
+    measured = {index: _measurand(name, index) for index, name in enumerate(columns) if name not in _COLUMNS}
+    has_register = any(map(is_register, measured.values())) and "energy_wh" not in plain
+    return Columns(len(columns), plain, tuple(measured), tuple(measured.values()), has_register, rows)
 
 
 def _measurand(name: str, index: int) -> Descriptor:
@@ -207,32 +243,6 @@ def _measurand(name: str, index: int) -> Descriptor:
     except LocalError as error:
         hint = "one of " + ", ".join(sorted(_COLUMNS)) + f", or Measurand[.Phase], {error.hint}"
         raise wrong(error.message, error.path, hint) from None
-
-
-def _read_rows(
-    columns: Sequence[str],
-    rows: list[Any],
-    plain: list[tuple[int, str]],
-    measured: list[tuple[int, Descriptor]],
-    parse: Parse,
-) -> Iterator[Row]:
-    width = len(columns)
-    places, descriptors = [at for at, _ in measured], [descriptor for _, descriptor in measured]
-    has_register = any(is_register(descriptor) for descriptor in descriptors) and "energy_wh" not in columns
-    for index, row in enumerate(rows):
-        path = f"/params/rows/{index}"
-        try:
-            if type(row) is not list or len(row) != width:
-                raise wrong("not a row", path, f"an array of {width} values, null for what is not reported")
-            params = {name: row[at] for at, name in plain if row[at] is not None}
-            report = read_report(params, parse, path)
-            if measured:
-                report.readings = row_readings(descriptors, [row[at] for at in places], path) or None
-                if has_register and report.readings:
-                    report.energy_wh = register_of(report.readings)
-            yield report
-        except LocalError as error:
-            yield error
 
 
 def wrong(what: str, path: str, hint: str) -> LocalError:

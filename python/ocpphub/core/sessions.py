@@ -22,7 +22,8 @@ from ocpphub.core.instant import Instant
 from ocpphub.core.meter import Meters
 from ocpphub.core.metering import Metering
 from ocpphub.core.presenting import Presenting
-from ocpphub.core.report import Report, read_many, read_report, wrong
+from ocpphub.core.report import Columns, Report, read_many, read_report, wrong
+from ocpphub.core.steady import Caller, SteadyRows
 from ocpphub.core.timers import Timers
 from ocpphub.core.transaction import Transaction
 from ocpphub.core.vocabulary import Reason
@@ -64,6 +65,11 @@ class Sessions:
     on_new_epoch: NewEpoch
     hub: HubSettings | None = None
     _resuming: set[int] = field(default_factory=set)
+    _steady: SteadyRows = field(init=False)
+
+    def __post_init__(self) -> None:
+        rows = [self.connectors.any_row(connector_id) for connector_id in range(self.connectors.count + 1)]
+        self._steady = SteadyRows(rows, self.meters, self.metering)
 
     # start of the process
 
@@ -177,23 +183,30 @@ class Sessions:
 
         Raises :class:`LocalError` when the form is wrong; a bad row is refused by itself.
         """
+        table = read_many(params)
         changed: dict[int, None] = {}
         errors: list[dict[str, Any]] = []
-        is_columns = "columns" in params
-        for index, row in enumerate(read_many(params, self.metering.parse)):
+
+        def refuse(index: int, error: LocalError) -> None:
+            errors.append({"index": index, "error": json_rpc_error(error)})
+
+        indexes: Iterable[int] = range(len(table.rows))
+        if isinstance(table, Columns):
+            caller = Caller(self.controllers.own(controller.number), may, refuse)
+            indexes = self._steady.take(table, caller, self.clock.utc_ms(now), now)
+        for index in indexes:
+            path = table.path(index)
             try:
-                if isinstance(row, LocalError):
-                    raise row
-                path = f"/params/{'rows' if is_columns else 'reports'}/{index}"
-                if not may(row.connector_id):
+                report = table.read(index, self.metering.parse)
+                if not may(report.connector_id):
                     hint = "a connector that this client may name"
                     raise LocalError("unknown_connector", "no such connector", path=f"{path}/connector_id", hint=hint)
-                before = self._state(row.connector_id)
-                self._take(controller, row, path, now)
-                if self._state(row.connector_id) is not before:
-                    changed[row.connector_id] = None
+                before = self._state(report.connector_id)
+                self._take(controller, report, path, now)
+                if self._state(report.connector_id) is not before:
+                    changed[report.connector_id] = None
             except LocalError as error:
-                errors.append({"index": index, "error": json_rpc_error(error)})
+                refuse(index, error)
         return {"changed": [self.connectors.state(each) for each in changed], "errors": errors}
 
     def _state(self, connector_id: int) -> object:
