@@ -15,10 +15,11 @@ from ocpphub.core.controllers import Controller
 from tests import builders
 from tests.builders import World
 
-CONNECTORS = 4
+CONNECTORS = 6
 MODULUS_WH = 1_050
 FLAGS = ("plugged", "ev_ready", "evse_ready")
-COLUMNS = ("connector_id", *FLAGS, "energy_wh", "plug_id", "permit_seq", "Voltage.L1", "SoC")
+REGISTER = "Energy.Active.Import.Register"
+COLUMNS = ("connector_id", *FLAGS, "energy_wh", "plug_id", "permit_seq", "Voltage.L1", "SoC", REGISTER)
 OTHER = Controller(2, 1_000)
 
 Call = tuple[float, list[str], list[Any]]
@@ -26,7 +27,7 @@ Call = tuple[float, list[str], list[Any]]
 
 flags = st.sampled_from([None, True, False, True, True, 1])
 cells = {
-    "connector_id": st.sampled_from([1, 1, 1, 2, 2, 3, 4, 0, 5, -1, True, "1", None]),
+    "connector_id": st.sampled_from([1, 1, 1, 2, 2, 3, 4, 5, 6, 0, 7, -1, True, "1", None]),
     "plugged": flags,
     "ev_ready": flags,
     "evse_ready": flags,
@@ -37,6 +38,7 @@ cells = {
     "permit_seq": st.sampled_from([None, 0, 1, 2, 99, -1, True]),
     "Voltage.L1": st.sampled_from([None, 230, 229.5, "231", "x", True]),
     "SoC": st.sampled_from([None, 50, 51]),
+    REGISTER: st.sampled_from([None, 1_001, 1_002.5, 9]),
 }
 """Cells by column: mostly what a controller reports that has nothing new to say, and everything else sometimes."""
 
@@ -47,25 +49,32 @@ def calls(draw: st.DrawFn) -> Call:
     more = draw(st.lists(st.sampled_from(COLUMNS[4:]), unique=True))
     names = ["connector_id", *draw(st.sampled_from([(), FLAGS, FLAGS, FLAGS[:1]])), *more]
     row = st.one_of(st.tuples(*(cells[name] for name in names)).map(list), st.sampled_from([[], [1], "row", None]))
-    return draw(st.sampled_from([0.0, 1.0, 70.0])), names, draw(st.lists(row, max_size=12))
+    return draw(st.sampled_from([0.0, 1.0, 61.0])), names, draw(st.lists(row, max_size=12))
 
 
 def world() -> World:
-    """Sessions on 1 and 2, the latter's meter wraps; 3 has not reported yet, 4 is another's."""
+    """Sessions on 1, 2 and 6; the meter of 2 wraps, the energy of 6 ends soon. 3 has not reported yet, 4 is another's,
+    5 is none that the client may name.
+    """
     overrides = (
-        builders.override((1, 3, 4), free_vend_id_tag="FREE"),
+        builders.override((1, 3, 4, 5, 6), free_vend_id_tag="FREE"),
         builders.override((2,), free_vend_id_tag="FREE", meter_modulus_wh=MODULUS_WH),
     )
     configuration = {"MeterValueSampleInterval": "60", "MeterValuesSampledData": "Voltage,SoC"}
     found = World(
         builders.settings(connectors=CONNECTORS, connector_overrides=overrides, configuration=configuration)
     ).boot()
-    for connector_id in (1, 2, 3):
+    for connector_id in (0, 1, 2, 3, 5, 6):
         found.attach(connector_id)
     found.core.attach(99, OTHER, [4], False, found.now)
     found.settle()
-    for connector_id in (1, 2):
-        found.report(connector_id, plugged=True, ev_ready=True, evse_ready=True, energy_wh=1_000)
+    for connector_id in (1, 2, 5, 6):
+        found.report(connector_id, plugged=True, plug_id=1, ev_ready=True, evse_ready=True, energy_wh=1_000)
+    levels = dict.fromkeys(FLAGS, True)
+    found.command("report", OTHER, {"connector_id": 4, **levels, "energy_wh": 1_000})
+    found.command("report", builders.CONTROLLER, {"connector_id": 0, "energy_wh": 1_000})
+    last = found.core._parts.connectors.any_row(6)
+    last.is_refused, last.energy_limit_wh = True, 1_001
     return found
 
 
@@ -81,7 +90,7 @@ def told(world: World, call: Call, number: int) -> list[Any]:
     wait_s, columns, rows = call
     world.advance(wait_s)
     params = {"columns": columns, "rows": rows}
-    answer = world.core.report_many(number, builders.CONTROLLER, params, lambda each: each != 3, world.now)
+    answer = world.core.report_many(number, builders.CONTROLLER, params, lambda each: each != 5, world.now)
     before = len(world.effects)
     world.settle()
     parts = world.core._parts
@@ -101,8 +110,15 @@ STEADY: Call = (0.0, ["connector_id", "energy_wh"], [[1, 1_001], [2, 1_001]])
 
 
 @given(st.lists(calls(), min_size=1, max_size=4))
-@example([STEADY, (70.0, [*COLUMNS[:5], "SoC"], [[1, True, True, True, 1_002, 51], [2, None, None, None, None, None]])])
+@example([STEADY, (61.0, [*COLUMNS[:5], "SoC"], [[1, True, True, True, 1_002, 51], [2, None, None, None, None, None]])])
 @example([(0.0, ["connector_id", "energy_wh"], [[2, 1_040], [2, 1_049], [2, 1_051], [2, 5]])])
+@example([(0.0, ["connector_id", "energy_wh"], [[each, 1_001] for each in (3, 4, 5, 0, 7, 6)])])
+@example([(0.0, [*COLUMNS[:5]], [[0, False, False, False, 1_001], [1, True, True, True, 1_001]])])
+@example([(0.0, ["connector_id", "SoC"], [[1, 50], [1, "x"], [1, None], [0, 50]])])
+@example([(0.0, ["connector_id", "permit_seq"], [[1, 99], [1, 0], [1, True], [1, -1], [1, None]])])
+@example([(0.0, ["connector_id", "plug_id"], [[1, True], [1, 1], [1, None], [1, "b"]])])
+@example([(0.0, ["connector_id", REGISTER], [[1, 1_001], [1, 9], [1, None]])])
+@example([(0.0, ["connector_id", "plugged", "SoC"], [[1, False, 5], [1, True, 5]])])
 @settings(max_examples=150, deadline=None)
 def test_steady_rows_have_the_effect_of_every_report(script: list[Call]) -> None:
     """rpc.md connector.report_many, CORE-MV-12, CORE-MV-15: answer, effects and state are those of the long way."""

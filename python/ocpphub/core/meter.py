@@ -132,32 +132,47 @@ class Meters:
         Raises :class:`LocalError` ``invalid_params`` naming ``path`` and the bounds; nothing has changed then but the
         count of those refused. Effects: ``Store`` of a checkpoint when 60 s or 100 Wh have passed.
         """
-        meter = self._meters[connector_id]
         age_ms = self._clock.utc_ms(now) - at_ms
         read_s = now.monotonic_s - age_ms / 1000 if age_ms > 0 else now.monotonic_s
+        if self.rise(connector_id, energy_wh, at_ms, read_s):
+            return "same"
+        meter = self._meters[connector_id]
+        found = self._judge(connector_id, energy_wh, read_s, at_ms, resuming, path)
+        if found.verdict is None:
+            if meter is not None:
+                meter.refused = found.refused
+            raise _refusal(path, found.hint)
+        meter = self._take(connector_id, energy_wh, found, read_s, at_ms)
+        if found.verdict == "new_epoch":
+            self._checkpoint(connector_id, meter)
+            return found.verdict
+        self._checkpoint_when_due(connector_id, meter, read_s)
+        return "same"
+
+    def rise(self, connector_id: int, energy_wh: object, at_ms: int, read_s: float) -> bool:
+        """Nearly every report: take a register that has risen by no more than the slack, read at ``read_s``.
+
+        False where it is not so plain, and :meth:`accept` has to judge; nothing has changed then. Effects as there.
+        """
+        meter = self._meters[connector_id]
         if (
-            meter is not None
-            and meter.is_live
-            and type(energy_wh) is int
-            and 0 <= energy_wh - meter.wh <= SLACK_WH
-            and energy_wh <= MAX_WH
-            and connector_id not in self._moduli
-        ):  # nearly every report
-            meter.wh, meter.at_s, meter.at_ms, meter.refused = energy_wh, read_s, at_ms, None
-        else:
-            found = self._judge(connector_id, energy_wh, read_s, at_ms, resuming, path)
-            if found.verdict is None:
-                if meter is not None:
-                    meter.refused = found.refused
-                raise _refusal(path, found.hint)
-            meter = self._take(connector_id, energy_wh, found, read_s, at_ms)
-            if found.verdict == "new_epoch":
-                self._checkpoint(connector_id, meter)
-                return found.verdict
+            meter is None
+            or type(energy_wh) is not int
+            or not 0 <= energy_wh - meter.wh <= SLACK_WH
+            or not meter.is_live
+            or energy_wh > MAX_WH
+            or connector_id in self._moduli
+        ):
+            return False
+        meter.wh, meter.at_s, meter.at_ms, meter.refused = energy_wh, read_s, at_ms, None
+        if energy_wh != meter.stored_wh:
+            self._checkpoint_when_due(connector_id, meter, read_s)
+        return True
+
+    def _checkpoint_when_due(self, connector_id: int, meter: _Meter, read_s: float) -> None:
         risen = meter.wh - meter.stored_wh
         if risen >= CHECKPOINT_WH or (risen and read_s - meter.stored_s >= CHECKPOINT_S):
             self._checkpoint(connector_id, meter)
-        return "same"
 
     def check(
         self,

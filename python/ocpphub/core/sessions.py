@@ -186,13 +186,9 @@ class Sessions:
         table = read_many(params)
         changed: dict[int, None] = {}
         errors: list[dict[str, Any]] = []
-
-        def refuse(index: int, error: LocalError) -> None:
-            errors.append({"index": index, "error": json_rpc_error(error)})
-
         indexes: Iterable[int] = range(len(table.rows))
         if isinstance(table, Columns):
-            caller = Caller(self.controllers.own(controller.number), may, refuse)
+            caller = Caller(self.controllers.own(controller.number), may)
             indexes = self._steady.take(table, caller, self.clock.utc_ms(now), now)
         for index in indexes:
             path = table.path(index)
@@ -206,7 +202,7 @@ class Sessions:
                 if self._state(report.connector_id) is not before:
                     changed[report.connector_id] = None
             except LocalError as error:
-                refuse(index, error)
+                errors.append({"index": index, "error": json_rpc_error(error)})
         return {"changed": [self.connectors.state(each) for each in changed], "errors": errors}
 
     def _state(self, connector_id: int) -> object:

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from ocpphub.core.connector import Connector
 from ocpphub.core.instant import Instant
-from ocpphub.core.meter import SLACK_WH, Meters
+from ocpphub.core.meter import Meters
 from ocpphub.core.metering import Metering
 from ocpphub.core.readings import Reading
 from ocpphub.core.report import Columns
@@ -24,16 +24,12 @@ from ocpphub.errors import LocalError
 
 _FLAGS: Final = ("plugged", "ev_ready", "evse_ready")
 
-_NEVER: Final = 2**40
-"""In the place of a register that is not known, or 0: what comes next is no small rise of it."""
-
 
 class Caller(NamedTuple):
-    """Who reports: the connectors it drives, those it may name, and what hears of a row that is refused."""
+    """Who reports: the connectors it drives, and those it may name."""
 
     own: AbstractSet[int]
     may: Callable[[int], bool]
-    refuse: Callable[[int, LocalError], None]
 
 
 class _Places(NamedTuple):
@@ -65,12 +61,11 @@ class SteadyRows:
             yield from range(len(columns.rows))
             return
         at_plugged, at_ev, at_evse, at_wh, at_plug, at_seq = places
-        own, may, refuse = caller
+        own, may = caller
         has_more = at_plug >= 0 or at_seq >= 0
         width, at_id, is_measured = columns.width, columns.plain["connector_id"], bool(columns.places)
-        connectors, register, accept = self.connectors, self.meters.register, self.meters.accept
+        connectors, rise = self.connectors, self.meters.rise
         take, reported = self.metering.take, self.metering.reported
-        wh: Any = None
         readings: tuple[Reading, ...] = ()
         for index, row in enumerate(columns.rows):
             if not (
@@ -88,25 +83,21 @@ class SteadyRows:
                         and ((level := row[at_evse]) is None or level is connector.evse_ready)
                     )
                 )
-                and (
-                    at_wh < 0
-                    or (wh := row[at_wh]) is None
-                    or (type(wh) is int and 0 <= wh - (register(number) or _NEVER) <= SLACK_WH)
-                )
                 and connector.energy_limit_wh is None
-                and not connector.is_resuming
                 and (not has_more or _is_known(connector, row, at_plug, at_seq))
                 and may(number)
             ):
                 yield index
                 continue
-            try:
-                if is_measured:
-                    readings = columns.readings(row, columns.path(index))
-                if wh is not None:
-                    accept(number, wh, now_ms, now)
-            except LocalError as error:
-                refuse(index, _of_row(error, columns.path(index)))
+            if is_measured:
+                try:
+                    readings = columns.readings(row, "")
+                except LocalError:
+                    yield index  # refused there, naming the cell
+                    continue
+            wh = None if at_wh < 0 else row[at_wh]
+            if wh is not None and not rise(number, wh, now_ms, now.monotonic_s):
+                yield index
                 continue
             if at_seq >= 0 and row[at_seq] is not None:
                 connector.permit_seq = row[at_seq]
@@ -114,13 +105,6 @@ class SteadyRows:
                 take(number, readings, wh, now_ms)
             if connector.transaction is not None:
                 reported(number, connector.transaction, now)
-
-
-def _of_row(error: LocalError, path: str) -> LocalError:
-    """What the guard says, with the place of the register in its row."""
-    if error.path.startswith(path):
-        return error
-    return LocalError(error.code, error.message, path=f"{path}/energy_wh", hint=error.hint)
 
 
 def _places(columns: Columns) -> _Places | None:
