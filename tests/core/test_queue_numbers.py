@@ -57,6 +57,12 @@ def test_numbers_survive_one_damaged_row(key: str, damage: bytes | None, caplog:
     assert "damaged row of counter" in caplog.text
 
 
+def test_numbers_miss_no_row_beside_the_counters_of_others(caplog: pytest.LogCaptureFixture) -> None:
+    """A charge point that has permits and no session yet has lost nothing."""
+    assert numbers({"permit": b"1"})[0].next() == 1
+    assert caplog.text == ""
+
+
 def test_numbers_begin_behind_everything_that_was_seen() -> None:
     """Rows of sessions and samples know too."""
     assert numbers({}, seen=41)[0].next() == 42

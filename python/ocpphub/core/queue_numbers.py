@@ -30,11 +30,13 @@ class Numbers:
     def restore(self, rows: Rows, seen: int) -> None:
         """Begin behind every number that an earlier process may have used; ``seen`` is the highest in other rows."""
         bounds = [seen + 1]
+        stored = rows.of(TABLE)
+        is_known = any(key in stored for key in KEYS)  # others count here too
         for key in KEYS:
-            text = rows.of(TABLE).get(key)
+            text = stored.get(key)
             if text is not None and text.isdigit():
                 bounds.append(int(text))
-            elif text is not None or rows.of(TABLE):
+            elif text is not None or any(each in rows.of(TABLE) for each in KEYS):
                 log.error("a damaged row of %s is left aside: %s", TABLE, key)
         self._next = self._reserved = max(bounds)
 
