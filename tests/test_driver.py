@@ -315,11 +315,11 @@ def test_driver_lets_no_input_reach_a_core_that_waits_for_its_successor(bench: B
     bench.loop.turn()
     bench.loop.pass_time(60)
 
-    assert caught.value.code == "invalid_state"
+    assert caught.value.code == "busy"
     assert bench.core.inputs == before
     bench.store.sync()
     ((name, result, error),) = cast("list[Any]", bench.left)
-    assert (name, result, error.code) == ("waits", None, "invalid_state")
+    assert (name, result, error.code) == ("waits", None, "busy")
 
 
 def test_driver_goes_on_with_the_new_core_on_the_same_link(bench: Bench) -> None:

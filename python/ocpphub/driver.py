@@ -445,4 +445,4 @@ class Driver:
 
 
 def _reset() -> UnavailableError:
-    return UnavailableError("invalid_state", "the charge point is being reset", hint="again in a moment")
+    return UnavailableError("busy", "the charge point is being reset", hint="again in a moment", retry_after_ms=1_000)

@@ -18,6 +18,9 @@ import pytest
 from tests.e2e.daemon_process import DaemonProcess, RawClient, running_daemon
 from tests.rpc.malformed import LARGE, MALFORMED, PARSE
 
+# A stranger has to reach the directories of the test, which those of parallel runs are too private for.
+pytestmark = pytest.mark.alone
+
 PING = b'{"jsonrpc":"2.0","id":1,"method":"rpc.ping"}'
 PONG = {"jsonrpc": "2.0", "id": 1, "result": "pong"}
 KEYS = b'{"jsonrpc":"2.0","id":2,"method":"get_configuration_key","params":{"keys":["NumberOfConnectors"]}}'

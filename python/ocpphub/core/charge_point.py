@@ -120,6 +120,7 @@ class ChargePoint(ControllerCommands):
         self._parts.reservations.start(now)
         self._parts.sessions.start(now)
         self._parts.end_orphans()
+        self._parts.begin_permits()
         self._parts.metering.restart_schedule(now)
         self._security.internal("StartupOfTheDevice", self._settings.firmware_version or "", now)
         self._emit(Publish("is_connected", b"false"))
@@ -297,8 +298,7 @@ class ChargePoint(ControllerCommands):
             self._emit(Reply(request, False))
             return
         self._emit(Store(STOPPED_TABLE, STOPPED_TABLE, b"true"))
-        for row in self._parts.connectors:
-            self._parts.presenting.end_use(row)
+        self._parts.presenting.stop()
         self._parts.charging.stop_all(Reason.OTHER, now)
         self._hold(is_stopped=True)
         self._parts.prompt.clear(now)

@@ -229,10 +229,9 @@ class Charging:
         register = self.meters.register(connector_id) if meter_wh is None else meter_wh
         end_wh = max(register or 0, transaction.meter_start_wh)
         self.queue.stop(transaction, Stop(stop_ms, end_wh, str(reason), id_tag, self.clock.is_trusted))
-        if row.is_lost:  # without a controller nobody knows the connector any more
-            row.is_attended = row.plugged = False
-            row.errors = ()
         row.transaction = None
+        if row.is_lost:
+            self.leave(row)
         row.is_resuming = row.is_refused = row.is_lost = False
         row.energy_limit_wh = None
         row.is_over = row.plugged
@@ -241,10 +240,22 @@ class Charging:
         if reason in _UNLOCKS:
             self.unlock(row)
 
-    def stop_unplugged(self, row: Connector, now: Instant, at_ms: int | None = None) -> None:
+    def leave(self, row: Connector) -> None:
+        """Without a controller nobody knows this connector's levels any more."""
+        self.metering.forget(row.connector_id)
+        row.is_attended = row.plugged = row.is_over = False
+        row.plug_id, row.errors, row.grant = None, (), None
+        self.timers.cancel((USE, row.connector_id))
+
+    def plugged_as(self, transaction: Transaction, plug_id: int | str) -> None:
+        """The running transaction's vehicle is known by this plug from now on. Effects: ``Store``."""
+        transaction.plug_id = plug_id
+        self.queue.update(transaction)
+
+    def stop_unplugged(self, row: Connector, now: Instant, at_ms: int, meter_wh: int | None) -> None:
         """The vehicle was unplugged and the transaction ends with it (CORE-TX-14, CORE-TX-17)."""
         transaction = row.transaction
-        self.stop(row, Reason.EV_DISCONNECTED, now, at_ms=at_ms)
+        self.stop(row, Reason.EV_DISCONNECTED, now, at_ms=at_ms, meter_wh=meter_wh)
         self.connectors.pass_through(row, ChargePointStatus.FINISHING, EV_SIDE, now)
         if self.configuration.text("UnlockConnectorOnEVSideDisconnect") == "true":
             self.unlock(row)

@@ -93,7 +93,7 @@ class Recreate:
     """Close the link and begin anew with a core made from the stored rows (Reset, decisions.md 6).
 
     It takes effect behind all effects of its input: these are durable and sent first, and no later input reaches the
-    core. Whoever still waits for a ``Reply`` of this core gets an ``UnavailableError`` ``invalid_state``.
+    core. Whoever still waits for a ``Reply`` of this core gets an ``UnavailableError`` ``busy``.
     """
 
 

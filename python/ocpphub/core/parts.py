@@ -20,7 +20,7 @@ from ocpphub.core.controllers import Controller, Controllers
 from ocpphub.core.credentials import Credentials
 from ocpphub.core.data_transfer import DataTransfers
 from ocpphub.core.delivery import TransactionQueue
-from ocpphub.core.effects import Ask, Effect
+from ocpphub.core.effects import Ask, Effect, Store
 from ocpphub.core.inbound import Answer, Handler, Refusal
 from ocpphub.core.instant import Instant
 from ocpphub.core.meter import Meters
@@ -46,6 +46,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ocpphub.core")
 
+COUNTERS: Final = "counter"
+PERMITS: Final = "permit"
+PERMITS_PER_START: Final = 1_000_000
+"""Changes of one permit that fit between two starts."""
 AskDone = Callable[[Any, Exception | None, Instant], None]
 _ACTIONS: Final = _native.actions()
 
@@ -238,6 +242,10 @@ class Parts:
             if each not in present
         ]
         self.sessions.restore(present)
+        number = rows.of(COUNTERS).get(PERMITS, b"0")
+        self._starts = int(number) if number.isdigit() else 0
+        for row in self.connectors:
+            row.permit.seq = self._starts * PERMITS_PER_START
         self.connectors.restore(rows, self.clock.utc_ms(now))
         self.schedules.restore(rows)
         return present
@@ -261,6 +269,10 @@ class Parts:
                 self.sessions.handle_resume_timer(number, now)
             case "reservation":
                 self.reservations.handle_timer(number, now)
+
+    def begin_permits(self) -> None:
+        """Numbers of permits rise over restarts, so that a confirmation is never of another one. Effects: ``Store``."""
+        self.emit(Store(COUNTERS, PERMITS, b"%d" % (self._starts + 1)))
 
     def end_orphans(self) -> None:
         """A hub was made smaller: nobody can report of the connectors that are gone (L2). Effects: ``Store``."""

@@ -68,9 +68,7 @@ class Presenting:
             if self._is_of(row, id_tag, self.authorization.parent_of(id_tag, now)):
                 self._at(row, id_tag, done, now)
                 return
-        usable = [row for row in own if row.plugged and row.transaction is None and row.grant is None]
-        usable = [row for row in usable if self._unusable(row) is None]
-        waiting = [row for row in usable if not row.is_over] or usable
+        waiting = self._waiting(own)
         if len(waiting) > 1:
             raise LocalError(
                 "invalid_state",
@@ -92,6 +90,12 @@ class Presenting:
             now,
         )
 
+    def _waiting(self, rows: list[Connector]) -> list[Connector]:
+        """Those where a vehicle waits for a tag, the ones with a new vehicle before those whose use is over."""
+        plugged = [row for row in rows if row.plugged and row.transaction is None and row.grant is None]
+        usable = [row for row in plugged if self._unusable(row) is None]
+        return [row for row in usable if not row.is_over] or usable
+
     def _without_connector(
         self,
         controller: Controller,
@@ -111,8 +115,16 @@ class Presenting:
             if not free:
                 done(_INVALID, None, now)
                 return
-            self._floating[controller.number] = Grant(id_tag, verdict.parent_id_tag)
-            self.timers.set((FLOATING, controller.number), now.monotonic_s + self._time_out_s)
+            grant = Grant(id_tag, verdict.parent_id_tag)
+            own = [self.connectors.row(each) for each in self.controllers.connectors_of(controller.number) if each]
+            # A vehicle may have come while the CSMS was asked.
+            if len(waiting := self._waiting(own)) == 1 and self._take(waiting[0], grant):
+                self.charging.settle(waiting[0], now)
+                done(verdict, waiting[0].connector_id, now)
+                return
+            self._floating[controller.number] = grant
+            if self._time_out_s:
+                self.timers.set((FLOATING, controller.number), now.monotonic_s + self._time_out_s)
         done(verdict, None, now)
 
     def _is_of(self, row: Connector, id_tag: str, parent_id_tag: str | None) -> bool:
@@ -273,11 +285,14 @@ class Presenting:
 
         With ``free_id_tag`` nobody has to: that tag is taken, without a question.
         """
-        free = None if free_id_tag is None else Grant(free_id_tag)
-        self._take(row, free)
+        self.offer(row, free_id_tag)
         waiting = self._floating.get(controller.number)
         if self._take(row, waiting):
             self._forget_floating(controller.number)
+
+    def offer(self, row: Connector, free_id_tag: str | None) -> None:
+        """Let a vehicle charge without a question, where that is configured (``free_vend_id_tag``)."""
+        self._take(row, None if free_id_tag is None else Grant(free_id_tag))
 
     def _take(self, row: Connector, grant: Grant | None) -> bool:
         if row.grant is not None or grant is None:
@@ -303,6 +318,13 @@ class Presenting:
     def handle_floating_timer(self, number: int) -> None:
         """No vehicle came for a tag that was presented without a connector."""
         self._floating.pop(number, None)
+
+    def stop(self) -> None:
+        """OCPP is stopped: nobody is authorised any more."""
+        for row in self.connectors:
+            self.end_use(row)
+        for number in list(self._floating):
+            self._forget_floating(number)
 
     def controller_lost(self, number: int) -> None:
         """A connection is gone, and with it whoever stood before its connectors."""

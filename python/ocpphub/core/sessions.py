@@ -89,6 +89,8 @@ class Sessions:
         """After ``stop`` and ``restart``: plugged connectors begin a new use (decisions.md 6)."""
         for row in self.connectors:
             row.is_over = False
+            if row.plugged:
+                self.presenting.offer(row, self.free_vend.get(row.connector_id))
             self.charging.settle(row, now)
 
     def handle_resume_timer(self, connector_id: int, now: Instant) -> None:
@@ -147,16 +149,9 @@ class Sessions:
         if row.transaction is not None:
             row.is_lost = True
         else:
-            self._leave(row)
+            self.charging.leave(row)
             self.charging.reservations.ended(connector_id, now)
         self.charging.settle(row, now)
-
-    def _leave(self, row: Connector) -> None:
-        """Nobody knows this connector's levels any more."""
-        self.metering.forget(row.connector_id)
-        row.is_attended = row.plugged = row.is_over = False
-        row.plug_id, row.errors = None, ()
-        self.presenting.end_use(row)
 
     def handle_close_timer(self, connector_id: int, now: Instant) -> None:
         """``unattended_close_s`` without a controller: the transaction ends at its last register (L2)."""
@@ -165,7 +160,7 @@ class Sessions:
             return
         log.warning("connector %d: its controller stayed away, the transaction ends", connector_id)
         self.charging.stop(row, Reason.OTHER, now, at_ms=self.meters.register_ms(connector_id))
-        self._leave(row)
+        self.charging.leave(row)
         self.charging.settle(row, now)
 
     # reports
@@ -228,12 +223,25 @@ class Sessions:
             self._check_first(report, path)
         if report.permit_seq is not None:
             self._check_permit(row, report.permit_seq, path)
+        is_first = not row.has_reported
         is_new_plug = self._is_new_plug(row, report)
         if report.energy_wh is not None:
             self._take_register(row, report.energy_wh, is_new_plug, now, at_ms, path)
         elif is_new_plug:
             self._unplug(row, now, at_ms, is_certain=True)
-        is_first = not row.has_reported
+        if is_new_plug:
+            report.plugged = True
+        if is_first and report.errors is None:
+            report.errors = ()  # what is absent is as in the last report of this attachment, and there was none
+        self._note(row, report)
+        if report.readings is not None or report.energy_wh is not None:
+            self.metering.take(connector_id, report.readings or (), report.energy_wh, at_ms)
+        self.metering.reported(connector_id, row.transaction, now)
+        if is_first or row.energy_limit_wh is not None or _changes(row, report):
+            self._take_levels(row, controller, report, now, at_ms)
+
+    def _note(self, row: Connector, report: Report) -> None:
+        """What a report says beside the levels that decide anything yet."""
         row.has_reported = True
         if report.permit_seq is not None:
             row.permit_seq = report.permit_seq
@@ -241,24 +249,18 @@ class Sessions:
             row.max_current_a = report.max_current_a
         if report.at_ms is not None:
             row.stamp_ms = report.at_ms
-        if report.readings is not None or report.energy_wh is not None:
-            self.metering.take(connector_id, report.readings or (), report.energy_wh, at_ms)
-        self.metering.reported(connector_id, row.transaction, now)
-        if is_first or row.energy_limit_wh is not None or _changes(row, report):
-            self._take_levels(row, controller, report, now, at_ms)
 
     def _take_register(
         self, row: Connector, energy_wh: int, is_new_plug: bool, now: Instant, at_ms: int, path: str
     ) -> None:
         connector_id, path = row.connector_id, f"{path}/energy_wh"
+        before_wh = self.meters.register(connector_id)
+        epoch = self.meters.accept(connector_id, energy_wh, at_ms, now, resuming=row.is_resuming, path=path)
         if is_new_plug:
             # The old transaction ends with the register that was last before, whatever this one says.
-            self.meters.check(connector_id, energy_wh, at_ms, now, resuming=row.is_resuming, path=path)
-            self._unplug(row, now, at_ms, is_certain=True)
-        before_wh = self.meters.register(connector_id)
-        if before_wh is None and row.transaction is not None:
+            self._unplug(row, now, at_ms, is_certain=True, meter_wh=before_wh)
+        elif before_wh is None and row.transaction is not None:
             self._take_first_register(row, row.transaction, energy_wh, now, at_ms)
-        epoch = self.meters.accept(connector_id, energy_wh, at_ms, now, resuming=row.is_resuming, path=path)
         if epoch == "new_epoch":
             # decisions.md 4: the session ends at the last good register, the next one starts in the new epoch.
             self.charging.stop(row, Reason.OTHER, now, meter_wh=before_wh)
@@ -336,8 +338,10 @@ class Sessions:
                 setattr(row, name, value)
         was_plugged = row.plugged or row.is_resuming
         plugged = row.plugged if report.plugged is None else report.plugged
-        if report.plug_id is not None:
+        if report.plug_id is not None and report.plug_id != row.plug_id:
             row.plug_id = report.plug_id
+            if row.transaction is not None:
+                self.charging.plugged_as(row.transaction, report.plug_id)
         if plugged and row.is_resuming:
             self._resume(row, now)
         elif plugged and not was_plugged:
@@ -360,8 +364,13 @@ class Sessions:
             return  # CORE-TX-15: the vehicle came back
         self.presenting.plugged(row, controller, self.free_vend.get(row.connector_id), now)
 
-    def _unplug(self, row: Connector, now: Instant, at_ms: int, *, is_certain: bool = False) -> None:
-        """The cable was pulled. ``is_certain``: another vehicle is there now, so that no transaction can go on."""
+    def _unplug(
+        self, row: Connector, now: Instant, at_ms: int, *, is_certain: bool = False, meter_wh: int | None = None
+    ) -> None:
+        """The cable was pulled. ``is_certain``: another vehicle is there now, so that no transaction can go on.
+
+        ``meter_wh`` is the register at which one ends, the last good one when it is ``None``.
+        """
         was_resuming, row.is_resuming = row.is_resuming, False
         self._resuming.discard(row.connector_id)
         self.timers.cancel((RESUME, row.connector_id))
@@ -370,7 +379,7 @@ class Sessions:
         if row.transaction is None:
             self.presenting.end_use(row)
         elif is_certain or self.configuration.text("StopTransactionOnEVSideDisconnect") == "true":
-            self.charging.stop_unplugged(row, now, at_ms)
+            self.charging.stop_unplugged(row, now, at_ms, meter_wh)
         elif was_resuming:
             self.metering.resumed(row.transaction, now)
         self.charging.settle(row, now, at_ms)

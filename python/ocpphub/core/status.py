@@ -84,6 +84,7 @@ def _joins(connector_id: int, before: Condition | None, after: Condition) -> boo
     return after.status in TRANSITIONS[before.status]
 
 
+_VOID_KEPT: Final = 64
 STATUS_EVERY: Final = 8
 """While transaction messages wait, one CALL in so many is a StatusNotification (CORE-TXQ-04)."""
 
@@ -109,6 +110,7 @@ class StatusQueue:
     def __init__(self, connectors: int, stamp: Callable[[int], str], now_ms: Callable[[Instant], int]) -> None:
         self._stamp, self._now_ms = stamp, now_ms
         self._order: deque[Notification] = deque()
+        self._purge_at = _VOID_KEPT
         self._triggered: deque[Notification] = deque()
         self._waiting: dict[int, list[Notification]] = {}
         self._last_sent: list[Condition | None] = [None] * (connectors + 1)
@@ -132,6 +134,9 @@ class StatusQueue:
         notification = Notification(connector_id, condition)
         waiting.append(notification)
         self._order.append(notification)
+        if len(self._order) > self._purge_at:  # days without a link must not fill the memory
+            self._order = deque(each for each in self._order if not each.is_void)
+            self._purge_at = 2 * len(self._order) + _VOID_KEPT
 
     def tell_all(self, conditions: list[Condition]) -> None:
         """Let every connector be told (errata 3.22: after BootNotification Accepted).

@@ -8,7 +8,8 @@ Plays OCPP 1.6 section 3.7 and the durability contract.
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+import asyncio
+from typing import Any, Final, Protocol
 
 from ocpphub.sim import charging
 from ocpphub.sim.ledger import Record
@@ -49,16 +50,20 @@ async def kill_part(tour: Tour, identity: str) -> None:
         charging_before = await station.until(1, lambda evse: evse.power_w > CHARGING_W, SESSION_S)
         sampled = await csms.wait_until(lambda: has_samples(1), SESSION_S)
         say.check(charging_before and sampled, "a session with samples")
-        state = await tour.client.call("connector.get", connector_id=1)
-        session_id = state["transaction"]["session_id"]
+        before_kill = await tour.client.call("connector.get", connector_id=1)
+        session_id = before_kill["transaction"]["session_id"]
         boots = csms.count("BootNotification")
         await tour.kill_hub()
         say.note("killed; the vehicle stays plugged, its controller falls back to no current and dials again")
         seconds = await tour.launch_hub()
         say.seen(f"the socket answers again after {seconds:.1f} s")
         await csms.wait_until(lambda: csms.count("BootNotification") > boots, RESTART_S)
-        resumed = await station.until(1, lambda evse: evse.power_w > CHARGING_W, RESTART_S)
-        state = await tour.client.call("connector.get", connector_id=1)
+        # Permits are numbered on over restarts: one that is newer can only be of the hub that came back.
+        seq = before_kill["permit"]["seq"]
+        state = await _permitted(tour, seq)
+        resumed = state["permit"]["seq"] > seq and await station.until(
+            1, lambda evse: evse.power_w > CHARGING_W, RESTART_S
+        )
         is_same = (state["transaction"] or {}).get("session_id") == session_id
         say.check(resumed and is_same, f"session {session_id} goes on and the vehicle charges again")
         told = len(found.meter_values) if (found := record()) else 0
@@ -69,3 +74,14 @@ async def kill_part(tour: Tour, identity: str) -> None:
     found = record()
     starts = csms.count("StartTransaction", idTag="TAG1", meterStart=0 if found is None else found.meter_start_wh)
     say.check(ended and found is not None and len(found.stops) == 1, f"one start (sent {starts} time(s)) and one stop")
+
+
+async def _permitted(tour: Tour, seq: int) -> dict[str, Any]:
+    """The state of connector 1 once it has a permit newer than ``seq`` that gives energy, or when time is over."""
+    state: dict[str, Any] = {}
+    for _ in range(round(RESTART_S * 10)):
+        state = await tour.client.call("connector.get", connector_id=1)
+        if state["permit"]["energize"] and state["permit"]["seq"] > seq:
+            break
+        await asyncio.sleep(0.1)
+    return state

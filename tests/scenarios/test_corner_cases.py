@@ -1,0 +1,142 @@
+"""What an independent review of the sessions found wrong once, one test each."""
+
+from __future__ import annotations
+
+import pytest
+
+from ocpphub.core.controllers import Controller
+from ocpphub.errors import LocalError
+from tests import builders
+from tests.builders import World
+
+
+def test_plug_id_alone_is_a_new_vehicle_that_is_plugged() -> None:
+    """CORE-TX-14: absent means as before, and before it was plugged."""
+    world = World().boot().attach()
+    world.charge(plug_id=1)
+    state = world.report(1, plug_id=2)
+    assert (state["plugged"], state["status"], state["transaction"]) == (True, "Preparing", None)
+
+
+def test_new_vehicle_with_another_meter_ends_the_session_after_three_registers() -> None:
+    """E5: a refused register counts, whatever else its report says."""
+    world = World().boot().attach()
+    world.charge(plug_id=1)
+    refused = 0
+    for _ in range(4):
+        world.advance(31)
+        try:
+            world.report(1, plug_id=2, energy_wh=90_000_000)
+        except LocalError:
+            refused += 1
+    assert refused == 2
+    assert world.core.connector_state(1)["transaction"] is None
+    assert [(stop["meterStop"], stop["reason"]) for stop in world.sent("StopTransaction")] == [
+        (1_000, "EVDisconnected")
+    ]
+
+
+def test_first_register_that_no_meter_can_show_changes_nothing() -> None:
+    """CORE-MV-12: the session goes on, the report is refused."""
+    world = World().boot().attach()
+    world.report(1, plugged=True)
+    world.authorize(1)
+    with pytest.raises(LocalError):
+        world.report(1, energy_wh=2**31)
+    assert world.core.connector_state(1)["transaction"] is not None
+    assert world.sent("StopTransaction") == []
+
+
+def test_plug_id_told_after_the_start_is_known_after_a_crash() -> None:
+    """AMB-18: another one then is another vehicle, the same one is not."""
+    world = World().boot().attach()
+    world.charge()
+    world.report(1, plug_id=7)
+    same = world.crash().boot().attach()
+    assert same.report(1, plugged=True, plug_id=7)["transaction"] is not None
+    other = world.crash(boot_id="00000000000000cc").boot().attach()
+    assert other.report(1, plugged=True, plug_id=8)["transaction"] is None
+
+
+def test_vehicle_that_comes_while_the_csms_is_asked_charges() -> None:
+    """CORE-AUTH-02: a tag without connector is for the vehicle that was plugged before the answer."""
+    world = World().boot().attach()
+    world.report(1)
+    world.csms.latency_s = 5.0
+    request = world.command("authorize", builders.CONTROLLER, "TAG", None)
+    world.report(1, plugged=True)
+    world.advance(5)
+    assert world.result(request) == {"status": "Accepted", "connector_id": 1}
+    assert world.core.connector_state(1)["transaction"]["id_tag"] == "TAG"
+
+
+def test_tag_without_connector_waits_for_ever_without_a_time_out() -> None:
+    """CORE-TX-21: ConnectionTimeOut 0 is none."""
+    world = World(builders.settings(configuration={"ConnectionTimeOut": "0"})).boot().attach()
+    world.report(1)
+    assert world.authorize(None)["status"] == "Accepted"
+    assert world.advance(600).report(1, plugged=True)["transaction"] is not None
+
+
+def test_notifications_of_days_without_a_link_take_no_memory() -> None:
+    """CORE-STAT-09, R1."""
+    world = World().boot().attach().disconnect()
+    for index in range(2_000):
+        world.report(1, plugged=bool(index % 2))
+    assert len(world.core._parts.statuses._order) < 200
+
+
+def test_free_vehicle_charges_again_after_stop_and_restart() -> None:
+    """decisions.md 6: plugged connectors begin a new use. CORE-TX-01."""
+    point = builders.settings(connector_overrides=(builders.override([1], free_vend_id_tag="FREE"),))
+    world = World(point).boot().attach()
+    assert world.report(1, plugged=True)["transaction"] is not None
+    world.command("stop")
+    world.advance(6).command("restart")
+    world.connect().advance(1)
+    assert world.core.connector_state(1)["transaction"]["id_tag"] == "FREE"
+
+
+def test_tag_of_before_a_stop_starts_nothing_after_it() -> None:
+    """S1: an authorisation ends with OCPP."""
+    world = World().boot().attach()
+    world.report(1)
+    world.authorize(None)
+    world.command("stop")
+    world.advance(6).command("restart")
+    world.connect().advance(1)
+    assert world.report(1, plugged=True)["transaction"] is None
+
+
+def test_permit_numbers_rise_over_restarts() -> None:
+    """decisions.md 5: a controller that repeats its last confirmation is in step, one of the future is refused."""
+    world = World().boot().attach()
+    seq = world.charge()["permit"]["seq"]
+    again = world.crash().boot().attach()
+    assert again.report(1, plugged=True, permit_seq=seq)["permit"]["seq"] > seq
+    with pytest.raises(LocalError, match="never given"):
+        again.report(1, permit_seq=again.core.connector_state(1)["permit"]["seq"] + 1)
+
+
+def test_errors_of_an_earlier_attachment_are_not_those_of_the_next() -> None:
+    """CORE-STAT-16: absent is as in the last report of this attachment."""
+    world = World().boot().attach()
+    world.report(1, errors=[{"error_code": "GroundFailure", "inoperative": True}])
+    world.core.controller_lost(builders.CONTROLLER.number, world.now)
+    world.settle()
+    other = Controller(2, 1_000)
+    world.attach(1, controller=other)
+    assert world.report(1, controller=other)["status"] == "Available"
+
+
+def test_connector_whose_session_ended_without_a_controller_tells_no_values() -> None:
+    """CORE-MV-03: its old register is no reading of now."""
+    point = builders.settings(configuration={"ClockAlignedDataInterval": "60"})
+    world = World(point).boot().attach()
+    world.charge()
+    world.core.controller_lost(builders.CONTROLLER.number, world.now)
+    world.settle().advance(90)
+    transaction_id = world.core.connector_state(1)["transaction"]["transaction_id"]
+    assert world.ask("RemoteStopTransaction", {"transactionId": transaction_id})["status"] == "Accepted"
+    assert world.advance(1).core.connector_state(1)["status"] == "Unavailable"
+    assert world.forget().advance(600).sent("MeterValues") == []
