@@ -36,7 +36,7 @@ class Numbers:
             text = stored.get(key)
             if text is not None and text.isdigit():
                 bounds.append(int(text))
-            elif text is not None or any(each in rows.of(TABLE) for each in KEYS):
+            elif is_known:
                 log.error("a damaged row of %s is left aside: %s", TABLE, key)
         self._next = self._reserved = max(bounds)
 
