@@ -296,6 +296,7 @@ class _Bench:
                 lost, cpu_s = csms.lost, hub.cpu_s()
                 await controllers.report_evenly(seconds)
                 taken = time.monotonic() - begun
+                assert csms.actions["MeterValues"] > before, "no session was sampled"
                 self._results.other |= {
                     "fleet_cpu": (hub.cpu_s() - cpu_s) / taken,
                     "fleet_resident": hub.resident() / MIB,
