@@ -292,13 +292,13 @@ class Books:
         self.faults: list[str] = []
         self.lock = threading.Lock()
         for action in FORMS:
-            csms.script[action] = self._keep(csms.script.get(action, {}))
-        csms.script["Authorize"] = self._keep(lambda _l, _i, _a, payload: {"idTagInfo": self.verdict(payload)})
-        csms.script["StartTransaction"] = self._keep(
+            csms.script[action] = self.keep(csms.script.get(action, {}))
+        csms.script["Authorize"] = self.keep(lambda _l, _i, _a, payload: {"idTagInfo": self.verdict(payload)})
+        csms.script["StartTransaction"] = self.keep(
             lambda _l, _i, _a, payload: {"transactionId": next(self.ids), "idTagInfo": self.verdict(payload)}
         )
 
-    def _keep(self, answer: Any) -> Any:
+    def keep(self, answer: Any) -> Any:
         def kept(link: Link, message_id: str, action: str, payload: Json) -> Any:
             try:
                 sent(action, payload)
@@ -317,7 +317,7 @@ class Books:
     def scripted(self, action: str, answer: Any) -> Iterator[None]:
         """Another answer to this action for a while; the books go on."""
         before = self.csms.script.get(action)
-        self.csms.script[action] = self._keep(answer)
+        self.csms.script[action] = self.keep(answer)
         try:
             yield
         finally:

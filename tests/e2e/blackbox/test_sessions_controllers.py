@@ -179,7 +179,7 @@ def test_subscriber_sees_a_session_from_start_to_end(site: Site) -> None:
     ordered = [s for i, s in enumerate(statuses) if not i or s != statuses[i - 1]]
     assert ordered == ["Preparing", "Charging", "Finishing"]
     permits = [e["value"]["permit"] for e in watcher.events if e["topic"] == "connector.permit"]
-    assert [p["energize"] for p in permits][0] is True
+    assert permits[0]["energize"] is True
     assert permits[-1]["energize"] is False
     assert [p["seq"] for p in permits] == sorted(p["seq"] for p in permits)
     sequence = [e["seq"] for e in watcher.events]
