@@ -525,8 +525,8 @@ async def test_charge_point_that_is_reset_answers_those_who_wait_and_listens_on(
             await point.security_event("t", "i")
         await eventually(lambda: point.core is not old)
 
-        assert [error.code for error in reply] == ["invalid_state"]
-        assert caught.value.code == "invalid_state"
+        assert [error.code for error in reply] == ["busy"]
+        assert caught.value.code == "busy"
         assert point.core.traces_frames is True
 
 

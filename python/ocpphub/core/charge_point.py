@@ -267,9 +267,7 @@ class ChargePoint(ControllerCommands):
     def store_ok(self, now: Instant) -> None:
         """There is room on the disk again. Effects: transactions that waited for it start."""
         self._state.is_full = False
-        for row in self._parts.connectors:
-            if row.grant is not None:
-                self._parts.charging.settle(row, now)
+        self._parts.sessions.settle_waiting(now)
         self._end(now)
 
     def receive_answer(self, ask: int, result: Any, error: Exception | None, now: Instant) -> None:
@@ -301,6 +299,7 @@ class ChargePoint(ControllerCommands):
         self._parts.presenting.stop()
         self._parts.charging.stop_all(Reason.OTHER, now)
         self._hold(is_stopped=True)
+        self._parts.metering.halt()
         self._parts.prompt.clear(now)
         self._parts.statuses.clear()
         self._timers.cancel("heartbeat")
@@ -415,9 +414,7 @@ class ChargePoint(ControllerCommands):
     def _registered(self, now: Instant) -> None:
         if self._boot.gate == "open" and not self._state.is_stopped:
             self._parts.connectors.tell_all()
-            for row in self._parts.connectors:
-                if row.grant is not None:
-                    self._parts.charging.settle(row, now)
+            self._parts.sessions.settle_waiting(now)
 
     def _clock_stepped(self, step_ms: int, first: bool, now: Instant) -> None:
         if first:

@@ -109,7 +109,7 @@ class Charging:
         transaction = self.queue.start(
             connector_id,
             grant.id_tag,
-            self.clock.utc_ms(now) if at_ms is None else at_ms,
+            max(self.clock.utc_ms(now) if at_ms is None else at_ms, row.last_stop_ms),
             self.meters.register(connector_id) or 0,
             trusted=self.clock.is_trusted,
             parent_id_tag=grant.parent_id_tag,
@@ -154,6 +154,7 @@ class Charging:
             return
         if transaction.transaction_id is not None:
             self.schedules.transaction_confirmed(row.connector_id, transaction.transaction_id)
+            self.connectors.announce(row)
         self.publish("updated", transaction)
         status = info["status"]
         if status == AuthorizationStatus.ACCEPTED:
@@ -229,7 +230,7 @@ class Charging:
         register = self.meters.register(connector_id) if meter_wh is None else meter_wh
         end_wh = max(register or 0, transaction.meter_start_wh)
         self.queue.stop(transaction, Stop(stop_ms, end_wh, str(reason), id_tag, self.clock.is_trusted))
-        row.transaction = None
+        row.transaction, row.last_stop_ms = None, stop_ms
         if row.is_lost:
             self.leave(row)
         row.is_resuming = row.is_refused = row.is_lost = False

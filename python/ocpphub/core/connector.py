@@ -34,6 +34,8 @@ _INOPERATIVE: Final = b"false"
 EV_SIDE: Final = "EV side disconnected"
 """Text of the notification after an unplug at the vehicle (OCPP 1.6 section 4.9, CORE-TX-17)."""
 CONTROLLER_LOST: Final = Fault(str(ChargePointErrorCode.OTHER_ERROR), "controller lost")
+_SEQ: Final = 4
+"""Where the number of the permit stands in the mark of a connector state."""
 _S = ChargePointStatus
 _NO_ERROR: Final = Fault(str(ChargePointErrorCode.NO_ERROR))
 _TELLS_EV_ERROR: Final = frozenset((_S.PREPARING, _S.SUSPENDED_EV, _S.SUSPENDED_EVSE, _S.FINISHING))
@@ -90,6 +92,10 @@ class Connector:
     state: dict[str, Any] = field(default_factory=dict)
     """The connector state as it was last told (rpc.md), and what it was made of."""
     mark: tuple[object, ...] = ()
+    announced: tuple[object, ...] = ()
+    """What the last event on ``connector.status`` was made of."""
+    last_stop_ms: int = 0
+    """When its last transaction of this process ended."""
 
     @property
     def plugged_or_resuming(self) -> bool:
@@ -237,13 +243,23 @@ class Connectors:
         before = self._present[connector_id]
         condition = self._derived(row, self._now_ms(now) if at_ms is None else at_ms)
         if condition.says_the_same_as(before):
+            self.announce(row)
             return
         if condition.status is _S.FAULTED and before.status is not _S.FAULTED:
             self._before_fault[connector_id] = before.status
         self._present[connector_id] = condition
         self._tell_after_a_while(connector_id, condition, now)
-        if connector_id:
-            self._emit(Publish("connector.status", dumps(self.state(connector_id)), connector_id))
+        self.announce(row)
+
+    def announce(self, row: Connector) -> None:
+        """Effects: ``Publish`` on ``connector.status`` if anything but the permit is not as it was last published."""
+        if not row.connector_id:
+            return
+        state = self.state(row.connector_id)
+        mark = row.mark[:_SEQ] + row.mark[_SEQ + 1 :]
+        if mark != row.announced:
+            row.announced = mark
+            self._emit(Publish("connector.status", dumps(state), row.connector_id))
 
     def pass_through(self, row: Connector, status: ChargePointStatus, info: str, now: Instant) -> None:
         """Tell a state that the connector goes through at once, with an ``info`` of its own."""

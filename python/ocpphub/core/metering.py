@@ -366,6 +366,10 @@ class Metering:
         self.patient.put(told)
         return any(self._triggered(each) for each in told)
 
+    def halt(self) -> None:
+        """OCPP is stopped: what was due at the last aligned instant and is not taken yet will not be."""
+        self._waiting.clear()
+
     def link_lost(self) -> None:
         """Nobody waits for what was triggered any more."""
         self.urgent.clear()

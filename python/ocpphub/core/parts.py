@@ -198,7 +198,7 @@ class Parts:
             self.security,
             self._ask_connection,
             DELIVERY_S if self._hub is None else self._hub.reset_wait_s,
-            lambda now: self.connectors.tell_once(ChargePointErrorCode.RESET_FAILURE, now),
+            self._reset_failed,
         )
         self.remote = RemoteTransactions(
             self.connectors, self.charging, self.presenting, self.schedules, self.ask_controller, self._reply
@@ -299,6 +299,10 @@ class Parts:
         if rule == "always" or self.boot.is_accepted:
             return True
         return rule == "if_accepted_once" and self.boot.was_accepted_once
+
+    def _reset_failed(self, now: Instant) -> None:
+        self.connectors.tell_once(ChargePointErrorCode.RESET_FAILURE, now)
+        self.sessions.settle_waiting(now)
 
     def unlock(self, row: Connector) -> None:
         """Release the cable of a connector. Effects: ``Ask``."""

@@ -94,7 +94,10 @@ class Presenting:
         """Those where a vehicle waits for a tag, the ones with a new vehicle before those whose use is over."""
         plugged = [row for row in rows if row.plugged and row.transaction is None and row.grant is None]
         usable = [row for row in plugged if self._unusable(row) is None]
-        return [row for row in usable if not row.is_over] or usable
+        new = [row for row in usable if not row.is_over]
+        # Somebody else's vehicle that has ended its use is nobody's first thought while a connector is free.
+        is_one_free = any(not row.plugged and self._unusable(row) is None for row in rows)
+        return new if new or is_one_free else usable
 
     def _without_connector(
         self,
@@ -192,7 +195,8 @@ class Presenting:
     def _unusable(self, row: Connector) -> str | None:
         status = self.connectors.status(row.connector_id)
         if status in (_S.UNAVAILABLE, _S.FAULTED) or self.connectors.is_faulted(row.connector_id):
-            return f"connector {row.connector_id} is {status}"
+            shown = _S.UNAVAILABLE if status is _S.UNAVAILABLE else _S.FAULTED  # connector 0 may be what is
+            return f"connector {row.connector_id} is {shown}"
         if not self.connectors.is_operative(row.connector_id) and row.transaction is None:
             return f"connector {row.connector_id} is {_S.UNAVAILABLE}"
         if not self.charging.may_start():
@@ -235,15 +239,16 @@ class Presenting:
 
     def refuses_remote(self, row: Connector, id_tag: str, now: Instant) -> bool:
         """CORE-RS-06, CORE-RS-13: whether a RemoteStartTransaction for this connector is Rejected."""
-        if (
-            row.transaction is not None
-            or row.grant is not None
-            or row.is_authorising
-            or self._unusable(row) is not None
-        ):
+        if self._is_busy(row) or self.connectors.status(row.connector_id) is _S.FINISHING:  # AMB-12
             return True
-        if self.connectors.status(row.connector_id) is _S.FINISHING:  # AMB-12
-            return True
+        return self._is_kept_from(row, id_tag, now)
+
+    def _is_busy(self, row: Connector) -> bool:
+        in_use = row.transaction is not None or row.grant is not None or row.is_authorising
+        return in_use or self._unusable(row) is not None
+
+    def _is_kept_from(self, row: Connector, id_tag: str, now: Instant) -> bool:
+        """Whether a reservation of somebody else is in the way, as far as can be told without asking the CSMS."""
         parent = self.authorization.parent_of(id_tag, now)
         if self.reservations.admits(row.connector_id, id_tag, parent):
             return False
@@ -251,12 +256,16 @@ class Presenting:
 
     def choose_remote(self, id_tag: str, now: Instant) -> Connector | None:
         """CORE-RS-05: plugged and Preparing first, then reserved for the tag, then the lowest that is Available."""
-        usable = [row for row in self.connectors if not self.refuses_remote(row, id_tag, now)]
-        order = (_S.PREPARING, _S.RESERVED, _S.AVAILABLE)
-        for status in order:
-            for row in usable:
-                if self.connectors.status(row.connector_id) is status:
+        refused: set[ChargePointStatus] = set()
+        for status in (_S.PREPARING, _S.RESERVED, _S.AVAILABLE):
+            for row in self.connectors:
+                if self.connectors.status(row.connector_id) is not status or status in refused:
+                    continue
+                if not self._is_busy(row) and not self._is_kept_from(row, id_tag, now):
                     return row
+                # Those that nobody has reserved are all alike to somebody who has not reserved either.
+                if not self._is_busy(row) and self.reservations.of(row.connector_id) is None:
+                    refused.add(status)
         return None
 
     def remote(self, row: Connector, id_tag: str, profile: bytes | None, now: Instant) -> None:

@@ -121,6 +121,7 @@ class Sessions:
             if connector_id:
                 row.is_lost = False
                 self.charging.settle(row, now)
+                self.connectors.announce(row)
 
     def detach(self, controller: Controller, connector_ids: Sequence[int] | None, now: Instant) -> None:
         """A controller lets go of connectors, of all its own when ``None``."""
@@ -136,15 +137,22 @@ class Sessions:
         for connector_id in connector_ids:
             row = self.connectors.any_row(connector_id)
             row.has_controller = row.has_reported = False
+            self.timers.set((UNATTENDED, connector_id), now.monotonic_s + grace_s)
             if connector_id:
-                self.timers.set((UNATTENDED, connector_id), now.monotonic_s + grace_s)
+                self.connectors.announce(row)
                 # Also where no transaction runs: one may still start within the grace, on an answer that comes late.
                 self.timers.set((CLOSE, connector_id), now.monotonic_s + close_s)
 
     def handle_unattended_timer(self, connector_id: int, now: Instant) -> None:
         """``unattended_grace_s`` without a controller: Unavailable, or a warning while a transaction runs."""
-        row = self.connectors.row(connector_id)
+        row = self.connectors.any_row(connector_id)
         if row.has_controller:
+            return
+        if connector_id == 0:
+            row.errors = ()
+            self.metering.forget(0)
+            self.connectors.update(row, now)
+            self._follow_station(now)
             return
         if row.transaction is not None:
             row.is_lost = True
@@ -301,17 +309,29 @@ class Sessions:
         at, energy_wh = f"{path}/energy_wh", report.energy_wh
         if energy_wh is not None and self.meters.accept(0, energy_wh, at_ms, now, path=at) == "new_epoch":
             self.on_new_epoch(0, f"main meter begins anew at {energy_wh} Wh", now)
+        is_first = not row.has_reported
         row.stamp_ms, row.has_reported = report.at_ms or row.stamp_ms, True
         self.metering.take(0, report.readings or (), report.energy_wh, at_ms)
-        if report.errors is not None and report.errors != row.errors:
-            row.errors = report.errors
+        errors = () if is_first and report.errors is None else report.errors
+        if errors is not None and errors != row.errors:
+            row.errors = errors
             self.connectors.update(row, now, at_ms)
             if self.connectors.is_faulted(0):
                 self.charging.reservations.ended(0, now)
-            for each in self.connectors:
-                if each.transaction is not None:
-                    self.charging.settle(each, now)
+            self._follow_station(now)
         self.metering.reported(0, None, now)
+
+    def _follow_station(self, now: Instant) -> None:
+        """The errors of the whole charge point have changed."""
+        for each in self.connectors:
+            if each.transaction is not None or each.grant is not None:
+                self.charging.settle(each, now)
+
+    def settle_waiting(self, now: Instant) -> None:
+        """Transactions may start again: those that are authorised and waited for it do."""
+        for each in self.connectors:
+            if each.grant is not None:
+                self.charging.settle(each, now)
 
     def _check_first(self, report: Report, path: str) -> None:
         for name in ("plugged", "ev_ready", "evse_ready"):

@@ -64,8 +64,9 @@ class Attachment:
         ``charge_point`` is among its parameters where the socket serves several, as it has to be in requests there.
         """
         now_s = self._points[identity].now().monotonic_s
-        for request_id in [each for each, (until_s, _) in self._waiting.items() if until_s <= now_s]:
-            del self._waiting[request_id]
+        # In the order of their deadlines, as every question has the same time; only the first ones can be late.
+        while self._waiting and (first := next(iter(self._waiting.items())))[1][0] <= now_s:
+            del self._waiting[first[0]]
         self._number += 1
         request_id = f"s:{self._number}"
         self._waiting[request_id] = (now_s + question.timeout_s, answer)
