@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from ocpphub.core.controllers import Controller
@@ -140,3 +142,90 @@ def test_connector_whose_session_ended_without_a_controller_tells_no_values() ->
     assert world.ask("RemoteStopTransaction", {"transactionId": transaction_id})["status"] == "Accepted"
     assert world.advance(1).core.connector_state(1)["status"] == "Unavailable"
     assert world.forget().advance(600).sent("MeterValues") == []
+
+
+def test_first_register_of_another_vehicle_is_not_billed_to_the_one_before() -> None:
+    """E2: a silent meter speaks with the next plug."""
+    world = World().boot().attach()
+    world.report(1, plugged=True, plug_id=1)
+    world.authorize(1)
+    world.report(1, plug_id=2, energy_wh=5_000_000)
+    assert [stop["meterStop"] for stop in world.sent("StopTransaction")] == [0]
+
+
+def test_answer_for_a_controller_that_is_gone_authorises_nobody() -> None:
+    """R1: nothing is kept for a connection that will not come back."""
+    world = World().boot().attach()
+    world.report(1)
+    world.csms.latency_s = 5.0
+    world.command("authorize", builders.CONTROLLER, "TAG", None)
+    world.core.controller_lost(builders.CONTROLLER.number, world.now)
+    world.settle().advance(5)
+    assert world.core._parts.presenting._floating == {}
+
+
+def test_remote_start_among_ten_thousand_vehicles_and_a_reservation_takes_no_time() -> None:
+    """CORE-RS-05, CORE-RV-08: no work that grows with the square of the connectors."""
+    world = World(builders.settings(connectors=10_000)).boot().attach()
+    expiry = {"connectorId": 0, "expiryDate": "2027-01-16T08:00:00Z", "idTag": "OWNER", "reservationId": 1}
+    assert world.ask("ReserveNow", expiry)["status"] == "Accepted"
+    for connector_id in range(1, 10_001):
+        world.report(connector_id, plugged=True)
+    calls = 0
+    admits = world.core._parts.reservations.admits
+
+    def counted(*arguments: object) -> bool:
+        nonlocal calls
+        calls += 1
+        return admits(*arguments)  # type: ignore[arg-type]
+
+    world.core._parts.reservations.admits = counted  # type: ignore[method-assign]
+    assert world.ask("RemoteStartTransaction", {"idTag": "OTHER"})["status"] == "Rejected"
+    assert calls <= 3
+
+
+def test_vehicle_that_was_authorised_before_a_fault_of_the_station_charges_after_it() -> None:
+    """CORE-STAT-16: whatever kept it from starting, it starts when that is over."""
+    world = World().boot().attach(0, 1)
+    world.report(1)
+    world.authorize(1)
+    world.command("report", builders.CONTROLLER, {"connector_id": 0, "errors": [
+        {"error_code": "GroundFailure", "inoperative": True}]})  # fmt: skip
+    assert world.report(1, plugged=True)["transaction"] is None
+    world.command("report", builders.CONTROLLER, {"connector_id": 0, "errors": []})
+    assert world.core.connector_state(1)["transaction"] is not None
+
+
+def test_faults_of_the_station_end_with_the_controller_that_told_them() -> None:
+    """decisions.md 4: nobody knows the levels of a connector without controller, 0 included."""
+    world = World().boot().attach(0)
+    world.command("report", builders.CONTROLLER, {"connector_id": 0, "errors": [
+        {"error_code": "GroundFailure", "inoperative": True}]})  # fmt: skip
+    world.core.controller_lost(builders.CONTROLLER.number, world.now)
+    world.settle().advance(61)
+    assert [p["status"] for p in world.sent("StatusNotification") if p["connectorId"] == 0][-2:] == [
+        "Faulted",
+        "Available",
+    ]
+
+
+def test_tag_without_connector_leaves_a_finished_vehicle_alone_while_one_is_free() -> None:
+    """CORE-AUTH-02: the next driver does not pay for the one who has not driven off."""
+    world = World().boot().attach(1, 2)
+    world.charge(1, "FIRST")
+    world.report(2)
+    world.authorize(1, "FIRST")
+    assert world.authorize(None, "SECOND") == {"status": "Accepted"}
+    assert world.report(2, plugged=True)["transaction"]["id_tag"] == "SECOND"
+
+
+def test_subscribers_hear_of_everything_in_a_connector_state() -> None:
+    """rpc.md connector.status: attached, plugged and the transaction's id too, and no event says what the last did."""
+    world = World().boot()
+    world.attach(1).charge(1)
+    world.core.controller_lost(builders.CONTROLLER.number, world.now)
+    world.settle()
+    told = world.published("connector.status")
+    assert [state["attached"] for state in told][-2:] == [True, False]
+    assert told[-2]["transaction"]["transaction_id"] == 1
+    assert all(a != b for a, b in pairwise(told))

@@ -115,7 +115,7 @@ class Presenting:
                     self._end(row, id_tag, now)
                     done(verdict, row.connector_id, now)
                     return
-            if not free:
+            if not free or not self.controllers.connectors_of(controller.number):
                 done(_INVALID, None, now)
                 return
             grant = Grant(id_tag, verdict.parent_id_tag)

@@ -266,7 +266,9 @@ class Sessions:
         epoch = self.meters.accept(connector_id, energy_wh, at_ms, now, resuming=row.is_resuming, path=path)
         if is_new_plug:
             # The old transaction ends with the register that was last before, whatever this one says.
-            self._unplug(row, now, at_ms, is_certain=True, meter_wh=before_wh)
+            start_wh = 0 if row.transaction is None else row.transaction.meter_start_wh
+            end_wh = start_wh if before_wh is None else before_wh
+            self._unplug(row, now, at_ms, is_certain=True, meter_wh=end_wh)
         elif before_wh is None and row.transaction is not None:
             self._take_first_register(row, row.transaction, energy_wh, now, at_ms)
         if epoch == "new_epoch":
