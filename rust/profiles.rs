@@ -381,6 +381,14 @@ impl Profiles {
         }
     }
 
+    /// The time became known: the transaction that runs there began at another one; false when none runs.
+    pub fn move_start(&mut self, connector: u32, start: i64) -> bool {
+        let transaction = self.owner(connector).and_then(|owner| owner.transaction.as_mut());
+        let is_running = transaction.map(|transaction| transaction.start = start).is_some();
+        self.dirty.mark(connector);
+        is_running
+    }
+
     /// The transaction that runs there has got its id; false when none runs.
     pub fn confirm(&mut self, connector: u32, id: i64) -> bool {
         let transaction = self.owner(connector).and_then(|owner| owner.transaction.as_mut());

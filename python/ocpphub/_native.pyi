@@ -208,6 +208,8 @@ class Profiles:
         """The second from which :meth:`purge` would find one that is over."""
     def transaction_started(self, connector_id: int, start_s: int, transaction_id: int | None = None) -> None:
         """A transaction runs from ``start_s`` on. Raises ``ValueError`` where one runs already."""
+    def transaction_moved(self, connector_id: int, start_s: int) -> None:
+        """The time became known: the running transaction began then. Raises ``ValueError`` where none runs."""
     def transaction_confirmed(self, connector_id: int, transaction_id: int) -> None:
         """The CSMS has given the running transaction its id."""
     def transaction_stopped(self, connector_id: int) -> list[int]:

@@ -181,6 +181,16 @@ impl Profiles {
         }
     }
 
+    fn transaction_moved(&mut self, connector_id: i64, start_s: i64) -> PyResult<()> {
+        let connector = self.connector(connector_id)?;
+        let start = second("start_s", start_s)?;
+        if self.run(|profiles, _| profiles.move_start(connector, start))? {
+            Ok(())
+        } else {
+            Err(refused("connector_id: one with a transaction allowed"))
+        }
+    }
+
     fn transaction_confirmed(&mut self, connector_id: i64, transaction_id: i64) -> PyResult<()> {
         let connector = self.connector(connector_id)?;
         let is_running = self.run(|profiles, _| profiles.confirm(connector, transaction_id))?;

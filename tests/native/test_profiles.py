@@ -436,3 +436,21 @@ def test_engine_installed_lists_every_member_by_id() -> None:
     }
     assert json.loads(profiles.installed(2)) == rows[1:]
     assert json.loads(profiles.installed(0)) == []
+
+
+def test_transaction_that_began_at_another_time_moves_its_relative_profiles() -> None:
+    """SCA-07, D10: the time became known while it ran."""
+    station = engine()
+    station.transaction_started(1, NOW_S, 5)
+    charging = profile(1, "TxProfile", chargingProfileKind="Relative")
+    charging["chargingSchedule"] = {
+        "chargingRateUnit": "A",
+        "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 16.0}, {"startPeriod": 600, "limit": 10.0}],
+    }
+    install(station, 1, charging)
+    before = station.composite(1, NOW_S + 60, 60, "A")
+    station.transaction_moved(1, NOW_S + 3_600)
+    assert station.composite(1, NOW_S + 3_660, 60, "A") == before
+    assert station.composite(1, NOW_S + 4_260, 60, "A") != before
+    with pytest.raises(ValueError, match="one with a transaction"):
+        station.transaction_moved(2, NOW_S)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
 from ocpphub.core.controllers import Controller
+from ocpphub.core.reservation import Reservations
 from ocpphub.errors import LocalError
 from tests import builders
 from tests.builders import World
@@ -164,7 +166,9 @@ def test_answer_for_a_controller_that_is_gone_authorises_nobody() -> None:
     assert world.core._parts.presenting._floating == {}
 
 
-def test_remote_start_among_ten_thousand_vehicles_and_a_reservation_takes_no_time() -> None:
+def test_remote_start_among_ten_thousand_vehicles_and_a_reservation_takes_no_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """CORE-RS-05, CORE-RV-08: no work that grows with the square of the connectors."""
     world = World(builders.settings(connectors=10_000)).boot().attach()
     expiry = {"connectorId": 0, "expiryDate": "2027-01-16T08:00:00Z", "idTag": "OWNER", "reservationId": 1}
@@ -172,14 +176,14 @@ def test_remote_start_among_ten_thousand_vehicles_and_a_reservation_takes_no_tim
     for connector_id in range(1, 10_001):
         world.report(connector_id, plugged=True)
     calls = 0
-    admits = world.core._parts.reservations.admits
+    admits = Reservations.admits
 
-    def counted(*arguments: object) -> bool:
+    def counted(*arguments: Any) -> bool:
         nonlocal calls
         calls += 1
-        return admits(*arguments)  # type: ignore[arg-type]
+        return admits(*arguments)
 
-    world.core._parts.reservations.admits = counted  # type: ignore[method-assign]
+    monkeypatch.setattr(Reservations, "admits", counted)
     assert world.ask("RemoteStartTransaction", {"idTag": "OTHER"})["status"] == "Rejected"
     assert calls <= 3
 
@@ -229,3 +233,16 @@ def test_subscribers_hear_of_everything_in_a_connector_state() -> None:
     assert [state["attached"] for state in told][-2:] == [True, False]
     assert told[-2]["transaction"]["transaction_id"] == 1
     assert all(a != b for a, b in pairwise(told))
+
+
+def test_relative_profile_counts_from_the_start_that_the_first_clock_corrected() -> None:
+    """D10, S2: a session that began in 1970 of a hub without a battery has its profiles from its own start."""
+    hub = builders.hub(charge_before_accepted="always")
+    point = builders.settings(configuration={"AllowOfflineTxForUnknownId": "true"})
+    world = World(point, hub=hub, wall_jump_ms=-builders.EPOCH_MS).start().attach()
+    world.csms.offset_ms = builders.EPOCH_MS
+    world.charge()
+    world.advance(60).connect().advance(1)
+    world.install(1, 1, "TxProfile", chargingSchedulePeriod=builders.periods((0, 10.0), (600, 16.0)), transactionId=1)
+    world.advance(1)
+    assert world.core.connector_state(1)["permit"]["limit_a"] == 10.0

@@ -420,6 +420,7 @@ class ChargePoint(ControllerCommands):
         if first:
             self._parts.durable.shift_untrusted(step_ms)
             self._parts.transactions.shift_untrusted(step_ms)
+            self._parts.charging.starts_moved(now)
             self._parts.connectors.shift_untrusted(step_ms)
         if step_ms:
             self._parts.metering.restart_schedule(now)

@@ -248,6 +248,12 @@ class Charging:
         row.plug_id, row.errors, row.grant = None, (), None
         self.timers.cancel((USE, row.connector_id))
 
+    def starts_moved(self, now: Instant) -> None:
+        """The time became known: running transactions may have begun at another one (reliability.md 4.7)."""
+        for row in self.connectors:
+            if row.transaction is not None:
+                self.schedules.transaction_moved(row.connector_id, row.transaction.start_ms // 1000, now)
+
     def plugged_as(self, transaction: Transaction, plug_id: int | str) -> None:
         """The running transaction's vehicle is known by this plug from now on. Effects: ``Store``."""
         transaction.plug_id = plug_id

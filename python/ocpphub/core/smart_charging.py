@@ -261,6 +261,11 @@ class SmartCharging:
         """What the composite schedule of connector 1 to N allows now."""
         return limit_of(self._profiles, connector_id, self._second(now))
 
+    def transaction_moved(self, connector_id: int, start_s: int, now: Instant) -> None:
+        """The time became known: the running transaction began then, and Relative profiles count from there."""
+        self._profiles.transaction_moved(connector_id, start_s)
+        self._changed(now, connector_id)
+
     def transaction_confirmed(self, connector_id: int, transaction_id: int) -> None:
         """The CSMS has given the running transaction its id, which TxProfiles may name from now on (SCA-31)."""
         self._profiles.transaction_confirmed(connector_id, transaction_id)
