@@ -649,7 +649,8 @@ def test_delivery_state_tells_messages_bytes_and_the_oldest() -> None:
     begin_ms = world.utc_ms
     tx = world.start()
     world.advance(5).sample(tx, "1")
-    assert world.queue.state() == (2, sum(map(len, world.table("sample").values())), begin_ms, 0)
+    size = sum(len(value) for table in ("sample", "transaction") for value in world.table(table).values())
+    assert world.queue.state() == (2, size, begin_ms, 0)
     world.connect()
     assert world.queue.state() == (0, 0, None, 0)
 

@@ -246,3 +246,40 @@ def test_relative_profile_counts_from_the_start_that_the_first_clock_corrected()
     world.install(1, 1, "TxProfile", chargingSchedulePeriod=builders.periods((0, 10.0), (600, 16.0)), transactionId=1)
     world.advance(1)
     assert world.core.connector_state(1)["permit"]["limit_a"] == 10.0
+
+
+def test_session_after_the_clock_went_back_does_not_begin_in_the_future() -> None:
+    """reliability.md 4.7: times of one session never go back, the next one has the clock of its own time."""
+    world = World(csms=builders.Csms(interval_s=60)).boot().attach()
+    world.charge()
+    world.authorize(1)
+    world.report(1, plugged=False)
+    world.csms.offset_ms = -3_600_000
+    world.advance(120)
+    state = world.charge()
+    assert state["transaction"]["start"] == world.core.clock.text(world.now)
+
+
+def test_remote_start_finds_the_plugged_connector_that_is_reserved_for_its_tag() -> None:
+    """CORE-RS-05: others that are refused before it do not hide it."""
+    world = World().boot().attach()
+    world.report(2)
+    reservation = {"expiryDate": "2027-01-16T08:00:00Z", "idTag": "OWNER"}
+    assert world.ask("ReserveNow", {**reservation, "connectorId": 2, "reservationId": 1})["status"] == "Accepted"
+    assert world.ask("ReserveNow", {**reservation, "connectorId": 0, "reservationId": 2, "idTag": "ELSE"})[
+        "status"
+    ] == ("Accepted")
+    for connector_id in (1, 2, 3):
+        world.report(connector_id, plugged=True)
+    assert world.ask("RemoteStartTransaction", {"idTag": "OWNER"})["status"] == "Accepted"
+    assert world.advance(1).core.connector_state(2)["transaction"]["id_tag"] == "OWNER"
+
+
+def test_queue_that_holds_a_start_has_bytes() -> None:
+    """rpc.md charge_point.get: queue."""
+    world = World().boot().attach().disconnect()
+    world.core._parts.configuration._slot("AllowOfflineTxForUnknownId").set("true")
+    world.charge()
+    assert world.core.state(world.now)["queue"]["bytes"] > 0
+    world.connect().advance(1)
+    assert world.core.state(world.now)["queue"]["bytes"] == 0

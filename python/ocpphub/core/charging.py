@@ -109,7 +109,7 @@ class Charging:
         transaction = self.queue.start(
             connector_id,
             grant.id_tag,
-            max(self.clock.utc_ms(now) if at_ms is None else at_ms, row.last_stop_ms),
+            self._start_time(row, now, at_ms),
             self.meters.register(connector_id) or 0,
             trusted=self.clock.is_trusted,
             parent_id_tag=grant.parent_id_tag,
@@ -121,6 +121,11 @@ class Charging:
             self.schedules.install_for_transaction(connector_id, grant.profile, now)
         self.metering.started(transaction, now)
         self.publish("started", transaction)
+
+    def _start_time(self, row: Connector, now: Instant, at_ms: int | None) -> int:
+        """When a transaction begins: not before the one before it ended, and not ahead of a clock that went back."""
+        now_ms = self.clock.utc_ms(now)
+        return max(now_ms if at_ms is None else at_ms, min(row.last_stop_ms, now_ms))
 
     def _begin(self, row: Connector, transaction: Transaction, now: Instant) -> None:
         row.transaction = transaction

@@ -413,11 +413,11 @@ class TransactionQueue:
         return [*self._live.values()]
 
     def state(self) -> tuple[int, int, int | None, int]:
-        """Messages, bytes of samples, time of the oldest in milliseconds since 1970, and how many are aside."""
+        """Messages, bytes of their rows, time of the oldest in milliseconds since 1970, and how many are aside."""
         flying = () if self._in_flight is None else (self._in_flight,)
         heads = (entry for entry in (*flying, *self._line.heads()) if is_message(entry))
         oldest_ms = min(map(made_ms, heads), default=None)
-        return self._line.messages, self._records.bytes, oldest_ms, self._line.aside
+        return self._line.messages, self._records.bytes + self._line.bytes, oldest_ms, self._line.aside
 
     @property
     def is_ready(self) -> bool:

@@ -259,12 +259,15 @@ class Presenting:
         refused: set[ChargePointStatus] = set()
         for status in (_S.PREPARING, _S.RESERVED, _S.AVAILABLE):
             for row in self.connectors:
-                if self.connectors.status(row.connector_id) is not status or status in refused:
+                if self.connectors.status(row.connector_id) is not status or self._is_busy(row):
                     continue
-                if not self._is_busy(row) and not self._is_kept_from(row, id_tag, now):
-                    return row
                 # Those that nobody has reserved are all alike to somebody who has not reserved either.
-                if not self._is_busy(row) and self.reservations.of(row.connector_id) is None:
+                is_reserved = self.reservations.of(row.connector_id) is not None
+                if not is_reserved and status in refused:
+                    continue
+                if not self._is_kept_from(row, id_tag, now):
+                    return row
+                if not is_reserved:
                     refused.add(status)
         return None
 

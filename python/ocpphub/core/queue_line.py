@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 from ocpphub.core.transaction import Stop, Transaction
@@ -22,6 +22,11 @@ class StartEntry:
 
     number: int
     tx: Transaction
+    size: int = field(init=False)
+    """Bytes of its row when it was queued."""
+
+    def __post_init__(self) -> None:
+        self.size = len(self.tx.row())
 
 
 @dataclass(slots=True, eq=False)
@@ -31,6 +36,10 @@ class StopEntry:
     number: int
     tx: Transaction
     stop: Stop
+    size: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.size = len(self.tx.row())
 
 
 @dataclass(slots=True, eq=False)
@@ -50,7 +59,7 @@ Entry = StartEntry | StopEntry | Batch
 class Line:
     """The entries of one charge point in the order of their numbers, but for those that went aside."""
 
-    __slots__ = ("_aside", "_entries", "_holding", "_parked", "messages")
+    __slots__ = ("_aside", "_entries", "_holding", "_parked", "bytes", "messages")
 
     def __init__(self) -> None:
         self._entries: deque[Entry] = deque()
@@ -58,12 +67,16 @@ class Line:
         self._aside: dict[int, Entry] = {}
         self._parked: dict[int, deque[Entry]] = {}
         self.messages = 0
+        self.bytes = 0
+        """Of the rows behind StartTransactions and StopTransactions that wait."""
         """Entries that are neither delivered nor given up, the one in flight and those aside included."""
 
     def append(self, entry: Entry) -> None:
         """Add a new entry at the end."""
         self._entries.append(entry)
         self.messages += 1
+        if not isinstance(entry, Batch):
+            self.bytes += entry.size
 
     def take(self) -> Entry | None:
         """The entry whose turn it is, taken out of the line; ``None`` when there is none or it waits for its retry.
@@ -111,6 +124,8 @@ class Line:
     def finished(self, entry: Entry) -> None:
         """An entry that was taken is delivered or given up; what waited behind it goes on, before all others."""
         self.messages -= 1
+        if not isinstance(entry, Batch):
+            self.bytes -= entry.size
         if isinstance(entry, StartEntry):
             followers = self._parked.pop(entry.tx.session_id, ())
             self._entries.extendleft(reversed(followers))
