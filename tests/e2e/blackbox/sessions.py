@@ -440,7 +440,10 @@ def open_site(rig: Rig, connectors: int = 2, hub: str = "", rpc: str = "", **par
     books = Books(csms)
     parts = FAST | parts
     process = rig.hub(point(url=csms.url, connectors=connectors, **parts), hub=hub, rpc=rpc).start()
-    csms.booted(connectors=connectors)
+    try:
+        csms.booted(connectors=connectors)
+    except AssertionError as error:
+        raise AssertionError(f"{error}; upgrades at {csms.attempts}; its log:\n{process.text()}") from error
     return Site(rig, csms, books, process)
 
 

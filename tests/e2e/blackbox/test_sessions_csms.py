@@ -46,7 +46,7 @@ def tx_profile(limit: float, **more: Any) -> Json:
 
 
 def test_remote_start_with_a_profile_is_seen_in_schedule_and_permit(site: Site) -> None:
-    """CORE-RS-01, RS-03, RS-07, RS-09, CORE-SC-34: answer, no Authorize, the profile for this transaction only."""
+    """CORE-RS-01, CORE-RS-03, CORE-RS-07, CORE-RS-09, CORE-SC-34: no Authorize."""
     driver, n = site.fresh()
     driver.plug(n)
     assert remote(site, n, "PROFILED", chargingProfile=tx_profile(7.5)) == "Accepted"
@@ -76,7 +76,7 @@ def test_remote_start_with_a_bad_profile_is_rejected(site: Site, bad: Json) -> N
 
 
 def test_remote_start_before_the_vehicle_waits_for_it(site: Site) -> None:
-    """CORE-RS-08, RS-13: Preparing; a second one is rejected; the plug starts."""
+    """CORE-RS-08, CORE-RS-13: Preparing; a second one is rejected; the plug starts."""
     driver, n = site.fresh()
     assert remote(site, n, "WAITS") == "Accepted"
     site.books.wait("StatusNotification", connectorId=n, status="Preparing")
@@ -86,7 +86,7 @@ def test_remote_start_before_the_vehicle_waits_for_it(site: Site) -> None:
 
 
 def test_remote_start_times_out_without_a_vehicle(site: Site) -> None:
-    """CORE-RS-08, CORE-TX-21: back to Available after ConnectionTimeOut, no StartTransaction, a later plug starts nothing."""
+    """CORE-RS-08, CORE-TX-21: Available after ConnectionTimeOut, and a later plug starts nothing."""
     driver, n = site.fresh()
     assert site.link.change("ConnectionTimeOut", "1") == "Accepted"
     try:
@@ -100,7 +100,7 @@ def test_remote_start_times_out_without_a_vehicle(site: Site) -> None:
 
 @pytest.mark.parametrize("verdict", ["Accepted", "Invalid"])
 def test_remote_start_is_authorized_when_the_key_says_so(site: Site, verdict: str) -> None:
-    """CORE-RS-01, RS-02: Accepted first, then Authorize; a transaction only if that is accepted."""
+    """CORE-RS-01, CORE-RS-02: Accepted first, then Authorize; a transaction only if that is accepted."""
     driver, n = site.fresh()
     driver.plug(n)
     tag = f"ASKED-{verdict}"
@@ -120,7 +120,7 @@ def test_remote_start_is_authorized_when_the_key_says_so(site: Site, verdict: st
 
 
 def test_remote_start_where_it_cannot_be_is_rejected(site: Site) -> None:
-    """CORE-RS-04, RS-06, AMB-12: unknown, 0, Unavailable, Faulted, in a transaction, Finishing, reserved."""
+    """CORE-RS-04, CORE-RS-06, AMB-12: unknown, 0, Unavailable, Faulted, in a transaction, Finishing, reserved."""
     driver, n, _ = site.charging()
     assert remote(site, n) == "Rejected"
     driver.call("connector.stop_transaction", connector_id=n)
@@ -137,7 +137,7 @@ def test_remote_start_where_it_cannot_be_is_rejected(site: Site) -> None:
 
 
 def test_remote_stop_answers_first_and_stops_then(site: Site) -> None:
-    """CORE-RSP-01, RSP-02, section 10 (answer first): Remote, no idTag, unlock asked; unknown ids Rejected."""
+    """CORE-RSP-01, CORE-RSP-02, section 10 (answer first): Remote, no idTag, unlock asked; unknown ids Rejected."""
     driver, n, transaction_id = site.charging()
     assert site.link.result("RemoteStopTransaction", {"transactionId": transaction_id + 500}) == {"status": "Rejected"}
     assert driver.state(n)["transaction"] is not None
@@ -153,7 +153,7 @@ def test_remote_stop_answers_first_and_stops_then(site: Site) -> None:
 
 @pytest.mark.parametrize("status", ["Unlocked", "UnlockFailed", "NotSupported"])
 def test_unlock_stops_first_and_answers_what_the_controller_says(site: Site, status: str) -> None:
-    """CORE-UL-01, UL-03: StopTransaction(UnlockCommand), then the command, then the answer."""
+    """CORE-UL-01, CORE-UL-03: StopTransaction(UnlockCommand), then the command, then the answer."""
     driver, n, transaction_id = site.charging()
     message_id = site.link.post("UnlockConnector", {"connectorId": n})
     request = driver.request("connector.unlock")
@@ -217,7 +217,7 @@ def reserve(site: Site, reservation_id: int, n: int, id_tag: str = "GUEST", **mo
 
 
 def test_reservation_is_kept_for_its_tag_and_used(site: Site) -> None:
-    """CORE-RV-02, RV-06, RV-12, CORE-TX-02: Reserved, others refused, reservationId in StartTransaction."""
+    """CORE-RV-02, CORE-RV-06, CORE-RV-12, CORE-TX-02: Reserved, others refused, reservationId in StartTransaction."""
     driver, n = site.fresh()
     assert reserve(site, 0, n) == "Accepted"
     site.books.wait("StatusNotification", connectorId=n, status="Reserved")
@@ -241,7 +241,7 @@ def test_reservation_is_kept_for_its_tag_and_used(site: Site) -> None:
 
 
 def test_reservation_opens_for_the_group(site: Site) -> None:
-    """CORE-RV-07, RV-12: the parent of the tag is asked for."""
+    """CORE-RV-07, CORE-RV-12: the parent of the tag is asked for."""
     driver, n = site.fresh()
     site.books.tags["KIN"] = {"status": "Accepted", "parentIdTag": "CLAN"}
     assert reserve(site, 51, n, parentIdTag="CLAN") == "Accepted"
@@ -280,7 +280,7 @@ def test_reservation_moves_with_its_id(site: Site) -> None:
 
 
 def test_reservation_is_refused_with_the_reason(site: Site) -> None:
-    """CORE-RV-03, RV-04, RV-05: Occupied, Faulted, Unavailable, Rejected."""
+    """CORE-RV-03, CORE-RV-04, CORE-RV-05: Occupied, Faulted, Unavailable, Rejected."""
     plugged, p = site.fresh()
     plugged.plug(p)
     assert reserve(site, 60, p) == "Occupied"
@@ -297,7 +297,7 @@ def test_reservation_is_refused_with_the_reason(site: Site) -> None:
 
 
 def test_local_list_follows_its_versions(site: Site) -> None:
-    """CORE-LL-01, LL-03, LL-05, LL-06, LL-07, LL-08, LL-12: each answer, and the version after it."""
+    """CORE-LL-01, CORE-LL-03, CORE-LL-05, CORE-LL-06, CORE-LL-07, CORE-LL-08, CORE-LL-12."""
 
     def send(version: int, kind: str, entries: list[Json] | None) -> str:
         payload: Json = {"listVersion": version, "updateType": kind}
@@ -332,7 +332,7 @@ def test_local_list_follows_its_versions(site: Site) -> None:
 
 
 def test_listed_tag_needs_no_question_and_a_contradiction_is_told(site: Site) -> None:
-    """CORE-AUTH-03, AUTH-20: LocalPreAuthorize; StartTransaction.conf against the list is LocalListConflict on 0."""
+    """CORE-AUTH-03, CORE-AUTH-20: LocalPreAuthorize; the conf against the list is LocalListConflict on 0."""
     entries = [{"idTag": "LISTED", "idTagInfo": {"status": "Accepted"}}]
     update = {"listVersion": 20, "localAuthorizationList": entries, "updateType": "Full"}
     assert site.link.result("SendLocalList", update) == {"status": "Accepted"}
@@ -369,7 +369,7 @@ def test_cache_is_emptied(site: Site) -> None:
 
 
 def test_availability_waits_for_the_session_and_can_be_taken_back(site: Site) -> None:
-    """CORE-CA-02, CA-03, CA-08, CA-09: Scheduled in a session and in Preparing; Operative cancels it."""
+    """CORE-CA-02, CORE-CA-03, CORE-CA-08, CORE-CA-09: Scheduled in a session and in Preparing; Operative cancels it."""
 
     def change(n: int, kind: str) -> str:
         return str(site.link.result("ChangeAvailability", {"connectorId": n, "type": kind})["status"])
@@ -393,7 +393,7 @@ def test_availability_waits_for_the_session_and_can_be_taken_back(site: Site) ->
 
 @pytest.mark.parametrize("connector_id", [0, None, "one"])
 def test_status_is_told_on_demand_after_the_answer(site: Site, connector_id: int | str | None) -> None:
-    """CORE-TM-01, TM-05, TM-06: the answer, then StatusNotification of one connector, of 0, or of 0 to N."""
+    """CORE-TM-01, CORE-TM-05, CORE-TM-06: the answer, then StatusNotification of one connector, of 0, or of 0 to N."""
     _driver, n = site.fresh()
     request: Json = {"requestedMessage": "StatusNotification"}
     wanted = list(range(61))
@@ -413,7 +413,7 @@ def test_status_is_told_on_demand_after_the_answer(site: Site, connector_id: int
 
 
 def test_trigger_of_an_unknown_connector_is_rejected(site: Site) -> None:
-    """CORE-TM-02, TM-07, TM-12."""
+    """CORE-TM-02, CORE-TM-07, TM-12."""
     for message in ("StatusNotification", "MeterValues"):
         request = {"requestedMessage": message, "connectorId": 61}
         assert site.link.result("TriggerMessage", request) == {"status": "Rejected"}

@@ -30,7 +30,7 @@ def refuse(_link: Link, message_id: str, *_: Any) -> list[Any]:
 
 
 def test_refused_start_is_repeated_and_given_up_and_followers_say_minus_one(site: Site) -> None:
-    """CORE-TXQ-05, TXQ-08, CORE-TX-09: fresh id, same payload, interval x attempts, then -1."""
+    """CORE-TXQ-05, CORE-TXQ-08, CORE-TX-09: fresh id, same payload, interval x attempts, then -1."""
     driver, n = site.fresh()
     driver.plug(n)
     with site.books.scripted("StartTransaction", refuse):
@@ -94,7 +94,7 @@ def test_late_answer_to_an_earlier_transmission_leaves_one_id(site: Site) -> Non
 
 
 def test_one_failing_message_holds_up_the_others_but_not_authorize_and_data(site: Site) -> None:
-    """CORE-TXQ-03, TXQ-04: one queue per charge point; Authorize, DataTransfer and status overtake it."""
+    """CORE-TXQ-03, CORE-TXQ-04: one queue per charge point; Authorize, DataTransfer and status overtake it."""
     a, n, first_id = site.charging("SLOW-A")
     b, m = site.fresh()
     b.plug(m)

@@ -127,7 +127,7 @@ def test_reconnect_is_no_boot(outage: Outage) -> None:
 
 
 def test_tags_are_decided_without_the_csms(outage: Outage) -> None:
-    """CORE-AUTH-11, AUTH-16, AUTH-17, AUTH-18, AUTH-19: list, cache, expiry, and strangers as configured."""
+    """CORE-AUTH-11, CORE-AUTH-16, CORE-AUTH-17, CORE-AUTH-18, CORE-AUTH-19."""
     verdicts = dict(outage.verdicts)
     assert verdicts.pop("LISTED") == verdicts.pop("STRANGER") == "Accepted"
     assert verdicts.pop("BARRED") == "Blocked"
@@ -172,7 +172,7 @@ def test_undelivered_sessions_are_listed(outage: Outage) -> None:
 
 
 def test_everything_arrives_in_the_order_it_happened(outage: Outage) -> None:
-    """CORE-TXQ-01, TXQ-03, TXQ-07: one queue of all connectors; Start before its samples before its Stop."""
+    """CORE-TXQ-01, CORE-TXQ-03, CORE-TXQ-07: one queue of all connectors; Start before its samples before its Stop."""
     calls = [
         (frame[2], frame[3])
         for frame in outage.link.calls()
@@ -229,7 +229,7 @@ def test_what_is_no_transaction_message_is_refused_or_kept(outage: Outage) -> No
 
 
 def test_current_status_follows_and_history_does_not(outage: Outage) -> None:
-    """CORE-STAT-09, STAT-10, AMB-26: the last status is the present one, with the time of the change."""
+    """CORE-STAT-09, CORE-STAT-10, AMB-26: the last status is the present one, with the time of the change."""
     for n in range(1, 6):
         last = outage.site.books.of("StatusNotification", connectorId=n)[-1]
         assert last["status"] == outage.states[n]["status"]
