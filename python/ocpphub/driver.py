@@ -403,7 +403,7 @@ class Driver:
                 self._recreate(lane)
 
     def _ask(self, lane: _Lane, ask: Ask) -> None:
-        answer = partial(self._answered, lane, ask.ask)
+        answer = partial(self._answered, lane, lane.core, ask.ask)
         late = UnavailableError("timeout", f"no answer to {ask.method} within {ask.timeout_s:g} s")
         lane.asks[ask.ask] = self._loop.call_later(ask.timeout_s, answer, None, late)
         try:
@@ -412,7 +412,9 @@ class Driver:
             logger.exception("%s: %s could not be asked", lane.core.identity, ask.method)
             answer(None, error)
 
-    def _answered(self, lane: _Lane, ask: int, result: Any, error: Exception | None) -> None:
+    def _answered(self, lane: _Lane, asker: ChargePoint, ask: int, result: Any, error: Exception | None) -> None:
+        if lane.core is not asker:
+            return  # it was reset meanwhile, and another question of the new core may have the same number
         timer = lane.asks.pop(ask, None)
         if timer is not None:
             timer.cancel()

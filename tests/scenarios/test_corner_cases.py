@@ -283,3 +283,60 @@ def test_queue_that_holds_a_start_has_bytes() -> None:
     assert world.core.state(world.now)["queue"]["bytes"] > 0
     world.connect().advance(1)
     assert world.core.state(world.now)["queue"]["bytes"] == 0
+
+
+def test_first_register_of_a_session_may_rise_as_since_its_start_only() -> None:
+    """E2, CORE-MV-12: an old register must not let hours of another's energy into a session."""
+    world = World().boot().attach()
+    world.report(1, plugged=False, energy_wh=1_000)
+    world.advance(36_000)
+    world.report(1, plugged=True)
+    world.authorize(1)
+    world.advance(60)
+    world.report(1, energy_wh=50_000)
+    assert [(stop["meterStop"], stop["reason"]) for stop in world.sent("StopTransaction")] == [(1_000, "Other")]
+
+
+def test_fault_of_a_session_without_controller_stays_a_fault() -> None:
+    """CORE-STAT-17."""
+    world = World().boot().attach()
+    world.charge()
+    world.report(1, errors=[{"error_code": "GroundFailure", "inoperative": True}])
+    world.core.controller_lost(builders.CONTROLLER.number, world.now)
+    world.settle().advance(100)
+    assert world.core.connector_state(1)["status"] == "Faulted"
+
+
+def test_authorize_is_answered_when_the_registration_is_lost() -> None:
+    """rpc.md connector.authorize: at most MessageTimeout."""
+    world = World().boot().attach()
+    world.report(1, plugged=True)
+    world.csms.silent.add("Authorize")
+    world.command("authorize", builders.CONTROLLER, "ONE", 1)
+    request = world.command("authorize", builders.CONTROLLER, "TWO", 1)
+    world.csms.registration = "Rejected"
+    call = next(call for call in world.calls if call.action == "Authorize")
+    world.receive([4, call.unique_id, "SecurityError", "", {}]).advance(1)
+    assert world.result(request)["status"] == "Invalid"
+
+
+def test_energy_of_a_refused_session_ends_with_its_controller() -> None:
+    """CORE-TX-08, S4: nobody tells how much of it is left."""
+    point = builders.settings(configuration={"MaxEnergyOnInvalidId": "500", "StopTransactionOnInvalidId": "false"})
+    world = World(point).boot().attach()
+    refused = {"transactionId": 5, "idTagInfo": {"status": "Blocked"}}
+    world.csms.scripts["StartTransaction"] = lambda payload: refused
+    assert world.charge()["permit"]["energize"] is True
+    world.core.controller_lost(builders.CONTROLLER.number, world.now)
+    world.settle().advance(100)
+    assert world.core.connector_state(1)["permit"]["energize"] is False
+
+
+def test_tag_without_connector_is_forgotten_with_the_last_connector() -> None:
+    """S1: whoever detaches has left."""
+    world = World().boot().attach()
+    world.report(1)
+    world.authorize(None)
+    world.command("detach", builders.CONTROLLER, None)
+    world.attach()
+    assert world.report(1, plugged=True)["transaction"] is None

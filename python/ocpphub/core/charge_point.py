@@ -194,8 +194,8 @@ class ChargePoint(ControllerCommands):
         was_ours = unique_id in self._outbox.pending
         self._outbox.receive_error(unique_id, code, description, now)
         self._watch_flood(now)
-        if was_ours and code == "SecurityError":
-            self._boot.repeat_after_security_error()
+        if was_ours and code == "SecurityError" and self._boot.repeat_after_security_error():
+            self._parts.prompt.clear(now)  # whoever waits for an answer hears now that there will be none
 
     def _receive_violation(self, violation: _native.Violation, frame: bytes, now: Instant, binary: bool) -> None:
         self._security.refuse_frame(f"{violation.code} in {violation.stage} {violation.pointer}", now)
@@ -415,6 +415,8 @@ class ChargePoint(ControllerCommands):
         if self._boot.gate == "open" and not self._state.is_stopped:
             self._parts.connectors.tell_all()
             self._parts.sessions.settle_waiting(now)
+        elif self._boot.gate != "open":
+            self._parts.prompt.clear(now)
 
     def _clock_stepped(self, step_ms: int, first: bool, now: Instant) -> None:
         if first:

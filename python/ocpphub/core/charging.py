@@ -104,7 +104,7 @@ class Charging:
         if not self.connectors.is_operative(connector_id):
             return
         row.grant = None
-        row.is_over = row.is_refused = False
+        row.is_over = row.is_refused = row.is_metered = False
         row.energy_limit_wh = row.locked_tag = row.locked_group = None
         transaction = self.queue.start(
             connector_id,
@@ -137,7 +137,7 @@ class Charging:
         """At the start of the process: a transaction of an earlier one goes on (decisions.md 4)."""
         row.transaction = transaction
         row.plug_id = transaction.plug_id
-        row.is_resuming = True
+        row.is_resuming = row.is_metered = True
         row.is_refused = bool(transaction.notes.get("refused"))
         row.energy_limit_wh = transaction.notes.get("energy_limit_wh")
 
@@ -182,6 +182,12 @@ class Charging:
         else:
             self._end_energy(row, transaction, now)
             self.settle(row, now)
+
+    def end_energy_of_lost(self, row: Connector, now: Instant) -> None:
+        """Nobody reports how much of MaxEnergyOnInvalidId is left: it is taken as delivered."""
+        if row.transaction is not None and row.energy_limit_wh is not None:
+            row.energy_limit_wh = None
+            self._end_energy(row, row.transaction, now)
 
     def _end_energy(self, row: Connector, transaction: Transaction, now: Instant) -> None:
         if self.configuration.text("StopTransactionOnInvalidId") == "true":
@@ -251,6 +257,7 @@ class Charging:
         self.metering.forget(row.connector_id)
         row.is_attended = row.plugged = row.is_over = False
         row.plug_id, row.errors, row.grant = None, (), None
+        row.locked_tag = row.locked_group = None
         self.timers.cancel((USE, row.connector_id))
 
     def starts_moved(self, now: Instant) -> None:

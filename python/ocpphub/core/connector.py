@@ -94,6 +94,8 @@ class Connector:
     mark: tuple[object, ...] = ()
     announced: tuple[object, ...] = ()
     """What the last event on ``connector.status`` was made of."""
+    is_metered: bool = False
+    """Whether a register has come since its transaction began."""
     last_stop_ms: int = 0
     """When its last transaction of this process ended."""
 
@@ -218,8 +220,8 @@ class Connectors:
 
     def _derived(self, row: Connector, since_ms: int) -> Condition:
         status = self._use(row)
-        errors = row.errors if not row.is_lost else (CONTROLLER_LOST,)
-        fatal = [fault for fault in errors if fault.inoperative]
+        fatal = [fault for fault in row.errors if fault.inoperative]
+        errors = (CONTROLLER_LOST,) if row.is_lost else row.errors
         if fatal and (row.is_attended or row.transaction is not None):
             status = _S.FAULTED
         fault = (fatal or errors or (_NO_ERROR,))[-1]

@@ -83,7 +83,9 @@ class Presenting:
         free = any(row.transaction is None and self._unusable(row) is None for row in own)
         if not free and not running:
             why = "no connector of this connection can be used" if self.charging.may_start() else _NOT_NOW
-            raise LocalError("invalid_state", why, path="/params/connector_id")
+            raise LocalError(
+                "invalid_state", why, path="/params/connector_id", hint="one that is Available or Preparing"
+            )
         self.authorization.ask(
             id_tag,
             lambda verdict, at: self._without_connector(controller, id_tag, verdict, running, free, done, at),
@@ -149,7 +151,8 @@ class Presenting:
             done(Verdict(_ACCEPTED), connector_id, now)
             return
         if (why := self._unusable(row)) is not None:
-            raise LocalError("invalid_state", why, path="/params/connector_id")
+            hint = "a connector that is Available, Preparing, Finishing or Reserved for the tag"
+            raise LocalError("invalid_state", why, path="/params/connector_id", hint=hint)
         if row.grant is not None:
             self._at_granted(row, row.grant, id_tag, done, now)
             return
@@ -176,7 +179,12 @@ class Presenting:
 
     def _at_granted(self, row: Connector, grant: Grant, id_tag: str, done: Done, now: Instant) -> None:
         if grant.id_tag.lower() != id_tag.lower():
-            raise LocalError("invalid_state", "the connector is authorised already", path="/params/connector_id")
+            raise LocalError(
+                "invalid_state",
+                "the connector is authorised already",
+                path="/params/connector_id",
+                hint="the tag that was presented before cancels",
+            )
         if not row.plugged:  # B1: the second swipe ends the use before it began
             row.grant = None
             self.charging.settle(row, now)

@@ -126,6 +126,8 @@ class Sessions:
     def detach(self, controller: Controller, connector_ids: Sequence[int] | None, now: Instant) -> None:
         """A controller lets go of connectors, of all its own when ``None``."""
         self._abandon(self.controllers.detach(controller, connector_ids), now)
+        if not self.controllers.connectors_of(controller.number):
+            self.presenting.controller_lost(controller.number)
 
     def controller_lost(self, number: int, now: Instant) -> None:
         """A connection is gone: its connectors are unattended (decisions.md 4)."""
@@ -156,6 +158,7 @@ class Sessions:
             return
         if row.transaction is not None:
             row.is_lost = True
+            self.charging.end_energy_of_lost(row, now)
         else:
             self.charging.leave(row)
             self.charging.reservations.ended(connector_id, now)
@@ -269,7 +272,7 @@ class Sessions:
             start_wh = 0 if row.transaction is None else row.transaction.meter_start_wh
             end_wh = start_wh if before_wh is None else before_wh
             self._unplug(row, now, at_ms, is_certain=True, meter_wh=end_wh)
-        elif before_wh is None and row.transaction is not None:
+        elif row.transaction is not None and not row.is_metered:
             self._take_first_register(row, row.transaction, energy_wh, now, at_ms)
         if epoch == "new_epoch":
             # decisions.md 4: the session ends at the last good register, the next one starts in the new epoch.
@@ -281,7 +284,8 @@ class Sessions:
     def _take_first_register(
         self, row: Connector, transaction: Transaction, energy_wh: int, now: Instant, at_ms: int
     ) -> None:
-        """A meter that was silent until now: what it counted before the transaction is not the driver's (E2, E5)."""
+        """The first register of a transaction: what was counted before it began is not the driver's (E2, E5)."""
+        row.is_metered = True
         elapsed_s = max(at_ms - transaction.start_ms, 0) / 1000
         if energy_wh - transaction.meter_start_wh > self.meters.may_rise(row.connector_id, elapsed_s):
             self.charging.stop(row, Reason.OTHER, now, meter_wh=transaction.meter_start_wh)

@@ -270,7 +270,9 @@ class Station:
                 raise UnavailableError("not_connected", "the station has no connection to the hub")
             if attachment != self._attachments:
                 return
-            answer = await client.call("controller.attach", connectors=self._connectors, takeover=True, **self._where)
+            # Our own old connection may still be there after the first time; somebody else's is not ours to take.
+            mine = {"connectors": self._connectors, "takeover": self._attachments > 0}
+            answer = await client.call("controller.attach", **mine, **self._where)
             for state in answer["connectors"]:
                 evse = self.evses.setdefault(state["connector_id"], Evse(state["connector_id"], self._wiring))
                 self._take(state, is_new=True)
