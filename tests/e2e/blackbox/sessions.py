@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .conftest import DEADLINE, Csms, Hub, Link, Rig, Rpc, open_rig, point, wait_for
+from .conftest import DEADLINE, Csms, Hub, Link, Rig, Rpc, RpcError, open_rig, point, wait_for
 
 Json = dict[str, Any]
 
@@ -225,6 +225,13 @@ class Driver(Rpc):
                     self.answers.insert(0, self.answers.pop(index))
                     return super().take(request_id)
             self._take_line(end - time.monotonic())
+
+    def take_any(self, request_id: int, answers: list[Any]) -> None:
+        """Append the whole answer to this request, be it a result or an error."""
+        try:
+            answers.append({"result": self.take(request_id)})
+        except RpcError as error:
+            answers.append({"error": error.error})
 
     def event(self, topic: str | None = None, timeout: float = DEADLINE, **value: Any) -> Json:
         """The next event of a topic whose value has these members; the others stay."""
