@@ -340,3 +340,63 @@ def test_tag_without_connector_is_forgotten_with_the_last_connector() -> None:
     world.command("detach", builders.CONTROLLER, None)
     world.attach()
     assert world.report(1, plugged=True)["transaction"] is None
+
+
+def test_clock_that_goes_back_in_a_session_of_steady_rows_ends_nothing() -> None:
+    """E1, E2: the first register of a session is the first one, whichever way it came."""
+    world = World(csms=builders.Csms(interval_s=60)).boot().attach()
+    world.charge(energy_wh=1_000)
+    for step in range(1, 61):
+        world.advance(60)
+        row = [1, True, True, True, 1_000 + step * 300]
+        world.command("report_many", builders.CONTROLLER, {
+            "columns": ["connector_id", "plugged", "ev_ready", "evse_ready", "energy_wh"], "rows": [row]},
+            lambda each: True)  # fmt: skip
+    world.csms.offset_ms = -3_600_000
+    world.advance(120)
+    assert world.report(1, energy_wh=19_100)["transaction"] is not None
+
+
+def test_small_first_register_of_a_silent_meter_is_not_billed() -> None:
+    """E2: a meterStart that nobody read is no reading."""
+    world = World().boot().attach()
+    world.report(1, plugged=True)
+    world.authorize(1)
+    world.advance(600)
+    world.report(1, energy_wh=4_000)
+    assert [stop["meterStop"] for stop in world.sent("StopTransaction")] == [0]
+
+
+def test_tag_that_is_read_twice_is_accepted_twice_and_acts_once() -> None:
+    """CORE-AUTH-02: readers do that."""
+    world = World().boot().attach()
+    world.report(1, plugged=True)
+    world.csms.latency_s = 2.0
+    first = world.command("authorize", builders.CONTROLLER, "TAG", 1)
+    second = world.command("authorize", builders.CONTROLLER, "TAG", 1)
+    world.advance(5)
+    assert [world.result(each)["status"] for each in (first, second)] == ["Accepted", "Accepted"]
+    assert len(world.sent("StartTransaction")) == 1
+    assert world.core._parts.presenting._floating == {}
+
+
+def test_free_vehicle_at_a_reserved_connector_charges_when_the_reservation_is_over() -> None:
+    """CORE-RV-13: what kept it from charging is gone."""
+    point = builders.settings(connector_overrides=(builders.override([1], free_vend_id_tag="FREE"),))
+    world = World(point).boot().attach()
+    world.report(1)
+    expiry = {"connectorId": 1, "expiryDate": "2027-01-16T08:00:00Z", "idTag": "OWNER", "reservationId": 1}
+    assert world.ask("ReserveNow", expiry)["status"] == "Accepted"
+    assert world.report(1, plugged=True)["transaction"] is None
+    assert world.ask("CancelReservation", {"reservationId": 1})["status"] == "Accepted"
+    assert world.advance(1).core.connector_state(1)["transaction"]["id_tag"] == "FREE"
+
+
+def test_silent_controller_gets_no_energy_beyond_what_a_refused_tag_may_have() -> None:
+    """CORE-TX-08, S4."""
+    point = builders.settings(configuration={"MaxEnergyOnInvalidId": "500", "StopTransactionOnInvalidId": "false"})
+    world = World(point).boot().attach()
+    refused = {"transactionId": 5, "idTagInfo": {"status": "Blocked"}}
+    world.csms.scripts["StartTransaction"] = lambda payload: refused
+    assert world.charge()["permit"]["energize"] is True
+    assert world.advance(300).core.connector_state(1)["permit"]["energize"] is False

@@ -37,6 +37,9 @@ log = logging.getLogger("ocpphub.core")
 
 PERMIT: Final = "permit"
 USE: Final = "use"
+ENERGY: Final = "energy"
+SILENT_MS: Final = 60_000
+"""A register that is older tells nothing of what flows now."""
 SPACING_S: Final = 0.1
 """Least time between two readings of the limits that changed (T20)."""
 SLICE: Final = 250
@@ -63,6 +66,8 @@ class Charging:
     reservations: Reservations
     unlock: Unlock
     may_start: Callable[[], bool]
+    offer: Callable[[Connector], None] = lambda row: None
+    """Authorises a vehicle that needs no tag (``free_vend_id_tag``)."""
     _limits_read_s: float = float("-inf")
     _changed: set[int] = field(default_factory=set)
     """Connectors whose limits may be others, 0 for all of them."""
@@ -75,8 +80,11 @@ class Charging:
 
         Effects: ``Store`` of a new transaction, ``Publish``.
         """
-        if row.grant is not None and row.plugged and row.transaction is None:
-            self._try_start(row, row.grant, now, at_ms)
+        if row.plugged and row.transaction is None:
+            if row.grant is None and not row.is_over:
+                self.offer(row)
+            if row.grant is not None:
+                self._try_start(row, row.grant, now, at_ms)
         self._watch_energy(row, now)
         self._permit(row, now, limit_changed)
         self.connectors.run_schedule(row)
@@ -116,6 +124,7 @@ class Charging:
             reservation_id=self.reservations.used(connector_id, grant.id_tag, grant.parent_id_tag, now),
             plug_id=row.plug_id,
         )
+        row.started_s = now.monotonic_s
         self._begin(row, transaction, now)
         if grant.profile is not None:
             self.schedules.install_for_transaction(connector_id, grant.profile, now)
@@ -178,10 +187,29 @@ class Charging:
             row.energy_limit_wh = register + allowed_wh
             transaction.notes["energy_limit_wh"] = row.energy_limit_wh
             self.queue.update(transaction)
+            self._watch_silence(row, allowed_wh, now)
             self.settle(row, now)
         else:
             self._end_energy(row, transaction, now)
             self.settle(row, now)
+
+    def _watch_silence(self, row: Connector, allowed_wh: int, now: Instant) -> None:
+        """Look again when as much may have been delivered, whatever is reported until then."""
+        hour_wh = max(self.meters.may_rise(row.connector_id, 3_600) - self.meters.may_rise(row.connector_id, 0), 1)
+        self.timers.set((ENERGY, row.connector_id), now.monotonic_s + max(allowed_wh * 3_600 / hour_wh, 1.0))
+
+    def handle_energy_timer(self, connector_id: int, now: Instant) -> None:
+        """MaxEnergyOnInvalidId may be delivered: without a register of the last minute it is taken for that."""
+        row = self.connectors.row(connector_id)
+        limit, register = row.energy_limit_wh, self.meters.register(connector_id)
+        if row.transaction is None or limit is None or register is None:
+            return
+        read_ms = self.meters.register_ms(connector_id) or 0
+        if self.clock.utc_ms(now) - read_ms > SILENT_MS:
+            self.end_energy_of_lost(row, now)
+            self.settle(row, now)
+        elif register < limit:
+            self._watch_silence(row, limit - register, now)
 
     def end_energy_of_lost(self, row: Connector, now: Instant) -> None:
         """Nobody reports how much of MaxEnergyOnInvalidId is left: it is taken as delivered."""

@@ -96,6 +96,8 @@ class Connector:
     """What the last event on ``connector.status`` was made of."""
     is_metered: bool = False
     """Whether a register has come since its transaction began."""
+    started_s: float = 0.0
+    """When that was, monotonic; of a transaction of an earlier process 0."""
     last_stop_ms: int = 0
     """When its last transaction of this process ended."""
 
@@ -132,6 +134,8 @@ class Connectors:
         self._told: list[Condition] = []
         """What the queue was last given of each; behind ``_present`` for states that are too short so far."""
         self._before_fault: dict[int, ChargePointStatus] = {}
+        self.on_free: Callable[[Connector, Instant], None] = self.update
+        """Lets the use of a connector follow when a reservation of it has come or gone."""
         self.is_quiet = False
         """While stopped nothing is told to the CSMS (decisions.md 6)."""
 
@@ -320,7 +324,7 @@ class Connectors:
     def reserved_changed(self, connector_id: int, now: Instant) -> None:
         """A reservation came or went; one of connector 0 shows nowhere (CORE-RV-08)."""
         if connector_id:
-            self.update(self._rows[connector_id], now)
+            self.on_free(self._rows[connector_id], now)
 
     def tell_all(self) -> None:
         """Errata 3.22: after BootNotification Accepted every connector tells its status."""

@@ -161,6 +161,8 @@ class Parts:
             self.unlock,
             self.may_start,
         )
+        overrides = settings.connector_overrides
+        free = {each: over.free_vend_id_tag for over in overrides if over.free_vend_id_tag for each in over.ids}
         self.presenting = Presenting(
             timers,
             self.configuration,
@@ -170,7 +172,10 @@ class Parts:
             self.authorization,
             self.reservations,
             self.unlock,
+            free,
         )
+        self.charging.offer = self.presenting.offer
+        self.connectors.on_free = self.charging.settle
         self.sessions = Sessions(
             timers,
             clock,
@@ -181,8 +186,6 @@ class Parts:
             self.metering,
             self.charging,
             self.presenting,
-            {each: over.free_vend_id_tag for over in settings.connector_overrides
-             if over.free_vend_id_tag for each in over.ids},
             lambda connector_id, text, now: self.security.internal("MeterBeganAnew", text, now),
             self._hub,
         )  # fmt: skip
@@ -257,6 +260,8 @@ class Parts:
                 self.connectors.handle_timer(number)
             case "permit":
                 self.charging.handle_permit_timer(number, now)
+            case "energy":
+                self.charging.handle_energy_timer(number, now)
             case "use":
                 self.presenting.handle_use_timer(number, now)
             case "floating":

@@ -10,7 +10,7 @@ Implements: CORE-AUTH-01 to 07, CORE-TX-06, CORE-TX-21, CORE-RS rows, CORE-RV-06
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -48,6 +48,8 @@ class Presenting:
     authorization: Authorization
     reservations: Reservations
     unlock: Callable[[Connector], None]
+    free_vend: Mapping[int, str] = field(default_factory=dict)
+    """Connector -> the id tag of vehicles that need none (``free_vend_id_tag``)."""
     _floating: dict[int, Grant] = field(default_factory=dict)
     """Connection -> an authorisation for whichever of its connectors is plugged next."""
 
@@ -122,6 +124,10 @@ class Presenting:
                 return
             grant = Grant(id_tag, verdict.parent_id_tag)
             own = [self.connectors.row(each) for each in self.controllers.connectors_of(controller.number) if each]
+            for row in own:
+                if row not in running and self._has(row, id_tag):  # the tag was read twice, and the first one acted
+                    done(verdict, row.connector_id, now)
+                    return
             # A vehicle may have come while the CSMS was asked.
             if len(waiting := self._waiting(own)) == 1 and self._take(waiting[0], grant):
                 self.charging.settle(waiting[0], now)
@@ -131,6 +137,11 @@ class Presenting:
             if self._time_out_s:
                 self.timers.set((FLOATING, controller.number), now.monotonic_s + self._time_out_s)
         done(verdict, None, now)
+
+    def _has(self, row: Connector, id_tag: str) -> bool:
+        """Whether a connector is used, or about to be, on this very tag."""
+        used = row.transaction or row.grant
+        return used is not None and used.id_tag.lower() == id_tag.lower()
 
     def _is_of(self, row: Connector, id_tag: str, parent_id_tag: str | None) -> bool:
         transaction = row.transaction
@@ -226,7 +237,8 @@ class Presenting:
                     done(_INVALID, connector_id, at)
                     return
                 if row.transaction is not None or row.grant is not None or self._unusable(row) is not None:
-                    done(_INVALID, connector_id, at)  # the world has changed while the CSMS was asked
+                    # The world has changed while the CSMS was asked: by this very tag, which was read twice, or not.
+                    done(verdict if self._has(row, id_tag) else _INVALID, connector_id, at)
                     return
                 self.grant(row, Grant(id_tag, verdict.parent_id_tag), at)
             done(verdict, connector_id, at)
@@ -300,19 +312,17 @@ class Presenting:
 
     # plugs and time
 
-    def plugged(self, row: Connector, controller: Controller, free_id_tag: str | None, now: Instant) -> None:
-        """A vehicle was plugged in: an authorisation that waited for it is its own, else the driver has to come.
-
-        With ``free_id_tag`` nobody has to: that tag is taken, without a question.
-        """
-        self.offer(row, free_id_tag)
+    def plugged(self, row: Connector, controller: Controller) -> None:
+        """A vehicle was plugged in: an authorisation that waited for it is its own, else the driver has to come."""
+        self.offer(row)
         waiting = self._floating.get(controller.number)
         if self._take(row, waiting):
             self._forget_floating(controller.number)
 
-    def offer(self, row: Connector, free_id_tag: str | None) -> None:
+    def offer(self, row: Connector) -> None:
         """Let a vehicle charge without a question, where that is configured (``free_vend_id_tag``)."""
-        self._take(row, None if free_id_tag is None else Grant(free_id_tag))
+        free = self.free_vend.get(row.connector_id)
+        self._take(row, None if free is None else Grant(free))
 
     def _take(self, row: Connector, grant: Grant | None) -> bool:
         if row.grant is not None or grant is None:

@@ -140,7 +140,12 @@ def _faults(value: Any, path: str) -> Iterator[Fault]:
 
 
 # NoError is the absence of errors, and LocalListConflict and ResetFailure are told by ocpphub itself.
-_ERROR_CODES: Final = tuple(str(code) for code in ChargePointErrorCode if code is not ChargePointErrorCode.NO_ERROR)
+_OURS: Final = (
+    ChargePointErrorCode.NO_ERROR,
+    ChargePointErrorCode.LOCAL_LIST_CONFLICT,
+    ChargePointErrorCode.RESET_FAILURE,
+)
+_ERROR_CODES: Final = tuple(str(code) for code in ChargePointErrorCode if code not in _OURS)
 
 
 @dataclass(frozen=True, slots=True)

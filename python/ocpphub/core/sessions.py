@@ -60,8 +60,6 @@ class Sessions:
     metering: Metering
     charging: Charging
     presenting: Presenting
-    free_vend: Mapping[int, str]
-    """Connector -> the id tag of vehicles that need none (``free_vend_id_tag``)."""
     on_new_epoch: NewEpoch
     hub: HubSettings | None = None
     _resuming: set[int] = field(default_factory=set)
@@ -89,8 +87,6 @@ class Sessions:
         """After ``stop`` and ``restart``: plugged connectors begin a new use (decisions.md 6)."""
         for row in self.connectors:
             row.is_over = False
-            if row.plugged:
-                self.presenting.offer(row, self.free_vend.get(row.connector_id))
             self.charging.settle(row, now)
 
     def handle_resume_timer(self, connector_id: int, now: Instant) -> None:
@@ -273,7 +269,7 @@ class Sessions:
             end_wh = start_wh if before_wh is None else before_wh
             self._unplug(row, now, at_ms, is_certain=True, meter_wh=end_wh)
         elif row.transaction is not None and not row.is_metered:
-            self._take_first_register(row, row.transaction, energy_wh, now, at_ms)
+            self._take_first_register(row, row.transaction, before_wh, energy_wh, now, at_ms)
         if epoch == "new_epoch":
             # decisions.md 4: the session ends at the last good register, the next one starts in the new epoch.
             self.charging.stop(row, Reason.OTHER, now, meter_wh=before_wh)
@@ -282,12 +278,19 @@ class Sessions:
             self.charging.settle(row, now, at_ms)
 
     def _take_first_register(
-        self, row: Connector, transaction: Transaction, energy_wh: int, now: Instant, at_ms: int
+        self,
+        row: Connector,
+        transaction: Transaction,
+        before_wh: int | None,
+        energy_wh: int,
+        now: Instant,
+        at_ms: int,
     ) -> None:
         """The first register of a transaction: what was counted before it began is not the driver's (E2, E5)."""
         row.is_metered = True
-        elapsed_s = max(at_ms - transaction.start_ms, 0) / 1000
-        if energy_wh - transaction.meter_start_wh > self.meters.may_rise(row.connector_id, elapsed_s):
+        rise_wh = energy_wh - transaction.meter_start_wh
+        most_wh = 0 if before_wh is None else self.meters.may_rise(row.connector_id, now.monotonic_s - row.started_s)
+        if rise_wh > most_wh:
             self.charging.stop(row, Reason.OTHER, now, meter_wh=transaction.meter_start_wh)
             text = f"connector {row.connector_id}: the first register, {energy_wh} Wh, is none of this session's"
             self.on_new_epoch(row.connector_id, text, now)
@@ -388,7 +391,7 @@ class Sessions:
         row.plugged, row.is_over = True, False
         if row.transaction is not None:
             return  # CORE-TX-15: the vehicle came back
-        self.presenting.plugged(row, controller, self.free_vend.get(row.connector_id), now)
+        self.presenting.plugged(row, controller)
 
     def _unplug(
         self, row: Connector, now: Instant, at_ms: int, *, is_certain: bool = False, meter_wh: int | None = None

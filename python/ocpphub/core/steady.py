@@ -84,6 +84,7 @@ class SteadyRows:
                     )
                 )
                 and connector.energy_limit_wh is None
+                and (connector.is_metered or connector.transaction is None)
                 and (not has_more or _is_known(connector, row, at_plug, at_seq))
                 and may(number)
             ):
