@@ -84,7 +84,6 @@ class SteadyRows:
                     )
                 )
                 and connector.energy_limit_wh is None
-                and (connector.is_metered or connector.transaction is None)
                 and (not has_more or _is_known(connector, row, at_plug, at_seq))
                 and may(number)
             ):
@@ -97,9 +96,11 @@ class SteadyRows:
                     yield index  # refused there, naming the cell
                     continue
             wh = None if at_wh < 0 else row[at_wh]
-            if wh is not None and not rise(number, wh, now_ms, now.monotonic_s):
-                yield index
-                continue
+            if wh is not None:
+                is_first = connector.transaction is not None and not connector.is_metered
+                if is_first or not rise(number, wh, now_ms, now.monotonic_s):
+                    yield index
+                    continue
             if at_seq >= 0 and row[at_seq] is not None:
                 connector.permit_seq = row[at_seq]
             if wh is not None or readings:
