@@ -20,6 +20,7 @@ import orjson
 from ocpphub.api import ChargePoint
 from ocpphub.errors import LocalError, OcpphubError
 from ocpphub.rpc.access import Principal
+from ocpphub.rpc.holds import Holds
 from ocpphub.rpc.output import CHUNK_BYTES, Output
 from ocpphub.rpc.protocol import (
     HTTP_HELP,
@@ -27,10 +28,9 @@ from ocpphub.rpc.protocol import (
     LineBuffer,
     Refused,
     RequestId,
+    answer_to_no_request,
     encode_error,
     encode_result,
-    is_blank,
-    is_http,
     is_response,
     parse_line,
     read_batch,
@@ -49,8 +49,6 @@ MAX_IN_TURN: Final = 256
 """Requests of one client served per loop turn (T08)."""
 CLOSE_DEADLINE_S: Final = 5.0
 """How long a client that is being closed may take to read its last answers."""
-
-
 Slot = tuple[Batch, int] | None
 """The place of an answer in a batch; ``None`` for a request on a line of its own."""
 
@@ -59,22 +57,8 @@ class Connection(asyncio.Protocol):
     """The protocol object of one client."""
 
     __slots__ = (
-        "_backlog",
-        "_busy",
-        "_closing",
-        "_deadline",
-        "_half_closed",
-        "_in_flight",
-        "_lines",
-        "_loop",
-        "_max_in_flight",
-        "_methods",
-        "_paused",
-        "_principal",
-        "_scheduled",
-        "_server",
-        "_session",
-        "_transport",
+        *("_backlog", "_busy", "_closing", "_deadline", "_half_closed", "_holds", "_in_flight", "_lines", "_loop"),
+        *("_max_in_flight", "_methods", "_paused", "_principal", "_scheduled", "_server", "_session", "_transport"),
         "output",
     )
 
@@ -90,7 +74,7 @@ class Connection(asyncio.Protocol):
         self.output = Output(server.settings.max_output_bytes, server.unread)
         self._backlog: deque[bytes | tuple[Any, Slot]] = deque()
         self._deadline: asyncio.TimerHandle | None = None
-        self._in_flight = 0
+        self._in_flight, self._holds = 0, Holds()
         self._max_in_flight = server.settings.max_in_flight
         self._busy = self._scheduled = self._paused = self._half_closed = self._closing = False
 
@@ -223,13 +207,10 @@ class Connection(asyncio.Protocol):
             else:
                 self._request(value, None)
         except LocalError as error:
-            if is_blank(line):
-                return
-            if is_http(line):
-                self.output.answer(HTTP_HELP)
+            if text := answer_to_no_request(line, error):
+                self.output.answer(text)
+            if text is HTTP_HELP:
                 self.close()
-            else:
-                self.output.answer(encode_error(None, error))
 
     def _batch(self, members: list[Any]) -> None:
         batch = Batch(len(members))
@@ -241,6 +222,12 @@ class Connection(asyncio.Protocol):
         except Refused as refused:
             self._refuse(value, slot, refused)
             return
+        if self._holds and self._holds.keeps(name, params, (value, slot)):
+            self._in_flight += 1
+        else:
+            self._carry_out(request_id, name, params, slot)
+
+    def _carry_out(self, request_id: RequestId | None, name: str, params: dict[str, Any], slot: Slot) -> None:
         try:
             method = self._methods.get(name)
             if method is None:
@@ -305,7 +292,9 @@ class Connection(asyncio.Protocol):
             client = (self._principal.uid, self._principal.pid or id(self))
             self._server.rate.check(client, method.name, method.per_minute)
         reply: Answer = partial(self._replied, request_id, slot)
-        if method.how == "attach":
+        if (held := self._holds.begin(method, args)) is not None:
+            reply = partial(self._released, held, reply)
+        elif method.how == "attach":
             reply = partial(self._attached, reply)
         arguments: Any = tuple(args) if method.how == "command" else method.call(self._session, charge_point, *args)
         self._in_flight += 1
@@ -315,12 +304,23 @@ class Connection(asyncio.Protocol):
             result = run(arguments, reply)
         except BaseException:
             self._in_flight -= 1
+            self._release(held)
             raise
         if result is not None:
             self._in_flight -= 1
         if method.how == "attach" and not self._closing:
             self._session.attach(charge_point)
         return result
+
+    def _release(self, connector_id: int | None) -> None:
+        """What came for a connector meanwhile is next."""
+        requests = self._holds.end(connector_id)
+        self._in_flight -= len(requests)
+        self._backlog.extendleft(reversed(requests))
+
+    def _released(self, connector_id: int, reply: Answer, result: Any, error: Exception | None) -> None:
+        self._release(connector_id)
+        reply(result, error)
 
     def _attached(self, reply: Answer, result: Any, error: Exception | None) -> None:
         """A late answer of an attach, and the first lease behind it."""

@@ -218,3 +218,10 @@ def _refuse_params(request_id: RequestId | None, params: Any) -> NoReturn:
         )
         raise Refused(request_id, error, answered=request_id is not None)
     raise Refused(request_id, _invalid("/params", "params is an object, or left out"))
+
+
+def answer_to_no_request(line: bytes, error: LocalError) -> bytes:
+    """What is said to a line that holds no request: nothing to a blank one, plain help to HTTP, else the error."""
+    if is_blank(line):
+        return b""
+    return HTTP_HELP if is_http(line) else encode_error(None, error)
