@@ -155,10 +155,13 @@ class _Bench:
             ours = clients if row.startswith("report") else own
             columns = {"ours": (self._hub, ours), "trivial": (self._peers, trivial), "echo": (self._peers, echo)}
             laps: dict[str, list[float]] = {column: [] for column in columns}
+            # A meter must not run on while others are asked: the hub would not believe its next register.
+            frozen = [source(index) for index in range(number)]
+            sources: dict[str, Source] = dict.fromkeys(columns, frozen.__getitem__) | {"ours": source}
             for _ in range(self._rounds + 1):
                 for column, (worker, chosen) in columns.items():
                     before = worker.cpu_s()
-                    chosen.run(source, self._extent.requests, in_flight)
+                    chosen.run(sources[column], self._extent.requests, in_flight)
                     laps[column].append((worker.cpu_s() - before) / self._extent.requests * 1e6)
         for column, figures in laps.items():
             self._results.add(row, column, figures[1:])  # the first one warms up
