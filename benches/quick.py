@@ -84,8 +84,8 @@ def limit(goal: Goal, committed: dict[str, float]) -> float:
 
 
 def beyond(goal: Goal, committed: dict[str, float]) -> bool:
-    """Whether this line fails the run."""
-    return goal.gated and goal.figure > limit(goal, committed)
+    """Whether this line fails the run. One that no full run has measured yet is shown and not judged."""
+    return goal.gated and goal.key in committed and goal.figure > limit(goal, committed)
 
 
 if __name__ == "__main__":

@@ -164,7 +164,7 @@ def _table(figures: Mapping[str, Mapping[str, float]], columns: tuple[str, ...])
 def _number(value: float) -> str:
     if value >= 10:
         return f"{value:.0f}"
-    return f"1/{1 / value:.0f}" if value < 0.04 else f"{value:.2f}"
+    return f"1/{1 / value:.0f}" if 0 < value < 0.04 else f"{value:.2f}"
 
 
 def _rounded(value: Any) -> Any:
