@@ -90,6 +90,8 @@ pub struct Installed {
     pub row: String,
     /// Ids of those that it replaced.
     pub replaced: Vec<i64>,
+    /// The other connector that a profile of its id was taken from.
+    pub moved_from: Option<u32>,
 }
 
 /// The installed profiles.
@@ -244,11 +246,13 @@ impl Profiles {
         rule(count > self.limits.max_installed, || {
             format!("csChargingProfiles: at most {} charging profiles can be installed", self.limits.max_installed)
         })?;
+        let place = self.places.get(&terms.id).map(|place| place.0);
+        let moved_from = place.filter(|connector| *connector != terms.connector);
         for id in &replaced {
             self.remove(*id);
         }
         self.resting.retain(|resting| resting.terms.id != terms.id);
-        let installed = Installed { id: terms.id, row: stored::write(&profile), replaced };
+        let installed = Installed { id: terms.id, row: stored::write(&profile), replaced, moved_from };
         self.insert(profile);
         Ok(installed)
     }

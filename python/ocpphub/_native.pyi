@@ -155,6 +155,9 @@ class Installed:
     @property
     def replaced(self) -> list[int]:
         """Ids of the profiles that it replaced, its own id included when that was installed before."""
+    @property
+    def moved_from(self) -> int | None:
+        """The other connector that a profile of this id was taken from: its schedules change too, for 0 all of them."""
 
 @final
 class Profiles:

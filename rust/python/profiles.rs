@@ -22,6 +22,8 @@ pub(super) struct Installed {
     row: String,
     #[pyo3(get)]
     replaced: Vec<i64>,
+    #[pyo3(get)]
+    moved_from: Option<u32>,
 }
 
 #[pymethods]
@@ -130,8 +132,8 @@ impl Profiles {
     ) -> PyResult<Bound<'py, PyAny>> {
         let (connector, now) = (self.connector(connector_id)?, second("now_s", now_s)?);
         match self.run(|profiles, _| profiles.install(connector, profile, now))?.map_err(refused)? {
-            Ok(profiles::Installed { id, row, replaced }) => {
-                Ok(Bound::new(py, Installed { charging_profile_id: id, row, replaced })?.into_any())
+            Ok(profiles::Installed { id, row, replaced, moved_from }) => {
+                Ok(Bound::new(py, Installed { charging_profile_id: id, row, replaced, moved_from })?.into_any())
             }
             Err(why) => Ok(PyString::new(py, &why.0).into_any()),
         }

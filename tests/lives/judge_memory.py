@@ -46,8 +46,9 @@ class Memory:
         if header.secret is not None:
             self._promised["secret",] = header.secret
         self._lists: list[tuple[int, dict[str, str]]] = [(0, {})]
-        """Possible local lists, the last acknowledged one first; the others were asked for and not answered yet."""
-        self._list_calls: dict[str, dict[str, Any]] = {}
+        """Possible local lists: of a SendLocalList without an answer nobody knows whether it was applied."""
+        self._list_calls: dict[str, tuple[dict[str, Any], list[tuple[int, dict[str, str]]]]] = {}
+        """The SendLocalLists without an answer, each with the lists that were possible before it."""
 
     def see(self, record: Record) -> None:
         """Take one record."""
@@ -105,8 +106,8 @@ class Memory:
             target, kind = call.payload["connectorId"], call.payload["type"]
             self._ask(call.unique_id, *self._availability(target, kind))
         elif call.action == "SendLocalList":
-            self._list_calls[call.unique_id] = call.payload
-            self._lists.append(_updated(self._lists[0], call.payload))
+            self._list_calls[call.unique_id] = (call.payload, list(self._lists))
+            self._lists += [_updated(each, call.payload) for each in self._lists]
 
     def _availability(self, target: int, kind: str) -> list[tuple[Cell, Any]]:
         """Connector 0 stands for all; what one connector alone is, is then no longer told by its state."""
@@ -137,11 +138,9 @@ class Memory:
             self._complain("D6", record, "a command was answered before what it wrote was durable")
 
     def _list_answered(self, unique_id: str, is_accepted: bool) -> None:
-        payload = self._list_calls.pop(unique_id, None)
-        if payload is None:
-            return
-        wanted = _updated(self._lists[0], payload)
-        self._lists = [wanted] if is_accepted else self._lists[:1]
+        if unique_id in self._list_calls:
+            payload, before = self._list_calls.pop(unique_id)
+            self._lists = [_updated(each, payload) for each in before] if is_accepted else before
 
     # what is there
 

@@ -37,10 +37,11 @@ def test_lives_break_no_invariant(lives: Summary, capsys: pytest.CaptureFixture[
 
 @pytest.mark.timeout(1_500)
 def test_lives_are_hard_enough(lives: Summary) -> None:
-    """Each has 200 inputs, ten minutes, an outage, a crash that loses writes and a step of a clock, and every fault
-    scenario is met by one life in twenty."""
+    """Each has 200 inputs, ten minutes, an outage and a step of a clock, and a crash that loses writes but for a few
+    hubs that are stopped and write nothing; every fault scenario is met by one life in twenty."""
     assert lives.lives == LIVES + len(KNOWN_SEEDS)
     assert lives.least_inputs >= 200
     assert lives.least_minutes >= 10
-    assert (lives.without_outage, lives.without_loss, lives.without_step) == (0, 0, 0)
+    assert (lives.without_outage, lives.without_step) == (0, 0)
+    assert lives.without_loss <= LIVES / 500
     assert [name for name in FAULTS if lives.faults[name] < LIVES / 20] == []

@@ -400,3 +400,25 @@ def test_silent_controller_gets_no_energy_beyond_what_a_refused_tag_may_have() -
     world.csms.scripts["StartTransaction"] = lambda payload: refused
     assert world.charge()["permit"]["energize"] is True
     assert world.advance(300).core.connector_state(1)["permit"]["energize"] is False
+
+
+def test_tag_without_connector_is_not_for_a_connector_with_a_fault() -> None:
+    """CORE-TX-21: it would charge whoever stands there when the fault is over, long after the driver has gone."""
+    world = World().boot().attach()
+    world.report(1, errors=[{"error_code": "OtherError", "inoperative": True}])
+    world.authorize(None, "TAG")
+    world.report(1, plugged=True)
+    assert world.report(1, errors=[])["transaction"] is None
+    assert world.report(2, plugged=True)["transaction"]["id_tag"] == "TAG"
+
+
+def test_profile_that_takes_the_id_of_one_elsewhere_moves_the_permits_there() -> None:
+    """SCA-05, S2: what it replaced limited every connector until now."""
+    world = World().boot().attach()
+    world.charge()
+    start = {"startSchedule": "2027-01-15T00:00:00Z"}
+    periods = [{"startPeriod": 0, "limit": 10.0}]
+    assert world.install(0, 1, "ChargePointMaxProfile", chargingSchedulePeriod=periods, **start) == "Accepted"
+    assert world.advance(1).core.connector_state(1)["permit"]["limit_a"] == 10.0
+    assert world.install(2, 1) == "Accepted"
+    assert world.advance(1).core.connector_state(1)["permit"]["limit_a"] == 32.0

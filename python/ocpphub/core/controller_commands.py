@@ -18,7 +18,7 @@ from ocpphub.core.presenting import authorize_result, check_id_tag
 from ocpphub.core.transaction import Transaction
 from ocpphub.core.verdict import Verdict
 from ocpphub.core.vocabulary import AvailabilityStatus, AvailabilityType, Reason
-from ocpphub.errors import LocalError, UnavailableError
+from ocpphub.errors import LocalError
 
 _REASONS: Final = tuple(
     map(
@@ -59,8 +59,6 @@ class ControllerCommands:
         self, request: int, controller: Controller, connector_ids: Sequence[int], takeover: bool, now: Instant
     ) -> Any:
         """A controller takes connectors: ``{"connectors": [connector state]}``. Raises where another one has them."""
-        if self._parts.reset.kind is not None:  # nobody would ask it, and its attachment ends with this core
-            raise UnavailableError("busy", "the charge point is being reset", hint="again soon", retry_after_ms=1_000)
         self._parts.sessions.attach(controller, connector_ids, takeover, now)
         states = [self.connector_state(each) for each in connector_ids if each]
         return self._answer(request, {"connectors": states}, now)

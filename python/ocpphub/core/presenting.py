@@ -315,8 +315,9 @@ class Presenting:
     def plugged(self, row: Connector, controller: Controller) -> None:
         """A vehicle was plugged in: an authorisation that waited for it is its own, else the driver has to come."""
         self.offer(row)
-        waiting = self._floating.get(controller.number)
-        if self._take(row, waiting):
+        if self.connectors.is_faulted(row.connector_id) or not self.connectors.is_operative(row.connector_id):
+            return  # nobody would wait there: the tag is for the next one
+        if self._take(row, self._floating.get(controller.number)):
             self._forget_floating(controller.number)
 
     def offer(self, row: Connector) -> None:

@@ -163,6 +163,8 @@ class SmartCharging:
         self._emit(Store(TABLE, str(profile_id), installed.row))
         self._aside.discard(str(profile_id))
         self._changed(now, connector_id)
+        if installed.moved_from is not None:
+            self.on_change(installed.moved_from, now)
         return True
 
     def clear_charging_profile(self, call: _native.Call, now: Instant) -> Answer:
