@@ -1,8 +1,8 @@
-"""The short way of rows in columns does what the long one does: results, effects and state, over random calls."""
+"""The short way of reports does what the long one does: results, effects and state, over random calls."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from unittest import mock
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ocpphub.core import steady
 from ocpphub.core.controllers import Controller
+from ocpphub.errors import LocalError
 from tests import builders
 from tests.builders import World
 
@@ -80,18 +81,46 @@ def world() -> World:
 
 @contextmanager
 def long_way() -> Iterator[None]:
-    """No row is steady."""
-    with mock.patch.object(steady, "_places", return_value=None):
+    """No report is steady."""
+    with (
+        mock.patch.object(steady, "_places", return_value=None),
+        mock.patch.object(steady.Steady, "take_one", return_value=0),
+    ):
         yield
 
 
-def told(world: World, call: Call, number: int) -> list[Any]:
+def in_columns(world: World, columns: list[str], rows: list[Any], number: int) -> Any:
+    """The answer of ``report_many``."""
+    params = {"columns": columns, "rows": rows}
+    return world.core.report_many(number, builders.CONTROLLER, params, lambda each: each != 5, world.now)
+
+
+def one_by_one(world: World, columns: list[str], rows: list[Any], number: int) -> Any:
+    """The answers of ``report``, or what it refuses, of each row that has all its cells."""
+    answers: list[Any] = []
+    for index, row in enumerate(rows):
+        if type(row) is list and len(row) == len(columns):
+            params: dict[str, Any] = {}
+            for name, cell in zip(columns, row, strict=True):
+                if name in COLUMNS[:7]:
+                    params |= {} if cell is None else {name: cell}
+                else:
+                    measurand, _, phase = name.partition(".L")
+                    member = {"measurand": measurand, "value": cell} | ({"phase": f"L{phase}"} if phase else {})
+                    params.setdefault("measurements", []).append(member)
+            try:
+                answers.append(world.core.report(100 * number + index, builders.CONTROLLER, params, world.now))
+            except LocalError as error:
+                answers.append((error.code, error.path, error.hint))
+    return answers
+
+
+def told(world: World, call: Call, number: int, ask: Callable[[World, list[str], list[Any], int], Any]) -> list[Any]:
     """What a call leads to: its answer, its effects, and the state that it leaves."""
     wait_s, columns, rows = call
     world.advance(wait_s)
-    params = {"columns": columns, "rows": rows}
-    answer = world.core.report_many(number, builders.CONTROLLER, params, lambda each: each != 5, world.now)
     before = len(world.effects)
+    answer = ask(world, columns, rows, number)
     world.settle()
     parts = world.core._parts
     meters = [
@@ -122,12 +151,13 @@ STEADY: Call = (0.0, ["connector_id", "energy_wh"], [[1, 1_001], [2, 1_001]])
 @settings(max_examples=150, deadline=None)
 def test_steady_rows_have_the_effect_of_every_report(script: list[Call]) -> None:
     """rpc.md connector.report_many, CORE-MV-12, CORE-MV-15: answer, effects and state are those of the long way."""
-    short, long = world(), world()
-    for number, call in enumerate(script, start=1_000):
-        by_short_way = told(short, call, number)
-        with long_way():
-            by_long_way = told(long, call, number)
-        assert by_short_way == by_long_way
+    for ask in (in_columns, one_by_one):
+        short, long = world(), world()
+        for number, call in enumerate(script, start=1_000):
+            by_short_way = told(short, call, number, ask)
+            with long_way():
+                by_long_way = told(long, call, number, ask)
+            assert by_short_way == by_long_way
 
 
 def test_steady_rows_go_the_short_way() -> None:
@@ -152,3 +182,18 @@ def test_steady_rows_go_the_short_way() -> None:
     levels = parts.metering._levels[2]
     assert levels is not None
     assert [value for value, _ in levels.readings.values()] == ["51"]
+
+
+def test_steady_report_goes_the_short_way() -> None:
+    """The same for ``connector.report``."""
+    hub = world()
+    hub.report(1, energy_wh=1_000)
+    params = {"connector_id": 1, "plugged": True, "ev_ready": True, "energy_wh": 1_002, "permit_seq": 0}
+    with mock.patch.object(type(hub.core._parts.sessions), "_take", side_effect=AssertionError("the long way")):
+        measured = {**params, "measurements": [{"measurand": "SoC", "value": 52}]}
+        assert hub.core.report(7, builders.CONTROLLER, measured, hub.now) == hub.core.connector_state(1)
+    parts = hub.core._parts
+    assert parts.meters.register(1) == 1_002
+    levels = parts.metering._levels[1]
+    assert levels is not None
+    assert [value for value, _ in levels.readings.values()] == ["52"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from orjson import dumps
@@ -51,8 +52,14 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 def utc_text(utc_ms: int) -> str:
     """Milliseconds since 1970 as the ``dateTime`` we send: UTC, three decimals, ``Z`` (OCPP 1.6 section 3.14)."""
-    moment = _EPOCH + timedelta(milliseconds=utc_ms)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{utc_ms % 1000:03d}Z"
+    second, millisecond = divmod(utc_ms, 1000)
+    return f"{_second_text(second)}.{millisecond:03d}Z"
+
+
+@lru_cache(maxsize=1_024)
+def _second_text(second: int) -> str:
+    """Most texts made in one moment are of few different seconds."""
+    return (_EPOCH + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def parse_utc_ms(text: str) -> int | None:
@@ -92,8 +99,11 @@ class Clock:
         Our time goes on as before (reliability.md 4.7), unless it came from a machine that did not know it yet and was
         told now: then it is the machine's, and trusted.
         """
-        step_ms = now.utc_ms + self.offset_ms - self.utc_ms(now)
-        if self._wall_ms is None or abs(step_ms) <= CLOCK_THRESHOLD_MS:
+        if self._wall_ms is None:
+            self.utc_ms(now)
+            return 0
+        step_ms = now.utc_ms - self._wall_ms - round(now.monotonic_s * 1000)
+        if -CLOCK_THRESHOLD_MS <= step_ms <= CLOCK_THRESHOLD_MS:
             return 0
         is_told = not self.is_trusted and self.utc_ms(now) < EARLIEST_UTC_MS <= now.utc_ms < LATEST_UTC_MS
         if is_told:

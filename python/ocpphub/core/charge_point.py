@@ -394,12 +394,13 @@ class ChargePoint(ControllerCommands):
             self._tell_exhaustion("the queue is at its bound: samples are given up", now)
         if step_ms := self._boot.watch_machine(now):
             self._security.clock_stepped(step_ms, now)
-        if self._state.is_connected and not self._parts.reset.is_leaving:
+        reset = self._parts.reset
+        if self._state.is_connected and not reset.is_leaving:
             self._outbox.pump(self._boot.gate, now)
-        if not self._is_delivering:
+        if (self._stop_request is not None or reset.kind is not None) and not self._is_delivering:
             if self._stop_request is not None:
                 self._finish_stop(now)
-            self._parts.reset.delivered(now)
+            reset.delivered(now)
         self._state.settle(now)
         if self._replies:
             self._effects += self._replies

@@ -1,4 +1,6 @@
-"""What the core wants done, in order: frozen records that the driver carries out (decisions.md section 3).
+"""What the core wants done, in order: records that the driver carries out (decisions.md section 3).
+
+Nobody writes to one; they are not frozen because a frozen record takes three times as long to make.
 
 An input yields an ordered list of effects. Whatever follows a :class:`Store` or :class:`Discard` in a charge point's
 FIFO leaves only after the commit that holds the write is durable (output commit).
@@ -10,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Store:
     """Insert or replace one row of this charge point. ``table`` is one of ``store.TABLES``; ``value`` is JSON text."""
 
@@ -19,7 +21,7 @@ class Store:
     value: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Discard:
     """Delete one row of this charge point; a row that does not exist is no error."""
 
@@ -27,14 +29,14 @@ class Discard:
     key: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Send:
     """Send one text message on the CSMS link. Dropped by the driver when the link it was meant for is gone."""
 
     frame: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reply:
     """Answer the command with this ``request`` number: a JSON-ready result, or an ``OcpphubError``.
 
@@ -47,7 +49,7 @@ class Reply:
     error: Exception | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Publish:
     """Publish JSON text on a topic (rpc.md). ``connector_id`` narrows topics that carry one connector's state."""
 
@@ -56,7 +58,7 @@ class Publish:
     connector_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ask:
     """Ask a local client (rpc.md, ids ``s:N``); the answer returns as ``ChargePoint.receive_answer(ask, ...)``.
 
@@ -72,14 +74,14 @@ class Ask:
     controller: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Connect:
     """Keep a link to the CSMS open from now on (the link owns back-off and reconnecting)."""
 
     headers: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Disconnect:
     """Close the link. ``stay_closed`` ends reconnecting until the next :class:`Connect`."""
 
@@ -88,7 +90,7 @@ class Disconnect:
     stay_closed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Recreate:
     """Close the link and begin anew with a core made from the stored rows (Reset, decisions.md 6).
 
@@ -97,7 +99,7 @@ class Recreate:
     """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ping:
     """The client's WebSocket ping interval changed; 0 ends pings (OCPP-J 1.6 section 7)."""
 

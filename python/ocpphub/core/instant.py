@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Instant:
+class Instant(NamedTuple):
     """One moment, read once by the shell and handed in with every input.
 
     ``monotonic_s`` orders deadlines and never jumps; ``utc_ms`` is the machine's wall clock in milliseconds since

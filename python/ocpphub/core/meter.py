@@ -15,8 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-from orjson import dumps
-
 from ocpphub.core.boot import Clock
 from ocpphub.core.effects import Effect, Store
 from ocpphub.core.electrical import max_powers_mw
@@ -257,8 +255,8 @@ class Meters:
 
     def _checkpoint(self, connector_id: int, meter: _Meter) -> None:
         meter.stored_wh, meter.stored_s = meter.wh, meter.at_s
-        row = {"wh": meter.wh, "at": meter.at_ms, "offset": meter.offset_wh}
-        self._emit(Store(TABLE, str(connector_id), dumps(row)))
+        row = b'{"wh":%d,"at":%d,"offset":%d}' % (meter.wh, meter.at_ms, meter.offset_wh)
+        self._emit(Store(TABLE, str(connector_id), row))
 
 
 def _bounds(meter: _Meter, most: int, modulus: int | None) -> str:

@@ -23,7 +23,7 @@ from ocpphub.core.effects import Effect
 from ocpphub.core.instant import Instant
 from ocpphub.core.meter import Meters
 from ocpphub.core.readings import Reading, meter_value, parse_readings
-from ocpphub.core.sampling import Group, Levels, at_once, grouped, items_of
+from ocpphub.core.sampling import Group, Levels, at_once, items_of
 from ocpphub.core.timers import Timers
 from ocpphub.core.transaction import Transaction
 from ocpphub.core.triggered import TriggeredMeterValues
@@ -147,7 +147,7 @@ class Metering:
         """
         levels = self._levels[connector_id]
         if levels is not None:
-            levels.readings.clear()
+            levels.clear()
             if connector_id not in self._sessions:
                 self._levels[connector_id] = None
 
@@ -242,8 +242,9 @@ class Metering:
             due_ms = session.sampled_ms + 1
         levels = self._levels[tx.connector_id] or Levels()
         groups = [(group, False) for group in self._groups(levels, SAMPLED, session, due_ms) if self._interval_s > 0]
-        groups += [(group, True) for group in self._groups(levels, STOP_SAMPLED, session, due_ms)]
-        groups.sort(key=_time_of)  # the records of a transaction are in the order of their times
+        if for_stop := self._groups(levels, STOP_SAMPLED, session, due_ms):
+            groups += [(group, True) for group in for_stop]
+            groups.sort(key=_time_of)  # the records of a transaction are in the order of their times
         trusted = self._clock.is_trusted
         for (at_ms, layout, values), is_for_stop in groups:
             if is_for_stop:
@@ -256,7 +257,7 @@ class Metering:
 
     def _groups(self, levels: Levels, key: str, session: _Session, due_ms: int) -> list[Group]:
         text = self._text(key)
-        return grouped(levels.choose(items_of(text)), session.sampled_ms, due_ms) if text else []
+        return levels.groups(text, session.sampled_ms, due_ms) if text else []
 
     # clock-aligned values
 
@@ -377,7 +378,7 @@ class Metering:
 
     def _triggered(self, connector_id: int) -> list[Group]:
         levels = self._levels[connector_id]
-        return [] if levels is None else grouped(levels.choose(items_of(self._text(SAMPLED))), 0, 0)
+        return [] if levels is None else levels.groups(self._text(SAMPLED), 0, 0)
 
     def _triggered_payload(self, connector_id: int) -> dict[str, Any] | None:
         """MeterValues.req with the newest values, each with the time it was read (CORE-MV-17, CORE-TM-08)."""

@@ -38,7 +38,7 @@ Gate = Literal["open", "triggered", "closed"]
 """What the registration allows: everything, only what TriggerMessage asked for, or BootNotification alone."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
     """How an own CALL ended. ``confirmation`` is set for ``ok``, ``code`` and ``description`` for ``error``."""
 
@@ -83,7 +83,7 @@ class Outbox:
     def __init__(self, emit: Callable[[Effect], None], timers: Timers, timeout_s: Callable[[], int], boot_id: str):
         self._emit, self._timers, self._timeout_s = emit, timers, timeout_s
         self._boot_id, self._number = boot_id, 0
-        self._sources: list[Source] = []
+        self._sources: list[Callable[[Gate, Instant], OwnCall | None]] = []
         self._in_flight: OwnCall | None = None
         self._after_next: list[Effect | Callable[[], Effect]] = []
         self._dropped_at: deque[float] = deque(maxlen=101)
@@ -95,7 +95,7 @@ class Outbox:
 
     def register(self, *sources: Source) -> None:
         """Add sources behind those already there."""
-        self._sources.extend(sources)
+        self._sources += [source.next_call for source in sources]
 
     @property
     def is_busy(self) -> bool:
@@ -104,24 +104,23 @@ class Outbox:
 
     def pump(self, gate: Gate, now: Instant) -> None:
         """Send the next CALL if none is in flight. Effects: ``Send``, then what a finished entry left to discard."""
-        while self._in_flight is None and (call := self._next_call(gate, now)) is not None:
-            self._send(call, now)
+        while self._in_flight is None:
+            for next_call in self._sources:
+                if (call := next_call(gate, now)) is not None:
+                    self._send(call, now)
+                    break
+            else:
+                break
         # The Discard of the entry before goes behind the Send: one of them may be on its way to the disk while the
         # next CALL travels (decisions.md 6); the Send after it waits for that commit.
-        self.flush()
+        if self._after_next:
+            self.flush()
 
     def flush(self) -> None:
         """Emit what was held back for the next CALL: there will be none on this link."""
         for effect in self._after_next:
             self._emit(effect() if callable(effect) else effect)
         self._after_next.clear()
-
-    def _next_call(self, gate: Gate, now: Instant) -> OwnCall | None:
-        for source in self._sources:
-            call = source.next_call(gate, now)
-            if call is not None:
-                return call
-        return None
 
     def after_next(self, *effects: Effect | Callable[[], Effect]) -> None:
         """Emit what a finished entry leaves behind once the next CALL is on its way (decisions.md 6).

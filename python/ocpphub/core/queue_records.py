@@ -13,13 +13,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
+
+from orjson import Fragment
 
 from ocpphub.core.effects import Discard, Effect, Store
 from ocpphub.core.queue_line import Batch, Line
 from ocpphub.core.queue_numbers import Numbers
 from ocpphub.core.queue_samples import (
-    CONTEXTS,
+    PLACES,
     Layouts,
     appended,
     dispensable,
@@ -176,11 +178,12 @@ class Records:
             batch = Batch(self._numbers.next(), tx, connector_id, b"")
             self._line.append(batch)
             open_ = self._open[whose] = _Open(batch)
-        self._emit(Store(SAMPLES, _batch_key(open_.batch, open_.count), row))
-        open_.batch.lines = appended(open_.batch.lines, row)
+        batch = open_.batch
+        self._emit(Store(SAMPLES, _batch_key(batch, open_.count), row))
+        batch.lines = appended(batch.lines, row)
         open_.count += 1
         open_.size += size
-        return open_.batch
+        return batch
 
     def _row(
         self,
@@ -194,7 +197,7 @@ class Records:
         if tx is not None:
             at_ms = tx.recorded(at_ms, trusted)
         number = self._layouts.number(layout, self._used_layouts)
-        row = sample_row(number, at_ms, CONTEXTS.index(context), trusted, values)
+        row = sample_row(number, at_ms, PLACES[context], trusted, values)
         self.bytes += len(row)
         return row
 
@@ -219,11 +222,15 @@ class Records:
         """Take samples out of a batch. The ``Discard`` effects, which the caller emits."""
         rows = batch.lines.split(b"\n")
         gone = list(gone)
-        self.bytes -= sum(len(rows[index]) for index in gone)
-        batch.lines = without(batch.lines, gone)
+        if len(rows) == 1 and gone:
+            self.bytes -= len(batch.lines)
+            batch.lines = b""
+        else:
+            self.bytes -= sum(len(rows[index]) for index in gone)
+            batch.lines = without(batch.lines, gone)
         return [Discard(SAMPLES, _batch_key(batch, index)) for index in gone]
 
-    def meter_values(self, batch: Batch, limit: int | None) -> tuple[list[int], list[dict[str, Any]]]:
+    def meter_values(self, batch: Batch, limit: int | None) -> tuple[list[int], list[Fragment]]:
         """The first ``limit`` samples of a batch, all for ``None``: their indexes and ``meterValue``."""
         chosen = [*present(batch.lines)][:limit]
         return [index for index, _ in chosen], [self._layouts.meter_value(row) for _, row in chosen]
@@ -286,7 +293,7 @@ class Records:
                 self._emit(Discard(STOP_SAMPLES, _data_key(tx, index)))
             data.lines = without(data.lines, gone)
 
-    def transaction_data(self, tx: Transaction) -> list[dict[str, Any]]:
+    def transaction_data(self, tx: Transaction) -> list[Fragment]:
         """``transactionData``; empty when there is none."""
         data = self._data.get(tx.session_id)
         return [] if data is None else [self._layouts.meter_value(row) for _, row in present(data.lines)]

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
-from orjson import JSONDecodeError, dumps, loads
+from orjson import Fragment, JSONDecodeError, dumps, loads
 
+from ocpphub.core.boot import utc_text
 from ocpphub.core.effects import Discard, Effect, Store
 from ocpphub.core.readings import Descriptor, meter_value
 from ocpphub.core.rows import Rows, log
@@ -36,8 +37,11 @@ CONTEXTS: Final = (
     ReadingContext.TRIGGER,
 )
 """A stored context is an index into this: new ones are appended, none is ever moved."""
+PLACES: Final = {str(context): place for place, context in enumerate(CONTEXTS)}
 LASTING: Final = frozenset((2, 3))
 """Contexts of samples that are never thinned (errata 3.89, reliability.md 3.5)."""
+_GAP: Final = "?"
+"""Stands for a value in the shape of a MeterValue; nothing else in one is this text."""
 _FRAME: Final = 64
 """Bytes of a MeterValue around its sampled values, generously."""
 
@@ -115,13 +119,16 @@ def _closest(samples: list[tuple[int, int]]) -> Iterator[int]:
 class Layouts:
     """What the values of samples are of: each combination is stored once, samples name its number."""
 
-    __slots__ = ("_emit", "_last", "_layouts", "_limit", "_numbers", "_sizes")
+    __slots__ = ("_emit", "_last", "_layouts", "_limit", "_numbers", "_recent", "_sizes", "_templates")
 
     def __init__(self, emit: Callable[[Effect], None]) -> None:
         self._emit = emit
         self._layouts: dict[int, tuple[Descriptor, ...]] = {}
         self._numbers: dict[tuple[Descriptor, ...], int] = {}
         self._sizes: dict[int, int] = {}
+        self._recent: dict[int, tuple[int, tuple[Descriptor, ...]]] = {}
+        """Numbers by the identity of a layout that is held here: hashing ten descriptors costs more than a sample."""
+        self._templates: dict[tuple[int, int], bytes] = {}
         self._last, self._limit = 0, MAX_LAYOUTS
 
     def restore(self, rows: Rows) -> None:
@@ -141,6 +148,9 @@ class Layouts:
 
     def number(self, layout: tuple[Descriptor, ...], used: Callable[[], set[int]]) -> int:
         """The number of a layout; ``used`` tells those that samples name. Effects: ``Store`` of a new one."""
+        recent = self._recent.get(id(layout))
+        if recent is not None:
+            return recent[0]
         number = self._numbers.get(layout)
         if number is None:
             if len(self._layouts) >= self._limit:
@@ -148,6 +158,9 @@ class Layouts:
             self._last = number = self._last + 1
             self._admit(number, layout)
             self._emit(Store(LAYOUTS, row_key(number), dumps([list(descriptor) for descriptor in layout])))
+        if len(self._recent) >= MAX_LAYOUTS:
+            self._recent.clear()
+        self._recent[id(layout)] = (number, layout)
         return number
 
     def _give_up_all_but(self, used: set[int]) -> None:
@@ -155,6 +168,8 @@ class Layouts:
             del self._numbers[self._layouts.pop(number)]
             del self._sizes[number]
             self._emit(Discard(LAYOUTS, row_key(number)))
+        self._recent.clear()
+        self._templates.clear()
         # Looking costs a pass over all samples: when nearly everything is used, look less often.
         self._limit = max(MAX_LAYOUTS, 2 * len(self._layouts))
 
@@ -179,10 +194,26 @@ class Layouts:
         )
         return (at_ms, bool(trusted)) if is_sound else None
 
-    def meter_value(self, row: bytes) -> dict[str, Any]:
-        """The MeterValue of a sample (OCPP 1.6 section 7.33)."""
-        number, at_ms, context, _, *values = loads(row)
-        return meter_value(self._layouts[number], at_ms, CONTEXTS[context], values)
+    def meter_value(self, row: bytes) -> Fragment:
+        """The MeterValue of a sample (OCPP 1.6 section 7.33), as JSON text for ``orjson``."""
+        number, at_ms, context, _, values = row[1:-1].split(b",", 4)
+        place = int(number), int(context)
+        template = self._templates.get(place) or self._prepare(*place)
+        texts = values.split(b",")
+        if len(texts) != len(self._layouts[place[0]]):  # signed data with a comma in it
+            texts = [dumps(value) for value in loads(row)[4:]]
+        return Fragment(template % (utc_text(int(at_ms)).encode(), *texts))
+
+    def _prepare(self, number: int, context: int) -> bytes:
+        """The text of every MeterValue of a layout and a context, with ``%b`` where a time or a value stands."""
+        layout = self._layouts[number]
+        shape = meter_value(layout, 0, CONTEXTS[context], [_GAP] * len(layout))
+        shape["timestamp"] = _GAP
+        text = dumps(shape).replace(b"%", b"%%")
+        head, values = text.split(dumps(_GAP), 1)
+        template = head + b'"%b"' + values.replace(dumps(_GAP), b"%b")
+        self._templates[number, context] = template
+        return template
 
 
 def layouts_of(lines: bytes) -> set[int]:

@@ -68,6 +68,8 @@ class UntrustedTimes:
 
     def freeze(self, entry: Entry, now: Instant) -> None:
         """The message is about to be sent for the first time. Effects: ``Store`` of what was not trusted."""
+        if not (self._entries or self._data):
+            return
         now_ms = self._clock.utc_ms(now)
 
         def moved(at_ms: int, tx: Transaction | None) -> tuple[int, bool]:

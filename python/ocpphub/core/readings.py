@@ -63,6 +63,8 @@ _known: dict[tuple[Any, ...] | str, _Meaning] = {}
 
 Legal combinations only, so there is an end to them.
 """
+_of_phase: dict[tuple[str, str], _Meaning] = {}
+"""The same for measurand and phase, where nothing else was given."""
 _reading: Final = cast("Callable[[tuple[Descriptor, str, str | None]], Reading]", partial(tuple.__new__, Reading))
 """A Reading without the cost of arguments: thousands a second are made."""
 
@@ -79,20 +81,26 @@ def parse_readings(measurements: object, path: str = "/params/measurements") -> 
     readings = []
     for index, item in enumerate(measurements):
         try:
-            if len(item) == 2:
+            size = len(item)
+            if size == 2:
                 descriptor, context, _ = _known[item["measurand"]]
+            elif size == 3 and "phase" in item:
+                descriptor, context, _ = _of_phase[item["measurand"], item["phase"]]
             else:
                 get = item.get
                 members = (get("measurand"), get("unit"), get("phase"), get("location"), get("format"), get("context"))
-                descriptor, context, size = _known[members]
-                if len(item) != size:
+                descriptor, context, wanted = _known[members]
+                if size != wanted:
                     raise KeyError
             value = item["value"]
         except (AttributeError, KeyError, TypeError):
             descriptor, context, _ = _understood(item, f"{path}/{index}")
             value = item.get("value")
-        text = _text(value, descriptor[4])
-        if text is None:
+        if type(value) is float and -MAX_SIZE < value < MAX_SIZE and descriptor[4] == "Raw":
+            text = repr(value)
+            if "e" in text:
+                text = _tiny(value)
+        elif (text := _text(value, descriptor[4])) is None:
             raise _value_error(descriptor[4], f"{path}/{index}/value")
         readings.append(_reading((descriptor, text, context)))
     return tuple(readings)
@@ -225,6 +233,8 @@ def _understood(item: object, path: str) -> _Meaning:
     meaning = _known[members] = (Descriptor(measurand, phase, location, unit, form), context, size)
     if size == 2:
         _known[measurand] = meaning
+    elif size == 3 and phase is not None:
+        _of_phase[measurand, phase] = meaning
     return meaning
 
 

@@ -51,6 +51,8 @@ class Levels:
     readings: Chosen = field(default_factory=dict)
     has_signed: bool = False
     """Whether signed data is among them, which alone can make a sample too long."""
+    _plans: dict[str, tuple[bool, tuple[Descriptor, ...]]] = field(default_factory=dict)
+    """What the text of a key selects, with the register or without it, while the kinds of readings are the same."""
 
     def take(self, readings: Sequence[Reading], at_ms: int) -> None:
         """These readings are the latest from now on."""
@@ -61,9 +63,15 @@ class Levels:
         if len(mine) != before:
             self._tidy(readings)
 
+    def clear(self) -> None:
+        """No reading is current any more; the register stays."""
+        self.readings.clear()
+        self._plans.clear()
+
     def _tidy(self, readings: Sequence[Reading]) -> None:
         """After a new kind: one value of each whatever its unit, the last one told, and never more than can be told."""
         mine = self.readings
+        self._plans.clear()
         for descriptor, _, _ in reversed(readings):
             if descriptor in mine:
                 kind = descriptor._replace(unit=None)
@@ -89,10 +97,43 @@ class Levels:
                     chosen[descriptor] = level
         return _bounded(chosen) if self.has_signed else chosen
 
+    def groups(self, text: str, since_ms: int, due_ms: int) -> list[Group]:
+        """What a key with this text selects, :func:`grouped`: nearly always one group, of the last report."""
+        plan = self._plans.get(text)
+        if plan is None or plan[0] is (self.register_wh is None):
+            layout = _shared(tuple(self.choose(items_of(text))))
+            plan = self._plans[text] = (self.register_wh is not None, layout)
+        values: list[str] = []
+        only_ms = None
+        for descriptor in plan[1]:
+            if descriptor is REGISTER:
+                value, read_ms = str(self.register_wh), self.register_ms
+            else:
+                value, read_ms = self.readings[descriptor]
+            if read_ms <= since_ms:
+                read_ms = due_ms
+            if read_ms != only_ms:
+                if only_ms is not None:
+                    break
+                only_ms = read_ms
+            values.append(value)
+        else:
+            if only_ms is None:
+                return []
+            if not self.has_signed:
+                return [Group(only_ms, plan[1], tuple(values))]
+        return grouped(self.choose(items_of(text)), since_ms, due_ms)
+
     def shift(self, by_ms: int) -> None:
         """The corrected UTC moved: what was read before was read on the new time too."""
         self.register_ms += by_ms
         self.readings = {what: (value, at_ms + by_ms) for what, (value, at_ms) in self.readings.items()}
+
+
+@lru_cache(maxsize=1_024)
+def _shared(layout: tuple[Descriptor, ...]) -> tuple[Descriptor, ...]:
+    """One object for all connectors that sample the same."""
+    return layout
 
 
 def _bounded(chosen: Chosen) -> Chosen:

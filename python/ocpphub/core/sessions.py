@@ -23,7 +23,7 @@ from ocpphub.core.meter import Meters
 from ocpphub.core.metering import Metering
 from ocpphub.core.presenting import Presenting
 from ocpphub.core.report import Columns, Report, read_many, read_report, wrong
-from ocpphub.core.steady import Caller, SteadyRows
+from ocpphub.core.steady import Caller, Steady
 from ocpphub.core.timers import Timers
 from ocpphub.core.transaction import Transaction
 from ocpphub.core.vocabulary import Reason
@@ -63,11 +63,11 @@ class Sessions:
     on_new_epoch: NewEpoch
     hub: HubSettings | None = None
     _resuming: set[int] = field(default_factory=set)
-    _steady: SteadyRows = field(init=False)
+    _steady: Steady = field(init=False)
 
     def __post_init__(self) -> None:
         rows = [self.connectors.any_row(connector_id) for connector_id in range(self.connectors.count + 1)]
-        self._steady = SteadyRows(rows, self.meters, self.metering)
+        self._steady = Steady(rows, self.meters, self.metering)
 
     # start of the process
 
@@ -174,7 +174,10 @@ class Sessions:
 
     def report(self, controller: Controller, params: Mapping[str, Any], now: Instant) -> int:
         """Take one report (rpc.md ``connector.report``); its connector. Raises :class:`LocalError`, nothing changed."""
-        report = read_report(params, self.metering.parse)
+        own, parse = self.controllers.own(controller.number), self.metering.parse
+        if connector_id := self._steady.take_one(params, own, parse, self.clock.utc_ms(now), now):
+            return connector_id
+        report = read_report(params, parse)
         self._take(controller, report, "/params", now)
         return report.connector_id
 

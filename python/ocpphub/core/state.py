@@ -105,7 +105,10 @@ class ChargePointState:
         if mark != self._mark:
             self._mark = mark
             self._publish()
-        elif self._changes != self._queue_changes and self._timers.deadline(TIMER) is None:
+        elif (
+            self._durable.changes + self._transactions.changes != self._queue_changes
+            and self._timers.deadline(TIMER) is None
+        ):
             self._timers.set(TIMER, now.monotonic_s + QUEUE_INTERVAL_S)
 
     def handle_timer(self) -> None:

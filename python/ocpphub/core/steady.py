@@ -1,15 +1,15 @@
-"""Rows of ``connector.report_many`` in columns that say what meters read, and nothing else that is new.
+"""Reports, alone or as rows in columns, that say what meters read, and nothing else that is new.
 
-Owns the short way of such a row, which nearly every row is: a connector of the caller whose levels are as before, and a
-register that has risen by no more than the guard's slack. Must never decide anything: whatever is not so goes the way
-of every report (``sessions.py``), and what is so has the same effect here as it would have there.
+Owns the short way of such a report, which nearly every one is: a connector of the caller whose levels are as before,
+and a register that has risen by no more than the guard's slack. Must never decide anything: whatever is not so goes the
+way of every report (``sessions.py``), and what is so has the same effect here as it would have there.
 
-Implements: design rpc.md ``connector.report_many``; performance.md P3.
+Implements: design rpc.md ``connector.report`` and ``connector.report_many``; performance.md P3.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -19,10 +19,11 @@ from ocpphub.core.instant import Instant
 from ocpphub.core.meter import Meters
 from ocpphub.core.metering import Metering
 from ocpphub.core.readings import Reading
-from ocpphub.core.report import Columns
+from ocpphub.core.report import Columns, Parse
 from ocpphub.errors import LocalError
 
 _FLAGS: Final = ("plugged", "ev_ready", "evse_ready")
+_KNOWN: Final = frozenset(("connector_id", "charge_point"))
 
 
 class Caller(NamedTuple):
@@ -44,12 +45,47 @@ class _Places(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class SteadyRows:
+class Steady:
     """What the short way needs of the charge point. ``connectors`` are the rows of 0 to N."""
 
     connectors: Sequence[Connector]
     meters: Meters
     metering: Metering
+
+    def take_one(
+        self, params: Mapping[str, Any], own: AbstractSet[int], parse: Parse, now_ms: int, now: Instant
+    ) -> int:
+        """Take a steady report; its connector, or 0 where it goes the way of every report: nothing has changed then.
+
+        Raises :class:`LocalError` as ``parse``. Effects: as :meth:`take`.
+        """
+        number = params.get("connector_id")
+        if type(number) is not int or number not in own or not number:
+            return 0
+        connector = self.connectors[number]
+        if not connector.has_reported or connector.energy_limit_wh is not None:
+            return 0
+        wh = seq = None
+        readings: tuple[Reading, ...] = ()
+        for name, value in params.items():
+            if name == "energy_wh" and type(value) is int:
+                wh = value
+            elif name == "measurements" and "energy_wh" in params:
+                readings = parse(value, "/params/measurements")
+            elif name == "permit_seq" and type(value) is int and 0 <= value <= connector.permit.seq:
+                seq = value
+            elif (name not in _FLAGS or value is not getattr(connector, name)) and name not in _KNOWN:
+                return 0
+        if wh is not None:
+            is_first = connector.transaction is not None and not connector.is_metered
+            if is_first or not self.meters.rise(number, wh, now_ms, now.monotonic_s):
+                return 0
+            self.metering.take(number, readings, wh, now_ms)
+        if seq is not None:
+            connector.permit_seq = seq
+        if connector.transaction is not None:
+            self.metering.reported(number, connector.transaction, now)
+        return number
 
     def take(self, columns: Columns, caller: Caller, now_ms: int, now: Instant) -> Iterator[int]:
         """Take the steady rows; the index of each other row, when its turn has come.

@@ -9,7 +9,7 @@ Implements: OCPP 1.6 sections 4.8, 4.10, 6.45, 6.49; errata 3.18.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -141,7 +141,7 @@ class Transaction:
             payload["reservationId"] = self.reservation_id
         return payload
 
-    def stop_request(self, stop: Stop, transaction_data: list[dict[str, Any]]) -> dict[str, Any]:
+    def stop_request(self, stop: Stop, transaction_data: Sequence[Any]) -> dict[str, Any]:
         """StopTransaction.req (CORE-TX-10 to CORE-TX-12, CORE-TX-18)."""
         payload: dict[str, Any] = {
             "transactionId": self.wire_id,

@@ -20,7 +20,7 @@ import orjson
 from ocpphub.api import ChargePoint
 from ocpphub.errors import LocalError, OcpphubError
 from ocpphub.rpc.access import Principal
-from ocpphub.rpc.holds import Holds
+from ocpphub.rpc.holds import WAITING, Holds
 from ocpphub.rpc.output import CHUNK_BYTES, Output
 from ocpphub.rpc.protocol import (
     HTTP_HELP,
@@ -292,16 +292,17 @@ class Connection(asyncio.Protocol):
             client = (self._principal.uid, self._principal.pid or id(self))
             self._server.rate.check(client, method.name, method.per_minute)
         reply: Answer = partial(self._replied, request_id, slot)
-        if (held := self._holds.begin(method, args)) is not None:
+        if (held := self._holds.begin(method, args) if method.name in WAITING else None) is not None:
             reply = partial(self._released, held, reply)
         elif method.how == "attach":
             reply = partial(self._attached, reply)
         arguments: Any = tuple(args) if method.how == "command" else method.call(self._session, charge_point, *args)
         self._in_flight += 1
         try:
-            is_list = method.how == "records"
-            run = charge_point.transactions if is_list else partial(charge_point.command, method.command)
-            result = run(arguments, reply)
+            if method.how == "records":
+                result = charge_point.transactions(arguments, reply)
+            else:
+                result = charge_point.command(method.command, arguments, reply)
         except BaseException:
             self._in_flight -= 1
             self._release(held)
@@ -346,9 +347,8 @@ class Connection(asyncio.Protocol):
             args[0] = self._session.chosen_connectors(charge_point, method, args[0])
         elif method.connector_index is not None:
             self._session.check_connector(charge_point, method, args[method.connector_index])
-        texts = method.call(charge_point, *args)
+        work = partial(self._slice, method.call(charge_point, *args), [], request_id, slot, is_array)
         self._in_flight += 1
-        work = partial(self._slice, texts, [], request_id, slot, is_array)
         self._server.slices.add(self, work, self._loop)
 
     def _slice(
