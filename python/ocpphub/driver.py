@@ -287,10 +287,9 @@ class Driver:
         if effects := core.poll_effects():
             session = lane.session if lane.up else -1
             for effect in effects:
-                kind = type(effect)
-                if kind is Store or kind is Discard:
+                if isinstance(effect, Store | Discard):
                     self._gather(lane, effect)
-                elif kind is Recreate:
+                elif isinstance(effect, Recreate):
                     lane.retired = True
                 else:
                     fifo.append((lane.barrier, session, effect))
@@ -325,7 +324,7 @@ class Driver:
                 logger.exception("%s: a reset could not be told", lane.core.identity)
 
     def _gather(self, lane: _Lane, effect: Store | Discard) -> None:
-        value = effect.value if type(effect) is Store else None
+        value = effect.value if isinstance(effect, Store) else None
         self._gathered.append(Write(lane.core.identity, effect.table, effect.key, value))
         lane.barrier = self._gathering
         if not (self._committing or self._scheduled):

@@ -22,7 +22,7 @@ from ocpphub.core.queue_samples import (
     time_of,
     without,
 )
-from ocpphub.core.readings import REGISTER, Descriptor
+from ocpphub.core.readings import REGISTER, Descriptor, meter_value
 from ocpphub.core.rows import Rows
 from ocpphub.store import Row
 from tests.queue_world import ENERGY, VOLTAGES
@@ -153,4 +153,27 @@ def test_layout_size_is_no_less_than_what_a_sample_takes() -> None:
         number = layouts.number(layout, nothing)
         for context in range(len(CONTEXTS)):
             row = sample_row(number, 1_800_000_000_000, context, True, ["123456.7"] * len(layout))
-            assert len(orjson.dumps(layouts.meter_value(row))) + 1 <= layouts.size(row)
+            assert len(layouts.meter_value(row)) + 1 <= layouts.size(row)
+
+
+SIGNED = Descriptor("Energy.Active.Import.Register", None, "Body", "kWh", "SignedData")
+
+
+@given(
+    st.sampled_from([ENERGY, VOLTAGES, (SIGNED,), (REGISTER, SIGNED, *VOLTAGES)]),
+    st.sampled_from(CONTEXTS),
+    st.integers(-1, 2**42),
+    st.data(),
+)
+def test_meter_value_is_what_the_readings_say(
+    layout: tuple[Descriptor, ...], context: str, at_ms: int, data: st.DataObject
+) -> None:
+    """OCPP 1.6 section 7.33: the prepared text is that of the values, whatever signed data holds."""
+    texts = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=9)
+    numbers = st.decimals(-1_000, 1_000, places=2).map(str)
+    values = [data.draw(texts if each.format == "SignedData" else numbers) for each in layout]
+    layouts = Layouts(lambda effect: None)
+    number = layouts.number(layout, nothing)
+    row = sample_row(number, at_ms, CONTEXTS.index(context), True, values)
+    for _ in range(2):  # prepared, then used
+        assert orjson.loads(layouts.meter_value(row)) == meter_value(layout, at_ms, context, values)

@@ -164,6 +164,12 @@ def test_selection_and_groups_are_those_of_a_naive_reading(
     ]
     assert sorted(found, key=str) == sorted(expected, key=str)
     assert [group.at_ms for group in groups] == sorted({group.at_ms for group in groups})
+    for _ in range(2):  # a plan is made, then used
+        assert levels.groups(text, since_ms, 99) == groups
+    levels.register_wh, levels.register_ms = 7, 21
+    assert levels.groups(text, since_ms, 99) == grouped(levels.choose(items_of(text)), since_ms, 99)
+    levels.clear()
+    assert levels.groups(text, since_ms, 99) == grouped(levels.choose(items_of(text)), since_ms, 99)
 
 
 def test_reading_of_a_known_kind_is_taken_without_a_search() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -183,7 +182,7 @@ async def test_answer_after_the_deadline_changes_nothing_and_is_forgotten(monkey
         number = recorder.calls[0][1].number
         input_of(bench, recorder, number)
         real = bench.point.now
-        monkeypatch.setattr(bench.point, "now", lambda: replace(real(), monotonic_s=real().monotonic_s + 11))
+        monkeypatch.setattr(bench.point, "now", lambda: real()._replace(monotonic_s=real().monotonic_s + 11))
 
         input_of(bench, recorder, number, ask=2)
         await turns()

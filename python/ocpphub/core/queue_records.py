@@ -233,7 +233,7 @@ class Records:
     def meter_values(self, batch: Batch, limit: int | None) -> tuple[list[int], list[Fragment]]:
         """The first ``limit`` samples of a batch, all for ``None``: their indexes and ``meterValue``."""
         chosen = [*present(batch.lines)][:limit]
-        return [index for index, _ in chosen], [self._layouts.meter_value(row) for _, row in chosen]
+        return [index for index, _ in chosen], [Fragment(self._layouts.meter_value(row)) for _, row in chosen]
 
     def retime(self, batch: Batch, moved: Moved) -> bool:
         """Rewrite the untrusted times of a batch; whether all are trusted now. Effects: ``Store``."""
@@ -296,7 +296,7 @@ class Records:
     def transaction_data(self, tx: Transaction) -> list[Fragment]:
         """``transactionData``; empty when there is none."""
         data = self._data.get(tx.session_id)
-        return [] if data is None else [self._layouts.meter_value(row) for _, row in present(data.lines)]
+        return [] if data is None else [Fragment(self._layouts.meter_value(row)) for _, row in present(data.lines)]
 
     def retime_stop(self, tx: Transaction, moved: Moved) -> bool:
         """As :meth:`retime` for transactionData."""

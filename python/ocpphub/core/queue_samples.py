@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 
-from orjson import Fragment, JSONDecodeError, dumps, loads
+from orjson import JSONDecodeError, dumps, loads
 
 from ocpphub.core.boot import utc_text
 from ocpphub.core.effects import Discard, Effect, Store
@@ -194,15 +194,15 @@ class Layouts:
         )
         return (at_ms, bool(trusted)) if is_sound else None
 
-    def meter_value(self, row: bytes) -> Fragment:
-        """The MeterValue of a sample (OCPP 1.6 section 7.33), as JSON text for ``orjson``."""
+    def meter_value(self, row: bytes) -> bytes:
+        """The MeterValue of a sample (OCPP 1.6 section 7.33) as JSON text."""
         number, at_ms, context, _, values = row[1:-1].split(b",", 4)
         place = int(number), int(context)
         template = self._templates.get(place) or self._prepare(*place)
         texts = values.split(b",")
         if len(texts) != len(self._layouts[place[0]]):  # signed data with a comma in it
             texts = [dumps(value) for value in loads(row)[4:]]
-        return Fragment(template % (utc_text(int(at_ms)).encode(), *texts))
+        return template % (utc_text(int(at_ms)).encode(), *texts)
 
     def _prepare(self, number: int, context: int) -> bytes:
         """The text of every MeterValue of a layout and a context, with ``%b`` where a time or a value stands."""

@@ -96,6 +96,7 @@ def parse_readings(measurements: object, path: str = "/params/measurements") -> 
         except (AttributeError, KeyError, TypeError):
             descriptor, context, _ = _understood(item, f"{path}/{index}")
             value = item.get("value")
+        text: str | None
         if type(value) is float and -MAX_SIZE < value < MAX_SIZE and descriptor[4] == "Raw":
             text = repr(value)
             if "e" in text:
