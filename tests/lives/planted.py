@@ -81,8 +81,8 @@ def _impatient(original: Any, self: Outbox, emit: Any, timers: Any, timeout_s: A
 
 def _newest_first(original: Any, self: Line) -> Any:
     """Now and then the newest message leaves first."""
-    if len(self._entries) > 3:
-        self._entries.rotate(1)
+    if len(self.entries) > 3:
+        self.entries.rotate(1)
     return original(self)
 
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("ocpphub.core")
 
 TABLE: Final = "boot"
+BOOT: Final = "BootNotification"
+HEARTBEAT: Final = "Heartbeat"
 CLOCK_THRESHOLD_MS: Final = 2_000
 """A difference up to this is jitter of the link: it neither moves the clock nor is it an event (2.8)."""
 EARLIEST_UTC_MS: Final = 1_767_225_600_000
@@ -92,6 +94,11 @@ class Clock:
         if wall_ms is None:
             wall_ms = self._wall_ms = now.utc_ms - round(now.monotonic_s * 1000)
         return wall_ms + round(now.monotonic_s * 1000) + self.offset_ms
+
+    def is_slipping(self, now: Instant) -> bool:
+        """Whether :meth:`observe` has anything to look at; every input asks."""
+        slip_ms = now.utc_ms - now.monotonic_s * 1000 - (self._wall_ms or 0)
+        return not -CLOCK_THRESHOLD_MS < slip_ms < CLOCK_THRESHOLD_MS
 
     def observe(self, now: Instant) -> int:
         """By how many milliseconds somebody has set the machine's clock, 0 for less than a slip of 2 s.
@@ -160,9 +167,9 @@ class Boot:
         """Called after each answer to a BootNotification."""
         self.on_clock_step: Callable[[int, bool, Instant], None] = lambda step_ms, first, now: None
         """Called with the step in milliseconds, 0 when the time was merely confirmed, and whether it is the first."""
-        self._boot_wanted = False
+        self.waiting: set[str] = set()
+        """Which of BootNotification and Heartbeat are to be sent: see :class:`~ocpphub.core.outbox.Source`."""
         self._boot_triggered = False
-        self._heartbeat_wanted = False
         self._heartbeat_triggered = False
         self._failures = 0
         self._rebooted_on_this_link = False
@@ -198,8 +205,10 @@ class Boot:
     def reset(self) -> None:
         """As after a power-up: the next connection begins with BootNotification."""
         self._register(None)
-        self._boot_wanted, self._failures = True, 0
-        self._heartbeat_wanted = self._heartbeat_triggered = False
+        self._failures = 0
+        self.waiting.clear()
+        self.waiting.add(BOOT)
+        self._heartbeat_triggered = False
         self._timers.cancel("boot")
         self._timers.cancel("heartbeat")
 
@@ -209,31 +218,36 @@ class Boot:
         if self.registration is RegistrationStatus.ACCEPTED and not self._settings.link.boot_on_reconnect:
             self._arm_heartbeat(now)
         elif self.registration in (RegistrationStatus.PENDING, RegistrationStatus.REJECTED):
-            self._boot_wanted = self._timers.deadline("boot") is None
+            if self._timers.deadline("boot") is None:
+                self.waiting.add(BOOT)
+            else:
+                self.waiting.discard(BOOT)
         else:
             # Waits after silence or errors were for the old link; the link has a back-off of its own.
             self._register(None)
-            self._boot_wanted = True
+            self.waiting.add(BOOT)
             self._timers.cancel("boot")
 
     def disconnected(self) -> None:
         """Without a link there is nobody to send a Heartbeat to; the wait for the next Boot goes on."""
         self._is_connected = False
-        self._heartbeat_wanted = self._heartbeat_triggered = False
+        self.waiting.discard(HEARTBEAT)
+        self._heartbeat_triggered = False
         self._timers.cancel("heartbeat")
 
     def trigger_boot(self) -> None:
         """TriggerMessage(BootNotification): do not wait for the interval (OCPP 1.6 section 4.2)."""
-        self._boot_wanted = True
+        self.waiting.add(BOOT)
         self._timers.cancel("boot")
 
     def trigger_heartbeat(self) -> None:
         """TriggerMessage(Heartbeat): send one now, in Pending too."""
-        self._heartbeat_wanted = self._heartbeat_triggered = True
+        self.waiting.add(HEARTBEAT)
+        self._heartbeat_triggered = True
 
     def handle_boot_timer(self) -> None:
         """The wait between two BootNotifications is over."""
-        self._boot_wanted = True
+        self.waiting.add(BOOT)
 
     def repeat_after_security_error(self) -> bool:
         """The CSMS says SecurityError: it may have forgotten us, so boot again, once per link (JE 3.8)."""
@@ -247,17 +261,18 @@ class Boot:
 
     def next_call(self, gate: Gate, now: Instant) -> OwnCall | None:
         """BootNotification when it is due, else the Heartbeat."""
-        if self._boot_wanted:
-            self._boot_wanted = False
-            return OwnCall("BootNotification", boot_payload(self._settings), self._boot_done)
-        if self._heartbeat_wanted and (gate == "open" or (gate == "triggered" and self._heartbeat_triggered)):
-            self._heartbeat_wanted = self._heartbeat_triggered = False
-            return OwnCall("Heartbeat", {}, self._heartbeat_done)
+        if BOOT in self.waiting:
+            self.waiting.discard(BOOT)
+            return OwnCall(BOOT, boot_payload(self._settings), self._boot_done)
+        if HEARTBEAT in self.waiting and (gate == "open" or (gate == "triggered" and self._heartbeat_triggered)):
+            self.waiting.discard(HEARTBEAT)
+            self._heartbeat_triggered = False
+            return OwnCall(HEARTBEAT, {}, self._heartbeat_done)
         return None
 
     def _boot_done(self, outcome: Outcome, now: Instant) -> None:
         if outcome.kind == "link_lost":
-            self._boot_wanted = True
+            self.waiting.add(BOOT)
         elif outcome.confirmation is None:
             self._retry_boot(now)
         else:
@@ -319,7 +334,7 @@ class Boot:
         self._arm_heartbeat(now)
         if self._timers.deadline("heartbeat") == now.monotonic_s:
             self._timers.cancel("heartbeat")
-            self._heartbeat_wanted = True
+            self.waiting.add(HEARTBEAT)
 
     def _heartbeat_done(self, outcome: Outcome, now: Instant) -> None:
         if outcome.confirmation is not None:

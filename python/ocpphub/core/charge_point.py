@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ocpphub import _native
 from ocpphub.core.controller_commands import ControllerCommands
 from ocpphub.core.effects import Connect, Discard, Disconnect, Effect, Ping, Publish, Reply, Store
-from ocpphub.core.inbound import Answer, Handler, Inbound, Refusal
+from ocpphub.core.inbound import MAX_WAITING, Answer, Handler, Inbound, Refusal
 from ocpphub.core.instant import Instant
 from ocpphub.core.masking import message, traced
 from ocpphub.core.metering import INTERVAL_KEYS
@@ -62,6 +62,8 @@ class ChargePoint(ControllerCommands):
         """Whether frames are published on ``ocpp.message``; the shell sets it while somebody listens."""
         self._parts = parts = Parts(settings, hub, self._effects.append, boot_id, authorization_key, self._reply)
         self._timers, self._configuration, self._boot = parts.timers, parts.configuration, parts.boot
+        self.next_deadline = parts.timers.next
+        """When :meth:`handle_timer` wants to be called, in monotonic seconds, or ``None``."""
         self._outbox, self._state, self._security = parts.outbox, parts.state, parts.security
         self.clock = parts.clock
         self.schedules = parts.schedules
@@ -93,14 +95,10 @@ class ChargePoint(ControllerCommands):
         self._effects.clear()
         return traced(effects) if self.traces_frames else effects
 
-    def next_deadline(self) -> float | None:
-        """When :meth:`handle_timer` wants to be called, in monotonic seconds, or ``None``."""
-        return self._timers.next()
-
     @property
     def accepting_frames(self) -> bool:
         """False while more than 64 CALLs of the CSMS wait: the link should stop reading (J-241)."""
-        return self._inbound.accepting
+        return len(self._inbound.waiting) <= MAX_WAITING
 
     @property
     def is_connected(self) -> bool:
@@ -182,8 +180,8 @@ class ChargePoint(ControllerCommands):
             if self._boot.answers_calls:
                 self._inbound.receive_call(decoded, frame, now, is_pending=self._boot.is_pending)
         elif isinstance(decoded, _native.CallResult):
-            self._outbox.receive_result(decoded, now)
-            self._watch_flood(now)
+            if not self._outbox.receive_result(decoded, now):
+                self._watch_flood(now)
         elif isinstance(decoded, _native.CallError):
             self._receive_error(decoded.unique_id, decoded.code, decoded.description, now)
         else:
@@ -392,7 +390,7 @@ class ChargePoint(ControllerCommands):
         if self._parts.transactions.lost.thinned != self._thinned:
             self._thinned = self._parts.transactions.lost.thinned
             self._tell_exhaustion("the queue is at its bound: samples are given up", now)
-        if step_ms := self._boot.watch_machine(now):
+        if self.clock.is_slipping(now) and (step_ms := self._boot.watch_machine(now)):
             self._security.clock_stepped(step_ms, now)
         reset = self._parts.reset
         if self._state.is_connected and not reset.is_leaving:

@@ -10,6 +10,8 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from orjson import dumps
@@ -71,10 +73,11 @@ class Configuration:
         self._emit = emit
         self._index: dict[str, Slot] = {}
         self._hidden: dict[str, Slot] = {}
+        """Keys of feature profiles that are switched off: nobody sees them, their values hold all the same."""
         self._asked: dict[str, Slot] = {}
         """Slots by the names that our own code uses, which saves most of a look-up."""
-        """Keys of feature profiles that are switched off: nobody sees them, their values hold all the same."""
-        self._monitors: dict[str, str] = {}
+        self.monitors: dict[str, str] = {}
+        """Monitored keys, by lower-case name; they are never taken away."""
         self._stale: list[Effect] = []
         self.on_change: dict[str, Callable[[Instant], None]] = {}
         """Key name -> what to do after the CSMS changed it and got its answer."""
@@ -102,7 +105,7 @@ class Configuration:
             for name, row in rows.objects(table, value=str):
                 self._restore_row(table, name, row)
         for name in rows.of(MONITOR_TABLE):
-            self._monitors[name.lower()] = name
+            self.monitors[name.lower()] = name
 
     def _restore_row(self, table: str, name: str, row: Mapping[str, Any]) -> None:
         slot = self._index.get(name.lower())
@@ -128,6 +131,10 @@ class Configuration:
     def integer(self, name: str) -> int:
         """The value of an integer key."""
         return self._slot(name).number
+
+    def reader(self, name: str) -> Callable[[], int]:
+        """:meth:`integer` of one key, for who asks with every message."""
+        return partial(attrgetter("number"), self._slot(name))
 
     def text(self, name: str) -> str | None:
         """The value of a key as text, ``None`` when unset."""
@@ -253,12 +260,7 @@ class Configuration:
     @property
     def monitored_keys(self) -> list[str]:
         """The monitored names as they were given, unknown ones included."""
-        return list(self._monitors.values())
-
-    @property
-    def monitor_count(self) -> int:
-        """How many keys are monitored; monitors are never taken away."""
-        return len(self._monitors)
+        return list(self.monitors.values())
 
     def monitor(self, keys: Sequence[str]) -> None:
         """Add monitors. Effects: ``Store`` for each new one. Raises :class:`LocalError` with nothing changed."""
@@ -266,16 +268,16 @@ class Configuration:
             raise LocalError("invalid_params", "keys is not a list", path="/params/keys", hint="array of string")
         for index, name in enumerate(keys):
             _check_text(f"keys/{index}", name, MAX_NAME)
-        new = {name.lower(): name for name in keys if name.lower() not in self._monitors}
-        if len(self._monitors) + len(new) > MAX_MONITORS:
+        new = {name.lower(): name for name in keys if name.lower() not in self.monitors}
+        if len(self.monitors) + len(new) > MAX_MONITORS:
             raise LocalError("too_large", "too many monitored keys", path="/params/keys", hint=f"{MAX_MONITORS} in all")
         for lowered, name in new.items():
-            self._monitors[lowered] = name
+            self.monitors[lowered] = name
             self._emit(Store(MONITOR_TABLE, name, b"true"))
 
     def publish(self, name: str) -> None:
         """Effects: ``Publish`` on ``configuration_key`` if the key is monitored."""
-        if name.lower() in self._monitors:
+        if name.lower() in self.monitors:
             self._emit(Publish("configuration_key", dumps(self._index[name.lower()].rpc)))
 
 

@@ -75,6 +75,7 @@ class TransactionQueue:
         self._configuration = configuration
         self._max_messages, self._max_bytes = max_messages, max_bytes
         self._line, self._numbers = Line(), Numbers(emit)
+        self.waiting = self._line.entries
         self._records = Records(
             emit, self._line, self._numbers, lambda: configuration.integer("StopTransactionMaxMeterValues")
         )

@@ -58,16 +58,12 @@ class Inbound:
 
     def __init__(self, emit: Callable[[Effect], None], handlers: Mapping[str, Handler]) -> None:
         self._emit, self._handlers = emit, handlers
-        self._waiting: deque[_native.Call | _Refused] = deque()
+        self.waiting: deque[_native.Call | _Refused] = deque()
+        """CALLs behind the one that is handled; beyond :data:`MAX_WAITING` the link should not go on reading."""
         self._running: _native.Call | None = None
         self._open: dict[str, bytes] = {}
         self.repeats = 0
         """Byte-identical repeats of an open CALL, which are ignored (D-08)."""
-
-    @property
-    def accepting(self) -> bool:
-        """Whether the link should go on reading."""
-        return len(self._waiting) <= MAX_WAITING
 
     def supports(self, action: str) -> bool:
         """Whether there is a handler for this action."""
@@ -78,7 +74,7 @@ class Inbound:
         if self._is_repeat(call.unique_id, frame):
             return
         self._open[call.unique_id] = frame
-        self._waiting.append(call)
+        self.waiting.append(call)
         self._serve(now, is_pending)
 
     def receive_violation(self, violation: _native.Violation, frame: bytes, now: Instant, *, is_pending: bool) -> None:
@@ -90,7 +86,7 @@ class Inbound:
         refusal = Refusal(violation.code, violation.description)
         if violation.stage == "payload" and violation.action is not None and not self.supports(violation.action):
             refusal = _NOT_SUPPORTED  # J 1.6 step (8) comes before the payload
-        self._waiting.append(_Refused(unique_id, refusal))
+        self.waiting.append(_Refused(unique_id, refusal))
         self._serve(now, is_pending)
 
     def _is_repeat(self, unique_id: str, frame: bytes) -> bool:
@@ -105,8 +101,8 @@ class Inbound:
         return True
 
     def _serve(self, now: Instant, is_pending: bool) -> None:
-        while self._running is None and self._waiting:
-            entry = self._waiting.popleft()
+        while self._running is None and self.waiting:
+            entry = self.waiting.popleft()
             if isinstance(entry, _Refused):
                 self._refuse(entry.unique_id, entry.refusal)
                 continue
@@ -158,7 +154,7 @@ class Inbound:
 
     def clear(self) -> None:
         """The connection is gone: nobody waits for these answers any more."""
-        self._waiting.clear()
+        self.waiting.clear()
         self._open.clear()
         self._running = None
 

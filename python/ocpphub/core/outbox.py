@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sized
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final, Literal, Protocol
@@ -61,7 +61,14 @@ class OwnCall:
 
 
 class Source(Protocol):
-    """Something that has CALLs to make; asked in the order of registration whenever the link is free."""
+    """Something that has CALLs to make; asked in the order of registration whenever the link is free.
+
+    ``waiting`` is one and the same container for ever, and empty when there is certainly nothing to send: most sources
+    have nothing most of the time, and are not asked then.
+    """
+
+    @property
+    def waiting(self) -> Sized: ...
 
     def next_call(self, gate: Gate, now: Instant) -> OwnCall | None:
         """The CALL to send now, composed at this moment, or ``None``. A CALL handed over is no longer waiting."""
@@ -83,7 +90,7 @@ class Outbox:
     def __init__(self, emit: Callable[[Effect], None], timers: Timers, timeout_s: Callable[[], int], boot_id: str):
         self._emit, self._timers, self._timeout_s = emit, timers, timeout_s
         self._boot_id, self._number = boot_id, 0
-        self._sources: list[Callable[[Gate, Instant], OwnCall | None]] = []
+        self._sources: list[tuple[Sized, Callable[[Gate, Instant], OwnCall | None]]] = []
         self._in_flight: OwnCall | None = None
         self._after_next: list[Effect | Callable[[], Effect]] = []
         self._dropped_at: deque[float] = deque(maxlen=101)
@@ -95,7 +102,7 @@ class Outbox:
 
     def register(self, *sources: Source) -> None:
         """Add sources behind those already there."""
-        self._sources += [source.next_call for source in sources]
+        self._sources += [(source.waiting, source.next_call) for source in sources]
 
     @property
     def is_busy(self) -> bool:
@@ -105,8 +112,8 @@ class Outbox:
     def pump(self, gate: Gate, now: Instant) -> None:
         """Send the next CALL if none is in flight. Effects: ``Send``, then what a finished entry left to discard."""
         while self._in_flight is None:
-            for next_call in self._sources:
-                if (call := next_call(gate, now)) is not None:
+            for waiting, next_call in self._sources:
+                if waiting and (call := next_call(gate, now)) is not None:
                     self._send(call, now)
                     break
             else:
@@ -146,12 +153,13 @@ class Outbox:
         self._timers.set("call", now.monotonic_s + self._timeout_s())
         self._emit(Send(frame))
 
-    def receive_result(self, result: _native.CallResult, now: Instant) -> None:
-        """A valid confirmation: ends the CALL that carries its id; any other is dropped (OCPP-J 4.1.4)."""
+    def receive_result(self, result: _native.CallResult, now: Instant) -> bool:
+        """A valid confirmation: ends the CALL that carries its id; any other is dropped (OCPP-J 4.1.4), and False."""
         if result.unique_id in self.pending:
             self._finish(Outcome("ok", result), now)
-        else:
-            self._drop(now)
+            return True
+        self._drop(now)
+        return False
 
     def receive_error(self, unique_id: str, code: str, description: str, now: Instant) -> None:
         """A CALLERROR, or a confirmation that breaks its PDU, for ``unique_id``."""
@@ -224,7 +232,8 @@ class DurableQueue:
     stamp: Callable[[int], str]
     retry_interval_s: Callable[[], int]
     _entries: dict[str, Entry] = field(default_factory=dict)
-    _ready: deque[Entry] = field(default_factory=deque)
+    waiting: deque[Entry] = field(default_factory=deque)
+    """Those whose turn it is: see :class:`Source`."""
     _aside: set[str] = field(default_factory=set)
     _bytes: int = 0
     _last: int = 0
@@ -254,7 +263,7 @@ class DurableQueue:
         self._bytes += size
         self.changes += 1
         self._entries[entry.key] = entry
-        self._ready.append(entry)
+        self.waiting.append(entry)
 
     def shift_untrusted(self, by_ms: int) -> None:
         """The clock became known: times made before are corrected once (reliability.md 4.7). Effects: ``Store``."""
@@ -268,9 +277,9 @@ class DurableQueue:
 
     def next_call(self, gate: Gate, now: Instant) -> OwnCall | None:
         """The oldest entry that is not waiting for its retry."""
-        if gate != "open" or not self._ready:
+        if gate != "open" or not self.waiting:
             return None
-        entry = self._ready.popleft()
+        entry = self.waiting.popleft()
         payload = {**entry.payload, "timestamp": self.stamp(entry.utc_ms)}
         return OwnCall(entry.action, payload, lambda outcome, at: self._done(entry, outcome, at))
 
@@ -293,7 +302,7 @@ class DurableQueue:
     def _requeue_after_lost_link(self, entry: Entry, now: Instant) -> None:
         entry.link_losses += 1
         if entry.link_losses < POISON_LINK_LOSSES:
-            self._ready.appendleft(entry)
+            self.waiting.appendleft(entry)
             return
         log.error("%s went aside: the link was lost %d times under it", entry.action, entry.link_losses)
         entry.link_losses = 0
@@ -312,7 +321,7 @@ class DurableQueue:
         self._aside.discard(key)
         self.changes += 1
         if key in self._entries:
-            self._ready.append(self._entries[key])
+            self.waiting.append(self._entries[key])
 
     def retry(self, key: str, now: Instant) -> bool:
         """Try an entry that waits for its retry or went aside; false when no entry of this key waits so."""
@@ -342,7 +351,7 @@ class DurableQueue:
     @property
     def is_ready(self) -> bool:
         """Whether an entry could be sent at once."""
-        return bool(self._ready)
+        return bool(self.waiting)
 
     @property
     def is_full(self) -> bool:
@@ -364,29 +373,30 @@ class DurableQueue:
 class PromptQueue:
     """CALLs that somebody waits for, in the order they were asked: DataTransfer, triggered Heartbeat and so on."""
 
-    _waiting: deque[tuple[OwnCall, bool]] = field(default_factory=deque)
+    waiting: deque[tuple[OwnCall, bool]] = field(default_factory=deque)
 
     def put(self, call: OwnCall, *, triggered: bool = False) -> None:
         """Queue a CALL; ``triggered`` ones are allowed while the registration is Pending (OCPP 1.6 section 4.2)."""
-        self._waiting.append((call, triggered))
+        self.waiting.append((call, triggered))
 
     def next_call(self, gate: Gate, now: Instant) -> OwnCall | None:
         """The oldest CALL that the gate lets through."""
-        if gate == "closed" or not self._waiting:
+        if gate == "closed" or not self.waiting:
             return None
         if gate == "open":
-            return self._waiting.popleft()[0]
-        for index, (call, triggered) in enumerate(self._waiting):
+            return self.waiting.popleft()[0]
+        for index, (call, triggered) in enumerate(self.waiting):
             if triggered:
-                del self._waiting[index]
+                del self.waiting[index]
                 return call
         return None
 
     def clear(self, now: Instant) -> None:
         """End all waiting CALLs as if the link were lost: nobody keeps them for later."""
-        waiting, self._waiting = self._waiting, deque()
+        waiting = [*self.waiting]
+        self.waiting.clear()
         for call, _ in waiting:
             call.done(Outcome("link_lost"), now)
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self.waiting)

@@ -103,7 +103,7 @@ class Parts:
         self.questions = Questions(emit)
         self.configuration = configuration = Configuration(settings, emit, authorization_key)
         self.credentials = Credentials(configuration)
-        self.outbox = Outbox(emit, timers, lambda: configuration.integer("MessageTimeout"), boot_id)
+        self.outbox = Outbox(emit, timers, configuration.reader("MessageTimeout"), boot_id)
         self.boot = Boot(settings, emit, timers, configuration, self.outbox)
         self.clock = self.boot.clock
         self.prompt = PromptQueue()

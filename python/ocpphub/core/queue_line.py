@@ -59,10 +59,11 @@ Entry = StartEntry | StopEntry | Batch
 class Line:
     """The entries of one charge point in the order of their numbers, but for those that went aside."""
 
-    __slots__ = ("_aside", "_entries", "_holding", "_parked", "bytes", "messages")
+    __slots__ = ("_aside", "_holding", "_parked", "bytes", "entries", "messages")
 
     def __init__(self) -> None:
-        self._entries: deque[Entry] = deque()
+        self.entries: deque[Entry] = deque()
+        """Those that are in the line, first the next: see :class:`~ocpphub.core.outbox.Source`."""
         self._holding: set[int] = set()
         self._aside: dict[int, Entry] = {}
         self._parked: dict[int, deque[Entry]] = {}
@@ -73,7 +74,7 @@ class Line:
 
     def append(self, entry: Entry) -> None:
         """Add a new entry at the end."""
-        self._entries.append(entry)
+        self.entries.append(entry)
         self.messages += 1
         if not isinstance(entry, Batch):
             self.bytes += entry.size
@@ -83,7 +84,7 @@ class Line:
 
         Messages of a transaction whose StartTransaction went aside wait behind it, outside the line (CORE-TXQ-07).
         """
-        entries = self._entries
+        entries = self.entries
         while entries and entries[0].number not in self._holding:
             entry = entries.popleft()
             if isinstance(entry, Batch) and not entry.lines:
@@ -97,11 +98,11 @@ class Line:
     @property
     def is_ready(self) -> bool:
         """Whether :meth:`take` could give an entry now."""
-        return bool(self._entries) and self._entries[0].number not in self._holding
+        return bool(self.entries) and self.entries[0].number not in self._holding
 
     def put_back(self, entry: Entry, *, hold: bool = False) -> None:
         """Return the entry that was taken to the head; ``hold`` keeps it there until :meth:`wake`."""
-        self._entries.appendleft(entry)
+        self.entries.appendleft(entry)
         if hold:
             self._holding.add(entry.number)
 
@@ -128,7 +129,7 @@ class Line:
             self.bytes -= entry.size
         if isinstance(entry, StartEntry):
             followers = self._parked.pop(entry.tx.session_id, ())
-            self._entries.extendleft(reversed(followers))
+            self.entries.extendleft(reversed(followers))
 
     def emptied(self) -> None:
         """A batch in the line lost its last sample; it leaves the line when its turn comes."""
@@ -148,9 +149,9 @@ class Line:
         yield from self._aside.values()
         for followers in self._parked.values():
             yield from followers
-        yield from self._entries
+        yield from self.entries
 
     def heads(self) -> Iterator[Entry]:
         """Those among which the oldest is: the ones aside, and the first of the line that has anything to say."""
         yield from self._aside.values()
-        yield from islice((entry for entry in self._entries if not isinstance(entry, Batch) or entry.lines), 1)
+        yield from islice((entry for entry in self.entries if not isinstance(entry, Batch) or entry.lines), 1)

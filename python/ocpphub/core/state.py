@@ -100,7 +100,7 @@ class ChargePointState:
             self.is_stopped,
             self._boot.registration,
             self._boot.clock.offset_ms,
-            self._configuration.monitor_count,
+            len(self._configuration.monitors),
         )
         if mark != self._mark:
             self._mark = mark

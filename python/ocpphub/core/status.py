@@ -95,9 +95,14 @@ class StatusTurns:
     def __init__(self, queue: StatusQueue, sent: Callable[[], int]) -> None:
         self._queue, self._sent = queue, sent
         self._last = 0
+        self.waiting = queue.waiting
+        queue.on_first = self._begin
+
+    def _begin(self) -> None:
+        self._last = self._sent()
 
     def next_call(self, gate: Gate, now: Instant) -> OwnCall | None:
-        """The oldest notification when :data:`STATUS_EVERY` CALLs have left since the last one here."""
+        """The oldest notification when :data:`STATUS_EVERY` CALLs have left since one waits, or since the last here."""
         if self._sent() - self._last < STATUS_EVERY:
             return None
         self._last = self._sent()
@@ -112,15 +117,18 @@ class StatusQueue:
         self._order: deque[Notification] = deque()
         self._purge_at = _VOID_KEPT
         self._triggered: deque[Notification] = deque()
-        self._waiting: dict[int, list[Notification]] = {}
+        self.waiting: dict[int, list[Notification]] = {}
+        """By connector, none without any: see :class:`~ocpphub.core.outbox.Source`."""
+        self.on_first: Callable[[], None] = lambda: None
+        """Called when one waits and none did."""
         self._last_sent: list[Condition | None] = [None] * (connectors + 1)
 
     def __len__(self) -> int:
-        return sum(len(waiting) for waiting in self._waiting.values())
+        return sum(len(waiting) for waiting in self.waiting.values())
 
     def add(self, connector_id: int, condition: Condition, *, may_replace: bool) -> None:
         """Queue a change. ``may_replace`` is true while offline or not accepted; else one waiting is kept first."""
-        waiting = self._waiting.setdefault(connector_id, [])
+        waiting = self._of(connector_id)
         while waiting and (may_replace or len(waiting) > 1):
             before = waiting[-2].condition if len(waiting) > 1 else self._last_sent[connector_id]
             if not _joins(connector_id, before, condition):
@@ -144,30 +152,30 @@ class StatusQueue:
         What waits since an earlier boot stays, for the edges; it ends in the present condition anyway.
         """
         for connector_id, condition in enumerate(conditions):
-            waiting = self._waiting.get(connector_id)
+            waiting = self.waiting.get(connector_id)
             if waiting and self._last_sent[connector_id] is not None:
                 continue
             for notification in waiting or ():
                 notification.is_void = True
-            self._waiting[connector_id] = []
+            self.waiting.pop(connector_id, None)
             self.add(connector_id, condition, may_replace=False)
 
     def trigger(self, connector_id: int, condition: Condition, *, is_pending: bool) -> None:
         """TriggerMessage: the present condition; one that waits anyway counts (OCPP 1.6 section 5.17)."""
-        waiting = self._waiting.get(connector_id)
+        waiting = self.waiting.get(connector_id)
         if waiting and not is_pending:
             return
         for notification in waiting or ():
             notification.is_void = True
         notification = Notification(connector_id, condition)
-        self._waiting[connector_id] = [notification]
+        self._of(connector_id)[:] = [notification]
         self._triggered.append(notification)
 
     def clear(self) -> None:
         """Forget everything that waits and what the CSMS was told: the next boot begins anew."""
         self._order.clear()
         self._triggered.clear()
-        self._waiting.clear()
+        self.waiting.clear()
         self._last_sent = [None] * len(self._last_sent)
 
     def next_call(self, gate: Gate, now: Instant) -> OwnCall | None:
@@ -200,7 +208,7 @@ class StatusQueue:
         while queue:
             notification = queue.popleft()
             if not notification.is_void:
-                self._waiting[notification.connector_id].remove(notification)
+                self.waiting[notification.connector_id].remove(notification)
                 self._forget_if_empty(notification.connector_id)
                 return notification
         return None
@@ -210,10 +218,16 @@ class StatusQueue:
             return  # AMB-21: an error or a timeout is not repeated, the next change supersedes it
         connector_id = notification.connector_id
         self._last_sent[connector_id] = previous
-        waiting = self._waiting.setdefault(connector_id, [])
+        waiting = self._of(connector_id)
         waiting.insert(0, notification)
         self._order.appendleft(notification)
 
+    def _of(self, connector_id: int) -> list[Notification]:
+        """Those of a connector, to which one is added."""
+        if not self.waiting:
+            self.on_first()
+        return self.waiting.setdefault(connector_id, [])
+
     def _forget_if_empty(self, connector_id: int) -> None:
-        if not self._waiting.get(connector_id):
-            self._waiting.pop(connector_id, None)
+        if not self.waiting.get(connector_id):
+            self.waiting.pop(connector_id, None)

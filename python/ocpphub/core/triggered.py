@@ -21,26 +21,27 @@ class TriggeredMeterValues:
 
     def __init__(self, compose: Compose) -> None:
         self._compose = compose
-        self._waiting: dict[int, None] = {}
+        self.waiting: dict[int, None] = {}
+        """Connectors: see :class:`~ocpphub.core.outbox.Source`."""
 
     def put(self, connector_ids: Iterable[int]) -> None:
         """Tell the values of these connectors; the last named goes first."""
-        self._waiting.update(dict.fromkeys(connector_ids))
+        self.waiting.update(dict.fromkeys(connector_ids))
 
     def next_call(self, gate: Gate, now: Instant) -> OwnCall | None:
         """The MeterValues of a connector that was asked for, while Pending too (CORE-TM-11)."""
-        while self._waiting and gate != "closed":
-            payload = self._compose(self._waiting.popitem()[0])
+        while self.waiting and gate != "closed":
+            payload = self._compose(self.waiting.popitem()[0])
             if payload is not None:
                 return OwnCall("MeterValues", payload, _told)
         return None
 
     def clear(self) -> None:
         """The link is gone, and with it whoever asked."""
-        self._waiting.clear()
+        self.waiting.clear()
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self.waiting)
 
 
 def _told(outcome: Outcome, now: Instant) -> None:
