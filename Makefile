@@ -23,8 +23,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 CONNECTORS ?= 200
 DURATION ?=
 N ?= 2000
-# How long the fuzz targets are fed: a glance here, half a minute where CI is set.
-FUZZ_SECONDS ?= $(if $(CI),30,3)
+# One more test process than cores, at most eight: many tests wait for timers and sockets.
+WORKERS ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); echo $$((cores < 7 ? cores + 1 : 8)))
+# How long the fuzz targets are fed: a glance here, longer where CI is set.
+FUZZ_SECONDS ?= $(if $(CI),10,3)
 
 .PHONY: help setup build lock demo test check bench bench-quick icount oracle torture docs clean
 
@@ -58,7 +60,7 @@ demo: build ## the narrated tour: embedded CSMS, a hub of 200 connectors, all se
 test: build ## every test: unit, core, rpc, scenarios, end to end, oracle, and the Rust ones
 	$(CARGO) test --locked --quiet
 	OCPPHUB_FUZZ_SECONDS=$(FUZZ_SECONDS) $(CARGO) test --locked --quiet --test fuzz_smoke
-	$(PY) -m pytest -q -n auto --maxprocesses 8 -m "not alone"
+	$(PY) -m pytest -q -n $(WORKERS) -m "not alone"
 	$(PY) -m pytest -q -m alone
 
 check: build ## format, lint, types, stub, clippy, cargo test, licences, layout, requirement matrix; changes nothing

@@ -9,7 +9,6 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,15 +17,6 @@ from .conftest import HEAD, OCPPHUB, Shared, cli, point
 
 GOOD = HEAD.format(hub="", rpc="") + point()
 ESCAPE = "\x1b"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def demo() -> Iterator[subprocess.Popen[str]]:
-    """The tour runs beside the other tests of this file; most of it is waiting for the back-off."""
-    command = [OCPPHUB, "demo", "--duration", "0", "--connectors", "3"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        yield process
-        process.kill()
 
 
 def test_user_asks_for_the_version_and_help() -> None:
@@ -331,17 +321,6 @@ def test_user_pipes_into_head_and_sees_no_traceback(shared: Shared) -> None:
     assert len(done.stdout) == 1
     assert "Traceback" not in done.stderr
     assert "Exception" not in done.stderr
-
-
-def test_user_runs_the_demo_to_its_end(demo: subprocess.Popen[str]) -> None:
-    """Issue 4: exit 0 if every step was seen; plain when piped; the socket path at the end."""
-    out, err = demo.communicate(timeout=40)
-    assert demo.returncode == 0, out + err
-    assert ESCAPE not in out
-    names = "stop restart data_transfer get_configuration_key set_custom_configuration_key monitor_configuration_keys"
-    for name in f"{names} security_event is_connected charging_schedules configuration_key".split():
-        assert name in out, name
-    assert "hub.sock" in out.splitlines()[-5] + out.splitlines()[-4]
 
 
 def test_operator_sends_sigterm_and_the_hub_leaves_nothing_behind(tmp_path: Path) -> None:
