@@ -33,6 +33,8 @@ class Goal:
     detail: str = ""
     gated: bool = True
     steady: bool = True
+    tolerance: float = 1.25
+    """How far beyond its bound, or what is committed, a figure of a few rounds may be before CI fails."""
 
     @property
     def met(self) -> bool:

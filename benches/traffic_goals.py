@@ -13,6 +13,8 @@ from benches.goals import Goal
 Row = Mapping[str, float]
 TRIVIAL_US = 6.5
 """What the trivial handler costs at 50 x 1 where the goals of P3 were set; makes its microseconds a ratio."""
+SHAKY = 2.0
+"""Tolerance of ratios with sockets and the scheduler in them: one and the same code has moved by as much in an hour."""
 
 
 def interface_goals(rows: Mapping[str, Row]) -> list[Goal]:
@@ -27,7 +29,7 @@ def interface_goals(rows: Mapping[str, Row]) -> list[Goal]:
         lines.append(Goal(key, f"connector.{name}, 50 x 1: us of server CPU", row["ours"], bound_us, detail, False))
         text = f"the same / a trivial handler ({bound_us:.0f} us where that takes {TRIVIAL_US} us)"
         ratio = row["ours"] / row["trivial"]
-        lines.append(Goal(f"{key}_trivial", text, ratio, bound_us / TRIVIAL_US, steady=False))
+        lines.append(Goal(f"{key}_trivial", text, ratio, bound_us / TRIVIAL_US, steady=False, tolerance=SHAKY))
     trivial = rows["report, register only, 50 x 1"]["trivial"]
     for key, name, bound_us in (
         ("report_many", "report_many, register", 1.0),
@@ -37,12 +39,14 @@ def interface_goals(rows: Mapping[str, Row]) -> list[Goal]:
         text = f"connector.{name} in columns: us per connector"
         lines.append(Goal(key, text, ours, bound_us, gated=False))
         text = "the same / a trivial request at 50 x 1"
-        lines.append(Goal(f"{key}_trivial", text, ours / trivial, bound_us / TRIVIAL_US, steady=False))
+        lines.append(Goal(f"{key}_trivial", text, ours / trivial, bound_us / TRIVIAL_US, steady=False, tolerance=SHAKY))
     for shape, bound in (("50 x 1", 1.6), ("50 x 16", 3.0), ("1 x 32", 2.5)):
         row = rows[f"get_configuration_key, {shape}"]
         text = f"get_configuration_key of one key / a trivial handler, {shape}"
         key = f"command_{shape.replace(' ', '')}"
-        lines.append(Goal(key, text, row["ours"] / row["trivial"], bound, f"{row['ours']:.1f} us", steady=False))
+        lines.append(
+            Goal(key, text, row["ours"] / row["trivial"], bound, f"{row['ours']:.1f} us", steady=False, tolerance=SHAKY)
+        )
     return lines
 
 
@@ -58,11 +62,13 @@ def delivery_goals(trips: Mapping[str, Row], other: Row) -> list[Goal]:
     ):
         row = trips[name]
         detail = f"{row['ours']:.1f} us and {row[peer]:.1f} us"
-        lines.append(Goal(key, f"{name}: CPU / {peer}", row["ours"] / row[peer], bound, detail, steady=False))
+        lines.append(
+            Goal(key, f"{name}: CPU / {peer}", row["ours"] / row[peer], bound, detail, steady=False, tolerance=SHAKY)
+        )
     hand_us = trips["report to confirmation, 50 identities"]["by hand"]
     text = f"the same with the store, {other['stored_messages']:,.0f} waiting: CPU per message / by hand, no store"
     detail = f"{other['stored_us']:.1f} us"
-    lines.append(Goal("report_stored", text, other["stored_us"] / hand_us, 2.0, detail, steady=False))
+    lines.append(Goal("report_stored", text, other["stored_us"] / hand_us, 2.0, detail, steady=False, tolerance=SHAKY))
     return lines + drain_goals(other) + idle_goals(other)
 
 
@@ -74,7 +80,9 @@ def drain_goals(other: Row) -> list[Goal]:
         least_s = max(pace_s, fsync_s)
         limit = f"1 / max(RTT, fsync), fsync 4 ms, RTT {pace_s * 1000:.1f} ms"
         text = f"{other[f'{name}_waiting']:,.0f} waiting: {limit}, / the rate of the queue"
-        lines.append(Goal(name, text, 1 / least_s / rate, 1 / 0.95, f"{rate:,.0f} messages/s", steady=False))
+        lines.append(
+            Goal(name, text, 1 / least_s / rate, 1 / 0.95, f"{rate:,.0f} messages/s", steady=False, tolerance=SHAKY)
+        )
         waited_s, bound_s = other[f"{name}_authorize_s"], 2 * pace_s + 0.05
         text = f"Authorize meanwhile, RTT {pace_s * 1000:.1f} ms: p99 / (2 RTT + 50 ms)"
         detail = f"{waited_s * 1000:.0f} ms of {other[f'{name}_authorizes']:,.0f}"
@@ -89,7 +97,9 @@ def idle_goals(other: Row) -> list[Goal]:
     for key, name in (("idle_link", "our link alone"), ("idle_identity", "our link with its core")):
         detail = f"{other[key] / 1024:.1f} KiB and {bare / 1024:.1f} KiB"
         text = f"idle without TLS, {name}: memory / a bare websockets connection"
-        lines.append(Goal(key, text, other[key] / bare, 1.4, detail, gated=key == "idle_link", steady=False))
+        lines.append(
+            Goal(key, text, other[key] / bare, 1.4, detail, gated=key == "idle_link", steady=False, tolerance=SHAKY)
+        )
     if "fleet_cpu" in other:
         detail = f"{other['fleet_messages']:,.0f} MeterValues in 60 s of the 10 minutes"
         text = "1,000 identities, 10 sessions and 10 MeterValues a minute each"

@@ -49,6 +49,8 @@ class Day:
     summary: dict[str, Any] = field(default_factory=dict)
     records: list[dict[str, Any]] = field(default_factory=list)
     queue: dict[str, Any] = field(default_factory=dict)
+    unanswered: int = 0
+    """StartTransactions whose answer the hub has not seen in time: lost on purpose, or late on a busy machine."""
     log: str = ""
 
 
@@ -76,6 +78,7 @@ async def play(directory: Path, personality: Personality) -> Day:
             day.records = await listed(hub)
             assert await hub.stop() == 0
             day.log = hub.log_tail()
+            day.unanswered = hub.log.read_text().count("StartTransaction was not answered within MessageTimeout")
     return day
 
 
@@ -97,7 +100,8 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Day]:
 def test_day_ends_with_one_record_of_each_session(days: dict[str, Day], name: str) -> None:
     """F23, D3, E3, CORE-TXQ-03: the CSMS has what the hub lists, and at most one copy for each answer that was lost."""
     day = days[name]
-    lost_answers = 0 if name == "deduplicates" else day.csms.lost_answers["StartTransaction"]
+    lost_answers = 0 if name == "deduplicates" else day.unanswered
+    assert day.unanswered >= day.csms.lost_answers["StartTransaction"]
     problems = day.csms.ledger.compare(day.records, lost_answers=lost_answers)
     problems += [f"orphan: {orphan}" for orphan in day.csms.ledger.orphans]
     problems += [f"not delivered: {record}" for record in day.records if not record["delivered"]]
