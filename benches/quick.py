@@ -1,9 +1,9 @@
 """``make bench-quick``: the gate of CI, in three minutes. ``python -m benches.quick [--benchmark-json FILE]``.
 
 Owns two steps: every pytest-benchmark bench with its assertion and at least five rounds; then the goal ratios of P1 to
-P5 in few rounds, failing when one is more than its tolerance (25 %; twice the figure where sockets and the scheduler are
-in it) beyond its goal or, where it is steady, beyond the committed RESULTS.json, twice. A goal whose miss is committed is
-held to the committed figure.
+P5 in few rounds, failing when one is more than its tolerance (25 %; 100 % where sockets and the scheduler are in it)
+beyond its goal or, where it is steady, beyond the committed RESULTS.json, twice. A goal whose miss is committed is held
+to the committed figure.
 Must never gate on wall time or on nanoseconds.
 """
 
@@ -75,7 +75,7 @@ def gate(part: str) -> int:
 
 
 def limit(goal: Goal, committed: dict[str, float]) -> float:
-    """What a ratio may reach: its tolerance above its goal or, when it is steady, above what is committed if that is less.
+    """What a ratio may reach: its tolerance above its goal, or, when steady, above what is committed if that is less.
 
     Above what is committed, too, where the goal was missed there: a miss is told in RESULTS.md, not in every run of CI.
     """
