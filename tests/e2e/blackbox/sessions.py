@@ -393,7 +393,10 @@ class Site:
             known = transaction is not None and transaction["transaction_id"] is not None
             return [transaction["transaction_id"]] if known else None
 
-        return wait_for(answered, f"a transactionId on {connector_id}")[0]
+        found = wait_for(answered, f"a transactionId on {connector_id}")[0]
+        # A read tells what is so, this one what is on the disk: from now on the id survives whatever happens.
+        driver.call("transaction.list", limit=1)
+        return found
 
     def cut(self) -> None:
         """The CSMS closes the link; done when the hub has seen it."""
