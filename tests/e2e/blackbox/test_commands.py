@@ -268,8 +268,8 @@ def test_operator_restarts_the_process_while_stopped_and_it_stays_stopped(rig: R
     assert hub.call("restart") is True
     hub.kill()
     hub.start()
-    link = csms.booted(len(csms.links) - 1)
-    assert link.calls()[0][2] == "BootNotification"
+    booted = wait_for(lambda: [link for link in csms.links[1:] if link.calls("StatusNotification")], "a boot")
+    assert booted[-1].calls()[0][2] == "BootNotification"
     assert hub.call("charge_point.get")["stopped"] is False
 
 
