@@ -104,6 +104,7 @@ class Device:
         self.life += 1
         self.is_dead = self.is_lapsed = self.is_withheld = False
         self.owed = None
+        self.applied = self.applied._replace(seq=-1)
 
     def unplug(self, now: float) -> None:
         """The vehicle leaves."""

@@ -9,6 +9,7 @@ The clauses: ``a`` claims within the limits; ``b`` the draw within them; ``c`` p
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
@@ -27,6 +28,8 @@ OUT_S = 0.1
 SLACK_S = 0.3
 """Two computations and a late timer, on top of the time for confirmations."""
 EPSILON_S = 1e-6
+MOST_VIOLATIONS = 20
+"""Of each clause in a day."""
 
 Later = Callable[[float, Callable[[float], None]], None]
 Published = Callable[[str], bool]
@@ -52,6 +55,7 @@ class Judge:
     def __init__(self, seed: int, book: Book, later: Later, published: Published) -> None:
         self.seed, self.book = seed, book
         self.violations: list[Violation] = []
+        self._counts: Counter[str] = Counter()
         self._later, self._published = later, published
         self.show: Callable[[str], None] | None = None
         self.turns = Turns(book, self.complain)
@@ -63,7 +67,10 @@ class Judge:
         self.shortfalls = 0
 
     def complain(self, clause: str, now: float, text: str) -> None:
-        """Note a breach."""
+        """Note a breach, the first of each clause at least."""
+        self._counts[clause] += 1
+        if self._counts[clause] > MOST_VIOLATIONS:
+            return
         self.violations.append(Violation(self.seed, clause, now, text))
         if self.show is not None:
             self.show(str(self.violations[-1]))
@@ -114,7 +121,10 @@ class Judge:
         """A controller says that it has applied a permit."""
         each = self.book.connectors[index]
         last = max((at for at, sent in enumerate(each.sent) if sent.seq <= seq), default=0)
+        fallback = each.sent[0] if each.is_withheld and each.sent[0].seq < 0 else None
         del each.sent[:last]
+        if fallback is not None and any(sent.energize for sent in each.sent):
+            each.sent.insert(0, fallback)  # without a lease it falls back from this one as well
         self._count(each, now)
         if each.claim == each.load(each.sent[-1].tenths, each.sent[-1].phases):
             each.fell_s = None
@@ -157,6 +167,7 @@ class Judge:
         if each.sent[-1].seq != each.permit.seq:
             permit = each.permit
             each.sent.append(Sent(permit.seq, each.tenths, permit.phases, permit.energize))
+        if len(each.sent) > 1:
             self.pending.add(index)
         self._count(each, now)
         if each.claim != each.load(each.sent[-1].tenths, each.sent[-1].phases):
