@@ -52,11 +52,12 @@ class Stability:
 
     def permit(self, each: Connector, energize: bool, tenths: int, is_raise: bool, now: float) -> None:
         """A permit is handed out; ``each`` is as it was before."""
-        if now > self.input_s + WINDOW_S:
-            if not energize and self.is_overdue(each, now):
-                self.input(now, each)
-            elif not is_raise or now > self.room_s + WINDOW_S:
-                self._turns.end(each, tenths, now)
+        if not energize and self.is_overdue(each, now):
+            self.input(now, each)
+            for limit in each.above:
+                limit.held_s = now
+        elif now > self.input_s + WINDOW_S and (not is_raise or now > self.room_s + WINDOW_S):
+            self._turns.end(each, tenths, now)
         if (tenths > 0) is not (each.tenths > 0):
             self._switch(each, tenths > 0, now)
 
@@ -70,7 +71,8 @@ class Stability:
             return
         recent = now - WINDOW_S
         is_excused = each.input_s >= recent or any(max(limit.fell_s, limit.held_s) >= recent for limit in each.above)
-        if not is_excused and now < each.on_s + each.turn_s - EPSILON_S:
+        is_resting = each.wish is not None and not each.wish.is_ready  # it has what nobody else wants, while that lasts
+        if not is_excused and not is_resting and now < each.on_s + each.turn_s - EPSILON_S:
             text = f"{each.name} is off {now - each.on_s:.3f} s after it was switched on, its turn_s is {each.turn_s}"
             self._complain("e", now, text)
         each.off_s = now
