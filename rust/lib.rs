@@ -2,11 +2,12 @@
 //!
 //! What is here: frames (`frame`), payload rules (`validate`, `action`), the JSON scanner they stand on (`json`), times
 //! (`time`), refusals and their codes (`violation`); charging profiles (`profile`, `profiles`, `stored`) and composite
-//! schedules (`electrical`, `composite`, `total`, `schedules`), told as JSON (`published`) and explained (`explain`). What is not: sockets, clocks, threads, files, station state. The crate
+//! schedules (`electrical`, `composite`, `total`, `schedules`), told as JSON (`published`) and explained (`explain`); fair shares (`allocation`). What is not: sockets, clocks, threads, files, station state. The crate
 //! builds and tests without Python; `python` alone names PyO3, behind the feature of the same name.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::panic))]
 
 pub mod action;
+pub mod allocation;
 pub mod build;
 pub mod check;
 pub mod composite;
@@ -25,6 +26,7 @@ pub mod published;
 pub mod scalar;
 pub mod schedules;
 pub mod stored;
+mod sweep;
 pub mod table;
 pub mod text;
 pub mod time;

@@ -4,9 +4,9 @@
 //! once, by the connector that it was installed on; 0 is a layer of its own and is never copied to the others.
 #![forbid(unsafe_code)]
 
-use crate::composite::Stack;
+use crate::composite::{Stack, leading};
 use crate::electrical::{Class, Electrical, Ratings, StationRatings};
-use crate::profile::{Limits, NEVER, Profile, Purpose, Refused, rule};
+use crate::profile::{Limits, NEVER, Profile, Purpose, Refused, Unit, rule};
 use crate::stored;
 use std::collections::{BTreeSet, HashMap};
 
@@ -207,6 +207,13 @@ impl Profiles {
     #[must_use]
     pub fn maxima(&self) -> &[Profile] {
         self.of_station(Purpose::ChargePointMax)
+    }
+
+    /// The limit of the leading ChargePointMaxProfile at `t`, in tenths of its unit, and until when it holds.
+    #[must_use]
+    pub fn ceiling(&self, t: i64) -> (Option<(i64, Unit)>, i64) {
+        let (lead, until) = leading(self.maxima(), t, t);
+        (lead.map(|(period, unit)| (period.limit, unit)), until)
     }
 
     /// Every profile that was installed on `connector`, on any one where it is `None`.

@@ -4,10 +4,12 @@
 #![deny(unsafe_code)]
 #![allow(missing_docs)] // documented in _native.pyi
 
+mod allocation;
 mod meter;
 mod objects;
 mod profiles;
 
+use self::allocation::Allocation;
 use self::meter::MeterLayout;
 use self::objects::{Objects, action_name, dumped, loaded, text_of, unaliased};
 use self::profiles::{Installed, Profiles};
@@ -387,8 +389,8 @@ fn enums(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 mod _native {
     #[pymodule_export]
     use super::{
-        Call, CallError, CallResult, Installed, MeterLayout, Profiles, Violation, actions, check_json, decode,
-        decode_request, encode_call, encode_error, encode_result, enums,
+        Allocation, Call, CallError, CallResult, Installed, MeterLayout, Profiles, Violation, actions, check_json,
+        decode, decode_request, encode_call, encode_error, encode_result, enums,
     };
     #[pymodule_export]
     const BUILD: &str = env!("OCPPHUB_BUILD");

@@ -69,6 +69,20 @@ def answer(connector_id: int, *periods: tuple[int, float], **members: Any) -> di
     return {"connector_id": connector_id, "schedule_start": START, "schedule": schedule(*periods, **members)}
 
 
+def allotted(limit_a: float = 16.0, claim_a: float = 16.0, **members: Any) -> dict[str, Any]:
+    """One connector of ``allocation.get``, on three phases of 230 V."""
+    permit = {"seq": 1, "energize": True, "limit_a": limit_a, "limit_w": limit_a * 690, "phases": 3}
+    return {"permit": permit, "claim_a": claim_a, "composite_a": 32.0, "reason": "shared", **members}
+
+
+def allocation(*rows: dict[str, Any], **members: Any) -> dict[str, Any]:
+    """The result of ``allocation.get`` with connectors from 1 on."""
+    connectors = {str(number): row for number, row in enumerate(rows, 1)}
+    claimed_a = sum(row["claim_a"] for row in rows)
+    head = {"limit_a": 40.0, "claimed_a": claimed_a, "shortfall": False, "feeders": [], **members}
+    return {**head, "connectors": connectors}
+
+
 class FakeHub(threading.Thread):
     """A hub on a socket: each method's result, or what a function makes of the parameters; it keeps the calls."""
 

@@ -35,8 +35,10 @@ ARROWS: dict[str, set[str]] = {
     "records": {"store", "errors"},
     "sessions_cli": set(),
     "api": {"wiring", "records", "interface", "clients", "driver", "core", "publications", "config", "errors"},
-    "wiring": {"driver", "core", "csms", "endpoint", "store.sqlite"},
-    "driver": {"core", "store", "errors", "log"},
+    "wiring": {"allocator", "driver", "core", "csms", "endpoint", "store.sqlite"},
+    "allocator": {"driver", "core"},
+    "driver": {"link", "core", "store", "errors", "log"},
+    "link": set(),
     "core": {"core", "errors", "_native"},
     "store": {"store", "errors"},
     "csms": {"connection", "endpoint", "log", "errors"},
@@ -83,15 +85,21 @@ DATA_TABLES = {"rust/action.rs", "rpc/methods.py", "core/messages.py", "core/voc
 
 TESTED_ELSEWHERE = {
     "config_table": "tests/test_config_values.py",
+    "core.allotment": "tests/core/test_permits.py",
+    "core.charging": "tests/scenarios/rows/test_rows_transactions.py",
     "core.controller_commands": "tests/scenarios/rows/test_rows_authorization.py",
     "core.effects": "tests/test_driver.py",
+    "core.external": "tests/core/test_permits.py",
     "core.instant": "tests/core/test_timers.py",
+    "core.member": "tests/core/test_allocation.py",
     "core.parts": "tests/core/test_charge_point.py",
     "core.presenting": "tests/scenarios/rows/test_rows_authorization.py",
     "core.remote_start": "tests/scenarios/rows/test_rows_operations.py",
     "core.reset": "tests/scenarios/rows/test_rows_operations.py",
     "core.sessions": "tests/scenarios/rows/test_rows_transactions.py",
+    "core.shares": "tests/core/test_allocation.py",
     "interface": "tests/test_api.py",
+    "link": "tests/test_driver.py",
     "wiring": "tests/test_api.py",
     "sim.demo": "tests/e2e/test_demo.py",
     "sim.killing": "tests/e2e/test_demo.py",
@@ -250,7 +258,7 @@ def test_every_module_has_its_test_module() -> None:
 
 def test_every_test_module_mirrors_a_module() -> None:
     """A test module of nothing is a leftover."""
-    free = ("e2e", "scenarios", "oracle", "native", "lives")
+    free = ("e2e", "scenarios", "oracle", "native", "lives", "allocation")
     tools = {"test_layout.py", "test_requirements_matrix.py", "test_reference.py"}
     stray = []
     for path in sorted((ROOT / "tests").rglob("test_*.py")):

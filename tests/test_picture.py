@@ -11,7 +11,19 @@ import pytest
 from ocpphub import picture
 from ocpphub._native import Profiles
 from ocpphub.picture import Step, Steps, Window
-from tests.schedule_answers import HOUR, START, START_S, answer, clock, profile, schedule, source, stretch
+from tests.schedule_answers import (
+    HOUR,
+    START,
+    START_S,
+    allocation,
+    allotted,
+    answer,
+    clock,
+    profile,
+    schedule,
+    source,
+    stretch,
+)
 
 WINDOW = Window(START_S, START_S + 4 * HOUR, "A")
 DAY_S = 86_400
@@ -252,3 +264,34 @@ def test_picture_has_a_period_where_the_engine_has_one_and_its_limit_where_it_de
                 assert covered == 0
             elif loser["why"] != "hidden_by_own_default":
                 assert covered == part.end - part.start
+
+
+@pytest.mark.parametrize(
+    ("now_s", "seen"),
+    [(START_S - 1, False), (START_S, True), (START_S + 4 * HOUR - 1, True), (START_S + 4 * HOUR, False)],
+)
+def test_picture_marks_now_where_the_window_holds_it(now_s: int, seen: bool) -> None:
+    """decisions.md 5: permit and claim are those of now, and of no other time."""
+    marks = picture.connector_marks(allotted(6.0, 10.0), WINDOW, now_s)
+    wanted = [("permit", "permit now: 6.0 A", now_s, 6.0), ("claim", "claim now: 10.0 A", now_s, 10.0)]
+    assert marks == (wanted if seen else [])
+    assert bool(picture.hub_marks(allocation(allotted()), WINDOW, now_s)) is seen
+
+
+def test_picture_marks_in_watts_show_no_claim_in_amperes() -> None:
+    """docs/design/0008 item 3: without the voltage nothing can be converted; the hub's own limit in W has a sum."""
+    watts = Window(START_S, START_S + HOUR, "W")
+    assert [mark.name for mark in picture.connector_marks(allotted(10.0, 10.0), watts, START_S)] == [
+        "permit now: 6900.0 W"
+    ]
+    shared = allocation(allotted(10.0), allotted(6.0), limit_w=9_000.0, claimed_w=15_180.0)
+    assert [mark.name for mark in picture.hub_marks(shared, watts, START_S)] == [
+        "all permits now: 11040.0 W",
+        "claims now: 15180.0 W",
+    ]
+
+
+def test_picture_marks_of_a_hub_whose_claims_are_hidden_are_the_permits() -> None:
+    """rpc.md Access: who may not see all connectors learns nothing of what they draw together."""
+    hidden = allocation(allotted(6.1), allotted(6.2), limit_a=None, claimed_a=None)
+    assert [mark.name for mark in picture.hub_marks(hidden, WINDOW, START_S)] == ["all permits now: 12.3 A"]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import re
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
 
 from ocpphub import picture
-from tests.schedule_answers import HOUR, answer, profile, schedule, source, stretch
+from tests.schedule_answers import HOUR, START_S, allocation, allotted, answer, profile, schedule, source, stretch
 
 plot = pytest.importorskip("ocpphub.plot", reason="needs the extra `plot`")
 SVG = "{http://www.w3.org/2000/svg}"
@@ -73,6 +74,29 @@ def test_plot_of_a_connector_draws_every_corner_of_the_composite() -> None:
     assert [left[0] == right[0] for left, right in pairs] == [False, True, False, True, False]
     heights = [points[0][1], points[2][1], points[4][1]]
     assert heights[1] > heights[0] > heights[2]  # 8 A lies below 16 A lies below 20 A
+
+
+def test_plot_marks_permit_and_claim_of_now_with_a_legend() -> None:
+    """decisions.md 5: what is permitted and counted at this moment, in a connector's picture and in the hub's."""
+    shown = connector_picture()
+    marks = picture.connector_marks(allotted(6.0, 10.0), shown.window, START_S)
+    svg = drawn(replace(shown, marks=marks))
+    assert {"permit now: 6.0 A", "claim now: 10.0 A"} <= set(texts(svg))
+    assert b'id="permit-now"' in svg
+    assert b'id="claim-now"' in svg
+    assert not {"permit now: 6.0 A", "composite"} & set(texts(drawn(shown)))
+    hub = hub_picture()
+    told = picture.hub_marks(allocation(allotted(6.0, 10.0), allotted(8.5, 8.5)), hub.window, START_S + HOUR)
+    words = set(texts(drawn(replace(hub, marks=told))))
+    assert {"all permits now: 14.5 A", "claims now: 18.5 A", "connector 0"} <= words
+
+
+def test_plot_has_room_for_a_claim_above_every_limit() -> None:
+    """decisions.md 5: in a shortfall the claims are above what is drawn beside them."""
+    shown = connector_picture()
+    high = replace(shown, marks=picture.connector_marks(allotted(6.0, 90.0), shown.window, START_S))
+    with_claim, without = (groups(drawn(each))["composite"] for each in (high, shown))
+    assert with_claim != without  # the axis is another one
 
 
 def test_plot_lifts_the_pen_in_a_gap() -> None:

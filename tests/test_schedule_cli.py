@@ -12,9 +12,21 @@ from typing import Any
 import pytest
 
 from ocpphub import cli, schedule_cli
-from tests.schedule_answers import HOUR, START, FakeHub, answer, profile, schedule, source, stretch
+from tests.schedule_answers import (
+    HOUR,
+    START,
+    FakeHub,
+    allocation,
+    allotted,
+    answer,
+    profile,
+    schedule,
+    source,
+    stretch,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
+SHARED = allocation(allotted(16.0, 32.0), allotted(0.0, 0.0, reason="waiting"))
 DAY = profile(10, (0, 16.0), (HOUR, 8.0), stack_level=2)
 MAXIMUM = profile(11, (0, 40.0), purpose="ChargePointMaxProfile")
 STRETCHES = [
@@ -50,6 +62,7 @@ def whole_hub(path: Path) -> FakeHub:
             "connector.get": {"connector_id": 1, "transaction": None},
             "connector.list": [{"connector_id": 1}, {"connector_id": 2}],
             "charge_point.get": {"identity": "HUB-1"},
+            "allocation.get": SHARED,
         },
     )
 
@@ -59,15 +72,50 @@ def whole_hub(path: Path) -> FakeHub:
 
 def test_schedule_get_prints_a_table_in_utc(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """CORE-SC-38: start, end, limit with unit and phases; the window is a day and the unit the hub's choice."""
-    hub = FakeHub(path, {"schedule.get": answer(1, (0, 16.0), (HOUR, 8.5))})
+    hub = FakeHub(path, {"schedule.get": answer(1, (0, 16.0), (HOUR, 8.5)), "allocation.get": SHARED})
     assert run(path, "get", "1") == cli.DONE
     assert capsys.readouterr().out.splitlines() == [
         "composite schedule of connector 1",
         "start (UTC)          end (UTC)             limit  phases",
         "2030-01-31 10:30:00  2030-01-31 11:30:00  16.0 A       3",
         "2030-01-31 11:30:00  2030-01-31 14:30:00   8.5 A       3",
+        "permit 16.0 A (claim 32.0 A, shared)",
     ]
-    assert hub.calls == [("schedule.get", {"connector_id": 1, "duration_s": 86_400})]
+    assert hub.calls == [("schedule.get", {"connector_id": 1, "duration_s": 86_400}), ("allocation.get", {})]
+
+
+@pytest.mark.parametrize(
+    ("connector_id", "unit", "shared", "line"),
+    [
+        (1, "W", SHARED, "permit 11040.0 W (claim 32.0 A, shared)"),
+        (2, "A", SHARED, "permit 0.0 A (claim 0.0 A, waiting)"),
+        (0, "A", SHARED, "claims 32.0 A of 40.0 A"),
+        (
+            0,
+            "W",
+            {**SHARED, "limit_a": None, "limit_w": 9e3, "claimed_w": 22_080.0},
+            "claims 32.0 A, 22080.0 W of 9000.0 W",
+        ),
+        (0, "A", {**SHARED, "shortfall": True}, "claims 32.0 A of 40.0 A (shortfall)"),
+        (0, "A", {**SHARED, "limit_a": None, "claimed_a": None}, "claims not told"),
+    ],
+)
+def test_schedule_get_ends_with_permits_and_claims_of_now(
+    connector_id: int, unit: str, shared: dict[str, Any], line: str, path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """decisions.md 5: what is permitted beside what the schedule says, and for all connectors what is counted."""
+    FakeHub(path, {"schedule.get": answer(connector_id, (0, 16.0), unit=unit), "allocation.get": shared})
+    assert run(path, "get", str(connector_id)) == cli.DONE
+    assert capsys.readouterr().out.splitlines()[-1] == line
+
+
+def test_schedule_get_without_energy_says_so(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """decisions.md 5: a permit of 0 A is a vehicle that waits; no permit is none that may have energy."""
+    idle = allotted(0.0, 6.0, reason="unconfirmed")
+    idle["permit"]["energize"] = False
+    FakeHub(path, {"schedule.get": answer(1, (0, 16.0)), "allocation.get": allocation(idle)})
+    assert run(path, "get", "1") == cli.DONE
+    assert capsys.readouterr().out.splitlines()[-1] == "no permit (claim 6.0 A, unconfirmed)"
 
 
 @pytest.mark.parametrize(
@@ -81,20 +129,32 @@ def test_schedule_get_prints_the_first_and_the_last_year(
     start: str, row: str, path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """SCA-06: years have four digits; the window that ends with 9999 ends in no year of the calendar."""
-    FakeHub(path, {"schedule.get": {**answer(1, (0, 16.0)), "schedule_start": start}})
+    FakeHub(path, {"schedule.get": {**answer(1, (0, 16.0)), "schedule_start": start}, "allocation.get": SHARED})
     assert run(path, "get", "1", "--at", start) == cli.DONE
-    assert capsys.readouterr().out.splitlines()[-1] == row
+    assert capsys.readouterr().out.splitlines()[2] == row
 
 
 def test_schedule_get_asks_for_what_was_given(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """SCA-23, SCA-35: window, unit and charge point go to the hub as they are; --json is its answer as it is."""
+    """SCA-23, SCA-35: window, unit and charge point go to the hub as they are; --json is its answer, with claims."""
     result = {**answer(0, (0, 11_040.0), unit="W"), "new_member": [1]}
-    hub = FakeHub(path, {"schedule.get": result})
+    hub = FakeHub(path, {"schedule.get": result, "allocation.get": SHARED})
     options = ["--duration", "600", "--unit", "W", "--at", "2030-01-31T11:30:00+01:00", "--charge-point", "HUB-2"]
     assert run(path, "get", "0", *options, "--json") == cli.DONE
-    assert json.loads(capsys.readouterr().out) == result
+    head = {name: value for name, value in SHARED.items() if name != "connectors"}
+    assert json.loads(capsys.readouterr().out) == {**result, "allocation": head}
     asked = {"connector_id": 0, "duration_s": 600, "unit": "W", "at": "2030-01-31T11:30:00+01:00"}
-    assert hub.calls == [("schedule.get", {**asked, "charge_point": "HUB-2"})]
+    assert hub.calls == [
+        ("schedule.get", {**asked, "charge_point": "HUB-2"}),
+        ("allocation.get", {"charge_point": "HUB-2"}),
+    ]
+
+
+def test_schedule_get_as_json_has_the_row_of_the_connector(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """decisions.md 5: for programs, as the hub tells it."""
+    result = answer(1, (0, 16.0))
+    FakeHub(path, {"schedule.get": result, "allocation.get": SHARED})
+    assert run(path, "get", "1", "--json") == cli.DONE
+    assert json.loads(capsys.readouterr().out) == {**result, "allocation": SHARED["connectors"]["1"]}
 
 
 def test_schedule_get_that_is_refused_is_exit_code_1_and_names_the_field(
@@ -208,6 +268,8 @@ def test_schedule_plot_of_a_connector_asks_for_one_window_and_writes_the_file(
     assert run(path, "plot", "1", "-o", str(file)) == cli.DONE
     assert capsys.readouterr().out == f"wrote {file}\n"
     assert 'id="source-10"' in file.read_text()
+    assert "permit now: 16.0 A" in file.read_text()
+    assert "claim now: 32.0 A" in file.read_text()
     assert [item.name for item in tmp_path.iterdir() if item != path] == ["picture.SVG"]
     window = {"at": START, "duration_s": 4 * HOUR, "unit": "A"}
     assert hub.calls[:4] == [
@@ -232,6 +294,14 @@ def test_schedule_plot_of_the_whole_hub_asks_for_every_connector(
     assert [params["connector_id"] for params in got] == [0, 1, 2]
     assert {params["charge_point"] for _, params in hub.calls} == {"HUB-1"}
     assert all(params["at"] == START and params["unit"] == "A" for params in got[1:])
+
+
+def test_schedule_plot_of_another_time_has_no_marks_of_now(path: Path, tmp_path: Path) -> None:
+    """decisions.md 5: permits and claims are those of the present, which the window of 2030 does not hold."""
+    whole_hub(path)
+    file = tmp_path / "hub.svg"
+    assert run(path, "plot", "-o", str(file), "--at", START) == cli.DONE
+    assert "now: " not in file.read_text()
 
 
 def test_schedule_plot_counts_relative_profiles_from_the_transaction(path: Path, tmp_path: Path) -> None:
@@ -301,7 +371,7 @@ def test_schedule_plot_without_matplotlib_is_exit_code_1_and_names_the_extra(pat
 
 def test_schedule_get_loads_no_matplotlib(path: Path) -> None:
     """J-102: text is quick."""
-    FakeHub(path, {"schedule.get": {**answer(1, (0, 16.0)), "schedule": schedule((0, 16.0))}})
+    FakeHub(path, {"schedule.get": {**answer(1, (0, 16.0)), "schedule": schedule((0, 16.0))}, "allocation.get": SHARED})
     code = (
         "import sys; from ocpphub import cli\n"
         f"code = cli.main(['schedule', 'get', '1', '--socket', {str(path)!r}])\n"

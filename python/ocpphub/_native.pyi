@@ -1,4 +1,7 @@
-"""The Rust core: OCPP-J frames, charging profiles and composite schedules. This stub is its user documentation."""
+"""The Rust core: OCPP-J frames, charging profiles, composite schedules, fair shares.
+
+This stub is its user documentation.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, final
@@ -6,6 +9,7 @@ from typing import Any, Final, Literal, final
 __all__ = [
     "BUILD",
     "SOURCE_HASH",
+    "Allocation",
     "Call",
     "CallError",
     "CallResult",
@@ -145,6 +149,44 @@ class MeterLayout:
         """A MeterValues CALL; a reading is (UTC milliseconds, one number per sample; ``None`` leaves it out)."""
 
 @final
+class Allocation:
+    """Max-min fair shares of a current per phase, in steps of 0.1 A, under any number of limits that overlap or not.
+
+    No share can be raised by 0.1 A without lowering one that is not larger than it would be then, or one at its
+    minimum. Exact integers; the same input has the same answer.
+    """
+
+    def __new__(cls, members: Sequence[tuple[tuple[int, ...], tuple[int, int, int], int]], limits: int) -> Allocation:
+        """A member is (the indexes of the limits it counts for, how it loads L1, L2 and L3 in millionths: uA of the
+        limit per mA of its share, its power in mW per A of its share); ``limits``: how many limits there are, at most
+        1,000,000. Loads and power are 0 to 4,294,967,295. No limit is set at first.
+
+        Raises ``ValueError`` when a member names a limit that there is not, or one twice.
+        """
+    def set_member(self, index: int, loads: tuple[int, int, int], milliwatts_per_ampere: int) -> None:
+        """How a member loads its limits from now on, as its phases have changed. Raises ``ValueError``."""
+    def set_limit(self, index: int, milliamperes: int | None, milliwatts: int | None) -> None:
+        """What a limit allows from now on, on each phase and in all; ``None``: no limit of that kind.
+
+        Raises ``ValueError`` for an unknown limit or a negative amount.
+        """
+    def allocate(self, bounds: bytes, minimums: bytes, held: bytes, order: bytes) -> bytes:
+        """The share of each member in tenths of an ampere per phase; all lists are native-endian unsigned 32-bit
+        numbers, as ``array("I").tobytes()`` gives them.
+
+        ``bounds``, ``minimums``, ``held``: tenths of an ampere per phase, one number per member. ``order``: the indexes
+        of the members that want a share, first to last; every other member gets 0. ``held``: what a member counts that
+        is not in ``order``. Where what is held exceeds a limit, on any phase, no member of that limit gets anything.
+
+        A share is 0 or at least its minimum and at most its bound; a bound below the minimum gives 0. When the minimums
+        do not fit together, members are admitted in order, each whose minimum still fits under all its limits. The last
+        single steps go in order too.
+
+        Raises ``ValueError`` when a list does not hold one number for each member, when ``order`` names a member twice
+        or one that there is not, and when a member of ``order`` holds something.
+        """
+
+@final
 class Installed:
     """A profile was installed."""
     @property
@@ -217,6 +259,9 @@ class Profiles:
         """The CSMS has given the running transaction its id."""
     def transaction_stopped(self, connector_id: int) -> list[int]:
         """No transaction runs there any more; the ids of its TxProfiles, which are removed (CORE-SC-06)."""
+    def ceiling(self, at_s: int) -> tuple[int | None, int | None, int]:
+        """What the leading ChargePointMaxProfile allows at ``at_s``: tenths of an ampere per phase, tenths of a watt,
+        and the second from which it may be another."""
     def composite(
         self, connector_id: int, start_s: int, duration_s: int, unit: str, query_s: int | None = None
     ) -> bytes:

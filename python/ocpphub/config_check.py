@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from ocpphub.core.configuration import configuration_problems
-from ocpphub.core.electrical import electrical_problems
+from ocpphub.core.electrical import AC_VOLTAGE_V, electrical_problems
 from ocpphub.errors import LocalError
 
 if TYPE_CHECKING:
@@ -168,9 +168,12 @@ def _fallback(electrical: Electrical, override: ConnectorOverride | None) -> _Fa
         found: float | str | None = getattr(electrical, name) if own is None else own
         return found
 
-    current_a = _exact(value("fallback_current_a"))
-    conductors = Fraction(1) if value("current") == "dc" else _exact(value("phases"))
-    return _Fallback(current_a, current_a * _exact(value("nominal_voltage_v")) * conductors)
+    current_a, volts = _exact(value("fallback_current_a")), _exact(value("nominal_voltage_v"))
+    if value("current") != "dc":
+        return _Fallback(current_a, current_a * volts * _exact(value("phases")))
+    # A DC connector draws its power from the three phases in front of it, as its permits are counted.
+    grid = _exact(AC_VOLTAGE_V if electrical.current == "dc" else electrical.nominal_voltage_v)
+    return _Fallback(current_a * volts / (3 * grid) if grid else current_a, current_a * volts)
 
 
 def _exact(value: float | str | None) -> Fraction:

@@ -18,7 +18,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from ocpphub import log
 from ocpphub.core.effects import (
@@ -36,6 +36,7 @@ from ocpphub.core.effects import (
 )
 from ocpphub.core.instant import Instant
 from ocpphub.errors import LocalError, UnavailableError
+from ocpphub.link import Link as Link
 from ocpphub.store import Write
 
 if TYPE_CHECKING:
@@ -51,34 +52,6 @@ FIFO_LIMIT: Final = 256
 """Outputs of one charge point that may wait for the disk before its link stops being read."""
 TIMER_RETRY_S: Final = 1.0
 """Wait after a timer that raised, so that a bug cannot spin the loop."""
-
-
-class Link(Protocol):
-    """What the driver needs of the link of one charge point; calls return at once and raise nothing.
-
-    The link reports back with :meth:`Driver.connected`, :meth:`Driver.disconnected` and :meth:`Driver.receive`.
-    """
-
-    def connect(self, headers: dict[str, str]) -> None:
-        """Keep a connection open from now on, with these additional HTTP headers."""
-
-    def disconnect(self, code: int, reason: str, stay_closed: bool) -> None:
-        """Close the connection; ``stay_closed`` ends reconnecting until the next :meth:`connect`."""
-
-    def send(self, frame: bytes) -> None:
-        """Send one text message, in the order of the calls."""
-
-    def set_ping_interval(self, interval_s: int) -> None:
-        """Change the interval of our pings at once; 0 ends them."""
-
-    def pause(self) -> None:
-        """Hand over no more frames until :meth:`resume`."""
-
-    def resume(self) -> None:
-        """Hand over frames again, those held back first."""
-
-    async def wait_closed(self) -> None:
-        """Wait, after a disconnect with ``stay_closed``, until nothing of the link is left."""
 
 
 class _Lane:
@@ -142,6 +115,8 @@ class Driver:
         self._committing = self._scheduled = self._is_short = False
         self._failure: BaseException | None = None
         self._idle: list[asyncio.Future[None]] = []
+        self.on_input: Callable[[], None] = lambda: None
+        """Called after every input: what cores share may have moved (``allocator.py``)."""
 
     def add(self, core: ChargePoint, link: Link) -> None:
         """Take over a core and its link; its inputs are now this driver's business alone."""
@@ -204,6 +179,14 @@ class Driver:
             lane.replies[request] = reply
         self._settle(lane, now)
         return result
+
+    def tell_permits(self, identity: str) -> bool:
+        """The allocation has other permits for this charge point; False while there is no core to take them."""
+        lane = self._lanes.get(identity)
+        if lane is None or lane.retired:
+            return False
+        self._input(identity, lambda core, now: core.permits_changed(now))
+        return True
 
     def receive(self, identity: str, frame: bytes, binary: bool) -> None:
         """A message of the CSMS. Raises nothing: a frame never ends the link's receiving (J-278)."""
@@ -302,6 +285,7 @@ class Driver:
         due_s = core.next_deadline()
         if due_s is not None and due_s < lane.due_s:
             self._arm(lane, due_s, due_s - now.monotonic_s)
+        self.on_input()
 
     def _retire(self, lane: _Lane) -> None:
         """The last input of this core: its timer ends, and behind everything that waits to leave it is replaced."""

@@ -78,6 +78,15 @@ class Winner:
     steps: Steps
 
 
+class Mark(NamedTuple):
+    """One value at one moment: ``key`` names it in the drawing, ``name`` in its legend."""
+
+    key: str
+    name: str
+    at_s: int
+    value: float
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectorPicture:
     """The composite schedule of one connector above the bands of its sources, the highest precedence first."""
@@ -87,6 +96,7 @@ class ConnectorPicture:
     composite: Steps
     winners: list[Winner]
     bands: list[Band]
+    marks: Sequence[Mark] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +116,7 @@ class HubPicture:
     composite: Steps
     bound: Steps
     layers: list[Layer] = field(default_factory=list)
+    marks: Sequence[Mark] = ()
 
 
 def seconds(moment: str) -> int:
@@ -139,12 +150,13 @@ def connector_picture(
     stretches: Iterable[Mapping[str, Any]],
     profiles: Iterable[Mapping[str, Any]],
     transaction_start_s: int | None,
+    marks: Sequence[Mark] = (),
 ) -> ConnectorPicture:
     """One connector.
 
     ``answer`` is the result of ``schedule.get``, ``stretches`` that of ``schedule.explain`` over the same window,
     ``profiles`` those of ``schedule.profiles`` on the connector and on connector 0; ``transaction_start_s`` the start
-    of its transaction, from which Relative profiles count.
+    of its transaction, from which Relative profiles count; ``marks`` are those of :func:`connector_marks`.
     """
     window = window_of(answer)
     won: dict[Any, Steps] = defaultdict(list)
@@ -162,7 +174,7 @@ def connector_picture(
     configured = [Line(kind, kind, steps, steps) for kind, steps in won.items() if isinstance(kind, str)]
     if configured:
         bands.append(Band("configured limits, where they decide", "configured", window.unit, configured))
-    return ConnectorPicture(title, window, composite(answer["schedule"], window), winners, bands)
+    return ConnectorPicture(title, window, composite(answer["schedule"], window), winners, bands, marks)
 
 
 def _key(source: Mapping[str, Any]) -> int | str:
@@ -182,11 +194,44 @@ def hub_picture(
     stretches: Iterable[Mapping[str, Any]],
     profiles: Iterable[Mapping[str, Any]],
     schedules: Mapping[int, Mapping[str, Any]],
+    marks: Sequence[Mark] = (),
 ) -> HubPicture:
     """A whole charge point: as for a connector, of connector 0, and the ChargingSchedule of every connector by id."""
     window = window_of(answer)
     whole = composite(answer["schedule"], window)
-    return HubPicture(title, window, whole, _bound(stretches, profiles, window), _layers(schedules, window))
+    return HubPicture(title, window, whole, _bound(stretches, profiles, window), _layers(schedules, window), marks)
+
+
+def connector_marks(row: Mapping[str, Any], window: Window, now_s: int) -> list[Mark]:
+    """The present permit and claim of a connector, ``row`` of ``allocation.get``, where now is in the window.
+
+    A claim is told in amperes, and without the voltage it is nothing else.
+    """
+    permit = row["permit"]["limit_a" if window.unit == "A" else "limit_w"]
+    claim = row["claim_a"] if window.unit == "A" else None
+    return _marks(window, now_s, ("permit", "permit now", permit), ("claim", "claim now", claim))
+
+
+def hub_marks(allocation: Mapping[str, Any], window: Window, now_s: int) -> list[Mark]:
+    """The permits of all connectors, added up as their composites are, and the claims that count for the hub's limit.
+
+    ``allocation`` is the result of ``allocation.get``. Claims in amperes are those of the phase that has most.
+    """
+    limit, claimed = ("limit_a", "claimed_a") if window.unit == "A" else ("limit_w", "claimed_w")
+    permits = sum(round(row["permit"][limit] * 10) for row in allocation["connectors"].values()) / 10
+    return _marks(
+        window, now_s, ("permit", "all permits now", permits), ("claim", "claims now", allocation.get(claimed))
+    )
+
+
+def _marks(window: Window, now_s: int, *values: tuple[str, str, float | None]) -> list[Mark]:
+    if not window.start_s <= now_s < window.end_s:
+        return []
+    return [
+        Mark(key, f"{name}: {value:.1f} {window.unit}", now_s, value)
+        for key, name, value in values
+        if value is not None
+    ]
 
 
 def profile_steps(profile: Mapping[str, Any], window: Window, anchor_s: int) -> Steps:

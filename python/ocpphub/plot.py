@@ -16,7 +16,7 @@ import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ocpphub.picture import Band, ConnectorPicture, HubPicture, Step, Steps, Window, cut
+from ocpphub.picture import Band, ConnectorPicture, HubPicture, Mark, Step, Steps, Window, cut
 
 COLOURS: Final = {
     "ChargePointMaxProfile": "#b3261e",
@@ -29,6 +29,7 @@ _LAYERS: Final = (
     *("#4c78a8", "#f2a65a", "#6aa56f", "#c76b6b", "#8c7bb5", "#a58a6f", "#d49ac0"),
     *("#c9b458", "#5fb0b7", "#7a8f3c", "#b0577f", "#3f5f8a", "#9aa0a6"),
 )
+_MARKS: Final = {"permit": ("o", "#1b5e20", 6), "claim": ("_", "#b3261e", 18)}
 _DASHES: Final = ("-", "--", ":", "-.")
 _STYLE: Final[dict[str, Any]] = {
     "svg.hashsalt": "ocpphub",
@@ -70,6 +71,9 @@ def _connector(picture: ConnectorPicture) -> Figure:
         _fill(top, decided, window, f"winner-{number}", colour)
         _label(top, winner.name, winner.steps, window, colour)
     _line(top, picture.composite, window, "composite", color="black", linewidth=2.6)
+    _mark(top, picture.marks, window)
+    if picture.marks:
+        top.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     top.set_title(f"{picture.title}: composite schedule from {_moment(window.start_s)} UTC", fontweight="bold")
     _limits(top, window.unit)
     for axes, band in zip(rows, picture.bands, strict=True):
@@ -107,6 +111,7 @@ def _hub(picture: HubPicture) -> Figure:
     if picture.bound:
         _line(axes, picture.bound, window, "bound", color="#b3261e", linestyle="--", linewidth=1.6, label="bound")
     _line(axes, picture.composite, window, "composite", color="black", linewidth=2.6, label="connector 0")
+    _mark(axes, picture.marks, window)
     axes.set_title(f"{picture.title}: composite schedules from {_moment(window.start_s)} UTC", fontweight="bold")
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, reverse=True)
     _limits(axes, window.unit)
@@ -145,6 +150,15 @@ def _points(steps: Iterable[Step], window: Window) -> tuple[list[float], list[fl
 def _line(axes: Axes, steps: Iterable[Step], window: Window, gid: str, **style: Any) -> None:
     (line,) = axes.plot(*_points(steps, window), solid_joinstyle="miter", **style)
     line.set_gid(gid)
+
+
+def _mark(axes: Axes, marks: Iterable[Mark], window: Window) -> None:
+    """Values of now; at the edge of the window they are drawn whole."""
+    for mark in marks:
+        shape, colour, size = _MARKS[mark.key]
+        style: dict[str, Any] = {"marker": shape, "markersize": size, "markeredgewidth": 2.2, "linestyle": "none"}
+        (drawn,) = axes.plot([mark.at_s - window.start_s], [mark.value], label=mark.name, color=colour, **style)
+        drawn.set(gid=f"{mark.key}-now", clip_on=False, zorder=5)
 
 
 def _fill(axes: Axes, steps: Iterable[Step], window: Window, gid: str, colour: str) -> None:

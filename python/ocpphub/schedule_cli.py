@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ocpphub.picture import ConnectorPicture, HubPicture
+    from ocpphub.picture import ConnectorPicture, HubPicture, Window
     from ocpphub.rpc.client import Client
 
 _BOLD: Final = ("\x1b[1m", "\x1b[0m")
@@ -80,7 +80,7 @@ def action(options: argparse.Namespace) -> Callable[[Client], Answer]:
 
 
 def get(ask: Ask, options: argparse.Namespace) -> Answer:
-    """A composite schedule as a table: start and end in UTC, limit, phases."""
+    """A composite schedule as a table: start and end in UTC, limit, phases; and what of it is permitted at present."""
     answer = ask("schedule.get", **_question(options, options.connector))
     schedule = answer["schedule"]
     start = datetime.fromisoformat(answer["schedule_start"])
@@ -91,7 +91,15 @@ def get(ask: Ask, options: argparse.Namespace) -> Answer:
         limit = f"{period['limit']:.1f} {unit}"
         phases = str(period.get("numberPhases", ""))
         rows.append((_clock(start, period["startPeriod"]), _clock(start, end), limit, phases))
-    return Answer(answer, _title(answer["connector_id"], "composite schedule"), _table(rows))
+    allocation = ask("allocation.get")
+    if options.connector:
+        present = allocation["connectors"][str(options.connector)]
+        line = _permit(present, unit)
+    else:
+        present = {name: value for name, value in allocation.items() if name != "connectors"}
+        line = _claims(present)
+    title = _title(answer["connector_id"], "composite schedule")
+    return Answer({**answer, "allocation": present}, title, [*_table(rows), line])
 
 
 def explain(ask: Ask, options: argparse.Namespace) -> Answer:
@@ -128,6 +136,24 @@ def _table(rows: Sequence[Sequence[str]]) -> list[str]:
     return [
         f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]:>{widths[3]}}" for row in rows
     ]
+
+
+def _permit(row: Mapping[str, Any], unit: str) -> str:
+    """One connector of ``allocation.get``: what it is permitted at present, what is counted for it, and why."""
+    permit = row["permit"]
+    limit = permit["limit_a"] if unit == "A" else permit["limit_w"]
+    told = f"permit {limit:.1f} {unit}" if permit["energize"] else "no permit"
+    return f"{told} (claim {row['claim_a']:.1f} A, {row['reason']})"
+
+
+def _claims(head: Mapping[str, Any]) -> str:
+    """``allocation.get`` without its connectors: what all of them together may be drawing at present."""
+    told = [
+        f"{head[claimed]:.1f} {unit}" + ("" if head.get(limit) is None else f" of {head[limit]:.1f} {unit}")
+        for claimed, limit, unit in (("claimed_a", "limit_a", "A"), ("claimed_w", "limit_w", "W"))
+        if head.get(claimed) is not None
+    ]
+    return f"claims {', '.join(told) or 'not told'}{' (shortfall)' if head['shortfall'] else ''}"
 
 
 def _sentences(stretches: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -179,7 +205,10 @@ def _connector(ask: Ask, options: argparse.Namespace) -> ConnectorPicture:
     transaction = ask("connector.get", connector_id=connector_id)["transaction"]
     start_s = picture.seconds(transaction["start"]) if transaction else None
     title = f"{_identity(ask)}, connector {connector_id}"
-    return picture.connector_picture(title, answer, stretches, profiles, start_s)
+    window = picture.window_of(answer)
+    row = ask("allocation.get")["connectors"][str(connector_id)]
+    marks = picture.connector_marks(row, window, _now_s(options, window))
+    return picture.connector_picture(title, answer, stretches, profiles, start_s, marks)
 
 
 def _hub(ask: Ask, options: argparse.Namespace) -> HubPicture:
@@ -193,7 +222,14 @@ def _hub(ask: Ask, options: argparse.Namespace) -> HubPicture:
         connector_id = state["connector_id"]
         schedules[connector_id] = ask("schedule.get", connector_id=connector_id, **question)["schedule"]
     title = f"{_identity(ask)}, {len(schedules)} connectors"
-    return picture.hub_picture(title, answer, stretches, profiles, schedules)
+    window = picture.window_of(answer)
+    marks = picture.hub_marks(ask("allocation.get"), window, _now_s(options, window))
+    return picture.hub_picture(title, answer, stretches, profiles, schedules, marks)
+
+
+def _now_s(options: argparse.Namespace, window: Window) -> int:
+    """Now in seconds since 1970: where no time was given, the hub has begun the window with it."""
+    return window.start_s if options.at is None else int(datetime.now(UTC).timestamp())
 
 
 def _question(options: argparse.Namespace, connector_id: int) -> dict[str, Any]:

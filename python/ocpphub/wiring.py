@@ -8,6 +8,7 @@ Implements: architecture.md "Arrows"; J-231, J-342.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from ocpphub.driver import Driver, Link
 
 if TYPE_CHECKING:
     from ocpphub.config import ChargePointSettings, HubSettings, Settings
+    from ocpphub.core.allocation import Allocation
     from ocpphub.core.charge_point import ChargePoint
     from ocpphub.core.instant import Instant
     from ocpphub.endpoint import Failure
@@ -41,8 +43,24 @@ def load_rows(store: Store, identities: Collection[str]) -> Mapping[str, Iterabl
     return found
 
 
-def make_core(settings: ChargePointSettings, hub: HubSettings, rows: Iterable[Row], now: Instant) -> ChargePoint:
+def make_allocation(
+    settings: Settings, driver: Driver, clock: Callable[[], Instant]
+) -> tuple[Allocation, Callable[[], None]]:
+    """The allocation of the process, over all its charge points and feeders, and what ends its running."""
+    from ocpphub.allocator import Allocator
+    from ocpphub.core.allocation import Allocation
+
+    allocation = Allocation(settings.charge_points, settings.feeders)
+    allocator = Allocator(allocation, driver, clock, asyncio.get_running_loop())
+    driver.on_input = allocator.follow
+    return allocation, allocator.close
+
+
+def make_core(
+    settings: ChargePointSettings, hub: HubSettings, allocation: Allocation, rows: Iterable[Row], now: Instant
+) -> ChargePoint:
     """A core out of the rows of its charge point. Raises :class:`LocalError` for settings that it refuses."""
+    from ocpphub.core.allotment import Allotment
     from ocpphub.core.charge_point import ChargePoint
     from ocpphub.endpoint import read_authorization_key
 
@@ -55,6 +73,7 @@ def make_core(settings: ChargePointSettings, hub: HubSettings, rows: Iterable[Ro
         boot_id=secrets.token_hex(8),
         hub=hub,
         authorization_key=None if path is None else read_authorization_key(path),
+        allotment=Allotment(allocation, settings.identity),
     )
 
 

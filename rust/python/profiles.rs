@@ -204,6 +204,12 @@ impl Profiles {
         self.run(|profiles, _| profiles.stop(connector))
     }
 
+    fn ceiling(&self, at_s: i64) -> PyResult<(Option<i64>, Option<i64>, i64)> {
+        let (limit, until) = self.profiles.ceiling(second("at_s", at_s)?);
+        let of = |wanted: Unit| limit.filter(|(_, unit)| *unit == wanted).map(|(tenths, _)| tenths);
+        Ok((of(Unit::A), of(Unit::W), until))
+    }
+
     #[pyo3(signature = (connector_id, start_s, duration_s, unit, query_s=None))]
     fn composite<'py>(
         &mut self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,9 +19,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @contextmanager
-def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+def started(*arguments: str, connectors: int = 5) -> Iterator[subprocess.Popen[str]]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "python")}
-    command = [sys.executable, "-m", "ocpphub", "demo", "--connectors", "5", *arguments]
+    command = [sys.executable, "-m", "ocpphub", "demo", "--connectors", str(connectors), *arguments]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
     ) as process:
@@ -41,15 +42,16 @@ def lines_until(process: subprocess.Popen[str], text: str) -> list[str]:
     pytest.fail(f"{text!r} did not come:\n{''.join(lines)}")
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(180)
 def test_demo_over_tls_shows_every_step_and_ends_with_0() -> None:
     """S-101, CORE-BOOT-01, CORE-CC-10, CORE-DT-01: boot, seven commands, event, cut link, in security profile 2.
 
     CORE-SC-02, SCA-19: profiles of the CSMS, and charging_schedules that follow them. CORE-TX-01, CORE-RS-07,
     CORE-RSP-01, CORE-TXQ-02, CORE-TXQ-10, AMB-18: sessions, a remote start, a cut link and a killed hub.
+    decisions.md 5: permits under a limit that shrinks, turns, and a controller that is killed.
     """
-    with started("--secure", "--duration", "0") as process:
-        output, _ = process.communicate(timeout=140)
+    with started("--secure", "--duration", "0", connectors=9) as process:
+        output, _ = process.communicate(timeout=170)
     assert process.returncode == 0, output
     for method in (
         "stop",
@@ -64,10 +66,20 @@ def test_demo_over_tls_shows_every_step_and_ends_with_0() -> None:
         assert f"   > {method}" in output
     assert "NOT SEEN" not in output
     assert "the CSMS received the event 1 time(s)" in output
-    assert "before charging_schedules: connector 1 up to 32 A, connector 0 up to 160 A" in output
-    assert "ok: connector 0 is held down to 25 A" in output
+    assert "before charging_schedules: connector 1 up to 32 A, connector 0 up to 288 A" in output
+    assert "ok: connector 0 is held down to 45 A" in output
     assert "ok: decided by profile 10" in output
     assert "hub.svg (" in output
+    for limit_a in (120, 84, 60):
+        assert re.search(rf"limit +{limit_a}\.0 A, claims +{limit_a}\.0 A, drawn", output)
+        assert f"ok: claims and draw are within {limit_a} A" in output
+    assert "ok: without its controller the claims still are 10.0 A, 10.0 A" in output
+    assert re.search(r"connectors \d, \d charge, the others wait", output)
+    assert re.search(r"ok: then connectors \d, \d: in one rotation everybody charged", output)
+    assert "s without it the same; after: 6.0 A, 6.0 A" in output
+    assert "ok: the claims were counted for 30 s, then the fallback" in output
+    assert "ok: it is back, and its permits count again: 15.0 A, 15.0 A" in output
+    assert re.search(r"ok: in \d+ looks the claims were above the limit for \d\.\d s at most", output)
     assert "ok: each session has one record at the CSMS" in output
     assert "ok: ended for the reason Remote" in output
     assert "messages after the reconnect, in the order of their events" in output

@@ -21,6 +21,7 @@ READS = {
     "schedule.get",
     "schedule.explain",
     "schedule.profiles",
+    "allocation.get",
     "reservation.list",
     "outbox.list",
     "transaction.list",
@@ -35,7 +36,7 @@ DRIVING = {
 }
 POLICY = {
     "monitor": READS,
-    "energy": READS,
+    "energy": READS | {"station.set_limit"},
     "controller": READS | DRIVING | {"data_transfer", "security_event"},
     "operator": set(METHODS),
 }

@@ -54,6 +54,45 @@ def test_evse_obeys_the_permit_and_says_which_one() -> None:
     assert evse.power_w == 0
 
 
+def test_evse_confirms_a_lower_permit_when_the_vehicle_has_come_down_to_it() -> None:
+    """decisions.md 5: what is confirmed is not drawn any more, so that others may be given it."""
+    evse = charging()
+    assert evse.levels()["permit_seq"] == 1
+    evse.take(state(2, 10.0))
+    assert evse.levels()["permit_seq"] == 1
+    evse.pass_time(11)
+    assert (evse.power_w > 6_900, evse.levels()["permit_seq"]) == (True, 1)
+    evse.take(state(3, 9.0))
+    evse.pass_time(15)
+    assert (evse.power_w, evse.levels()["permit_seq"]) == (6_210, 3)
+    evse.take(state(4, 16.0))
+    assert evse.levels()["permit_seq"] == 4
+
+
+def test_evse_confirms_nothing_after_an_attach_before_it_is_applied() -> None:
+    """The hub may count permits anew: a number of before means nothing to it."""
+    evse = charging()
+    evse.take(state(1, 6.0), is_new=True)
+    assert "permit_seq" not in evse.levels()
+    evse.pass_time(20)
+    assert evse.levels()["permit_seq"] == 1
+    evse.lose_the_hub()
+    assert "permit_seq" not in evse.levels()
+
+
+def test_evse_current_is_that_of_the_phases_that_carry_it() -> None:
+    """A permit for fewer phases takes all of the current onto them."""
+    evse = charging()
+    assert evse.current_a == pytest.approx(11_000 / 690)
+    one = state(2, 16.0)
+    one["permit"]["phases"] = 1
+    evse.take(one)
+    evse.pass_time(20)
+    assert (evse.power_w, evse.current_a) == (3_680, 16.0)
+    assert [row["phase"] for row in evse.measurements() if row["measurand"] == "Current.Import"] == ["L1"]
+    assert Evse(1).current_a == 0
+
+
 def test_evse_keeps_to_the_newest_permit() -> None:
     """An answer that was overtaken changes nothing; after an attach the hub may count anew."""
     evse = charging()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ocpphub.errors import LocalError, UnavailableError
-from ocpphub.sim.evse import Evse
+from ocpphub.sim.evse import Evse, Wiring
 from ocpphub.sim.station import Station
 from tests.sim.fake_hub import FakeHub
 
@@ -181,6 +181,41 @@ async def test_station_without_a_lease_stops_the_power(tmp_path: Path) -> None:
         assert await one.until(1, lambda evse: evse.power_w == 0)
         hub.notify("lease", valid_for_s=30)
         assert await one.until(1, is_charging)
+
+
+@pytest.mark.asyncio
+async def test_station_that_is_killed_draws_on_until_its_lease_ends_and_comes_back(tmp_path: Path) -> None:
+    """decisions.md 5: nobody tells its connectors anything; they have the last permit, then the fallback."""
+    async with FakeHub(tmp_path / "s") as hub, station(hub, wiring=Wiring(fallback_current_a=6.0)) as one:
+        await one.plug(1)
+        await one.tag(1, "TAG1")
+        hub.notify("lease", valid_for_s=0.3)
+        assert await one.until(1, is_charging)
+        evse = one.evses[1]
+        await one.die()
+        reports = len(hub.reports)
+        hub.drop()
+        assert not one.is_connected
+        assert evse.power_w > 0
+        await asyncio.gather(*one._tasks)
+        evse.pass_time(asyncio.get_running_loop().time() + 10)
+        assert evse.power_w == 6 * 690
+        assert len(hub.reports) == reports
+        await one.start()
+        assert await one.until(1, lambda evse: evse.power_w > 6 * 690)
+        assert {report["plug_id"] for report in hub.reports if report["plugged"]} == {evse.levels()["plug_id"]}
+
+
+@pytest.mark.asyncio
+async def test_station_that_is_killed_without_a_lease_falls_back_at_once(tmp_path: Path) -> None:
+    """What was never given cannot last."""
+    async with FakeHub(tmp_path / "s") as hub, station(hub) as one:
+        await one.plug(1)
+        await one.tag(1, "TAG1")
+        assert await one.until(1, is_charging)
+        await one.die()
+        await asyncio.gather(*one._tasks)
+        assert one.evses[1].power_w == 0
 
 
 @pytest.mark.asyncio

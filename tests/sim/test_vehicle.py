@@ -134,6 +134,18 @@ def test_vehicle_that_pauses_draws_nothing_and_goes_on_later() -> None:
     assert vehicle.step(60) > 0
 
 
+def test_vehicle_whose_permit_was_lowered_in_a_pause_does_not_come_back_above_it() -> None:
+    """Who draws nothing has confirmed the lower permit long before."""
+    vehicle = Vehicle(SALOON, 0.3)
+    vehicle.allow(11_000)
+    vehicle.step(10)
+    vehicle.is_paused = True
+    vehicle.allow(6_900)
+    vehicle.step(1)
+    vehicle.is_paused = False
+    assert vehicle.power_w == 6_900
+
+
 def test_vehicle_in_time_lapse_is_full_sooner_at_the_same_power() -> None:
     """Sixty times faster: a sixtieth of the energy."""
     slow, fast = Vehicle(SALOON, 0.2), Vehicle(SALOON, 0.2, time_lapse=60)

@@ -23,6 +23,7 @@ from ocpphub.core.vocabulary import Reason
 
 if TYPE_CHECKING:
     from ocpphub.config import ChargePointSettings, HubSettings
+    from ocpphub.core.allotment import Allotment
 
 STOPPED_TABLE: Final = "stopped"
 STOP_DELIVERY_S: Final = 5.0
@@ -43,12 +44,14 @@ class ChargePoint(ControllerCommands):
         handlers: Mapping[str, Handler] | None = None,
         hub: HubSettings | None = None,
         authorization_key: bytes | None = None,
+        allotment: Allotment | None = None,
     ) -> None:
         """Restore a charge point from its rows; nothing happens before :meth:`start`.
 
         ``boot_id`` is unique per start of the process (16 hexadecimal digits: own message ids begin with it);
         ``handlers`` replace or add handlers of inbound actions; ``authorization_key`` is the provisioned Basic
-        password. Raises :class:`LocalError` for configured keys that are not legal.
+        password; ``allotment`` is its part of a shared allocation, which its owner runs. Raises :class:`LocalError` for
+        configured keys that are not legal.
         """
         self._settings = settings
         self.identity = settings.identity
@@ -60,7 +63,8 @@ class ChargePoint(ControllerCommands):
         self._thinned = 0
         self.traces_frames = False
         """Whether frames are published on ``ocpp.message``; the shell sets it while somebody listens."""
-        self._parts = parts = Parts(settings, hub, self._effects.append, boot_id, authorization_key, self._reply)
+        emit = self._effects.append
+        self._parts = parts = Parts(settings, hub, emit, boot_id, authorization_key, self._reply, allotment)
         self._timers, self._configuration, self._boot = parts.timers, parts.configuration, parts.boot
         self.next_deadline = parts.timers.next
         """When :meth:`handle_timer` wants to be called, in monotonic seconds, or ``None``."""
@@ -119,6 +123,8 @@ class ChargePoint(ControllerCommands):
         self._parts.sessions.start(now)
         self._parts.end_orphans()
         self._parts.begin_permits()
+        self._parts.external.start(now)
+        self._parts.permits.start(now)
         self._parts.metering.restart_schedule(now)
         self._security.internal("StartupOfTheDevice", self._settings.firmware_version or "", now)
         self._emit(Publish("is_connected", b"false"))
@@ -238,6 +244,9 @@ class ChargePoint(ControllerCommands):
                 self._state.handle_timer()
             case "reset":
                 parts.reset.handle_timer(now)
+            case "allocation":
+                parts.allotment.allocation.run(now.monotonic_s)
+                parts.permits.tell(now)
             case ("retry", str(key)):
                 parts.durable.handle_retry(key)
             case ("delivery", int(entry)):
@@ -400,6 +409,8 @@ class ChargePoint(ControllerCommands):
                 self._finish_stop(now)
             reset.delivered(now)
         self._state.settle(now)
+        if (allotment := self._parts.allotment).is_alone:
+            allotment.arm(self._timers, now)
         if self._replies:
             self._effects += self._replies
             self._replies.clear()

@@ -9,9 +9,8 @@ Implements: CORE-TX rows, errata 3.5, 3.17, 3.18, 3.54; design decisions.md 4 an
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from orjson import dumps
@@ -21,6 +20,7 @@ from ocpphub.core.configuration import Configuration
 from ocpphub.core.connector import EV_SIDE, Connector, Connectors, Grant
 from ocpphub.core.effects import Effect, Publish
 from ocpphub.core.instant import Instant
+from ocpphub.core.permits import Permits
 from ocpphub.core.timers import Timers
 from ocpphub.core.transaction import Stop, Transaction
 from ocpphub.core.vocabulary import AuthorizationStatus, ChargePointStatus, Reason
@@ -35,15 +35,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ocpphub.core")
 
-PERMIT: Final = "permit"
 USE: Final = "use"
 ENERGY: Final = "energy"
 SILENT_MS: Final = 60_000
 """A register that is older tells nothing of what flows now."""
-SPACING_S: Final = 0.1
-"""Least time between two readings of the limits that changed (T20)."""
-SLICE: Final = 250
-"""Permits that are looked at in one turn of the loop."""
 _UNLOCKS: Final = frozenset((Reason.LOCAL, Reason.REMOTE, Reason.OTHER, Reason.SOFT_RESET, Reason.EMERGENCY_STOP))
 
 Unlock = Callable[[Connector], None]
@@ -62,16 +57,13 @@ class Charging:
     meters: Meters
     metering: Metering
     schedules: SmartCharging
+    permits: Permits
     authorization: Authorization
     reservations: Reservations
     unlock: Unlock
     may_start: Callable[[], bool]
     offer: Callable[[Connector], None] = lambda row: None
     """Authorises a vehicle that needs no tag (``free_vend_id_tag``)."""
-    _limits_read_s: float = float("-inf")
-    _changed: set[int] = field(default_factory=set)
-    """Connectors whose limits may be others, 0 for all of them."""
-    _to_read: deque[Connector] = field(default_factory=deque)
 
     # start
 
@@ -323,50 +315,18 @@ class Charging:
                 return row
         return None
 
-    # permits
-
     def _permit(self, row: Connector, now: Instant, limit_changed: bool) -> None:
-        connector_id = row.connector_id
-        if not connector_id:
-            return
-        energize = (
-            row.transaction is not None
-            and not (row.is_resuming or row.is_refused)
-            and not self.connectors.is_faulted(connector_id)
-        )
-        if energize is row.permit.energize and not (energize and limit_changed):
-            return
-        limit = self.schedules.limit(connector_id, now) if energize else None
-        if limit is None:
-            self.timers.cancel((PERMIT, connector_id))
-        else:
-            self.timers.set((PERMIT, connector_id), now.monotonic_s + max(limit.lasts_s, SPACING_S))
-        if row.permit.change(limit):
-            self.emit(Publish("connector.permit", dumps(self.connectors.state(connector_id)), connector_id))
+        if row.connector_id:
+            energize = (
+                row.transaction is not None
+                and not (row.is_resuming or row.is_refused)
+                and not self.connectors.is_faulted(row.connector_id)
+            )
+            self.permits.follow(row, now, energize=energize, limit_changed=limit_changed)
 
-    def limits_changed(self, connector_id: int, now: Instant) -> None:
-        """Charging profiles of a connector, of all for 0, changed: the permits follow, a storm of changes at once."""
-        self._changed.add(connector_id)
-        name = (PERMIT, 0)
-        if self.timers.deadline(name) is None:
-            self.timers.set(name, max(now.monotonic_s, self._limits_read_s + SPACING_S))
-
-    def handle_permit_timer(self, connector_id: int, now: Instant) -> None:
-        """A limit passes a boundary, or (0) any of them may have changed. Effects: ``Publish``."""
-        if connector_id:
-            self.settle(self.connectors.row(connector_id), now, limit_changed=True)
-            return
-        if not self._to_read:
-            self._limits_read_s = now.monotonic_s
-            rows = self.connectors if 0 in self._changed else map(self.connectors.any_row, sorted(self._changed))
-            self._to_read.extend(row for row in rows if row.transaction is not None)
-            self._changed.clear()
-        for _ in range(min(SLICE, len(self._to_read))):
-            self.settle(self._to_read.popleft(), now, limit_changed=True)
-        if self._to_read:
-            self.timers.set((PERMIT, 0), now.monotonic_s)
-        elif self._changed:
-            self.timers.set((PERMIT, 0), self._limits_read_s + SPACING_S)
+    def limit_changed(self, row: Connector, now: Instant) -> None:
+        """The limit of a connector may be another. Effects: ``Publish``."""
+        self.settle(row, now, limit_changed=True)
 
     # readers
 

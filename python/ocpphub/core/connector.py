@@ -15,7 +15,8 @@ from orjson import dumps
 from ocpphub.core.boot import utc_text
 from ocpphub.core.effects import Discard, Effect, Publish, Store
 from ocpphub.core.instant import Instant
-from ocpphub.core.permit import Permit
+from ocpphub.core.member import Wish
+from ocpphub.core.permit import Limit, Permit
 from ocpphub.core.report import Fault
 from ocpphub.core.rows import Rows
 from ocpphub.core.status import Condition, StatusQueue, way
@@ -89,6 +90,10 @@ class Connector:
     energy_limit_wh: int | None = None
     """Register at which a refused transaction's energy ends (MaxEnergyOnInvalidId)."""
     permit: Permit = field(default_factory=Permit)
+    limit: Limit | None = None
+    """What its own composite schedule allows, while it may have energy."""
+    wish: Wish | None = None
+    """What the allocation was asked for, ``None`` for no energy."""
     state: dict[str, Any] = field(default_factory=dict)
     """The connector state as it was last told (rpc.md), and what it was made of."""
     mark: tuple[object, ...] = ()

@@ -6,12 +6,16 @@ never hold a rule of a connector: these are in the parts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from orjson import dumps, loads
+
+from ocpphub.core.cap import External
 from ocpphub.core.connector import Connector
 from ocpphub.core.controllers import Controller
 from ocpphub.core.effects import Discard, Effect, Reply, Store
+from ocpphub.core.external import explained
 from ocpphub.core.instant import Instant
 from ocpphub.core.parts import Parts
 from ocpphub.core.presenting import authorize_result, check_id_tag
@@ -20,6 +24,9 @@ from ocpphub.core.verdict import Verdict
 from ocpphub.core.vocabulary import AvailabilityStatus, AvailabilityType, Reason
 from ocpphub.errors import LocalError
 
+ALLOCATION_SLICE: Final = 500
+"""Connectors of ``allocation.get`` in one turn of the loop."""
+_HIDDEN: Final[dict[str, Any]] = {"limit_a": None, "claimed_a": None, "shortfall": False, "feeders": []}
 _REASONS: Final = tuple(
     map(
         str,
@@ -74,6 +81,11 @@ class ControllerCommands:
         self._parts.sessions.controller_lost(number, now)
         self._end(now)
 
+    def permits_changed(self, now: Instant) -> None:
+        """The allocation has other permits for connectors of this charge point. Effects: ``Publish``, a slice."""
+        self._parts.permits.tell(now)
+        self._end(now)
+
     def report(self, request: int, controller: Controller, params: Mapping[str, Any], now: Instant) -> Any:
         """``connector.report``: the connector state, after the commit if the report wrote anything."""
         connector_id = self._parts.sessions.report(controller, params, now)
@@ -81,7 +93,7 @@ class ControllerCommands:
             return self._answer(request, {"connector_id": 0}, now)
         state = self.connector_state(connector_id)
         # Whatever changes is published, so without an effect there is nothing to be sent either.
-        return self._answer(request, state, now) if self._effects else state
+        return self._answer(request, state, now) if self._effects or self._parts.allotment.has_moved else state
 
     def report_many(
         self,
@@ -145,6 +157,14 @@ class ControllerCommands:
             self._parts.operations.follow_availability(connector_id, now)
         return self._answer(request, str(status), now)
 
+    def set_limit(
+        self, request: int, limit_a: object, limit_w: object, feeder: object, valid_for_s: object, now: Instant
+    ) -> None:
+        """``station.set_limit``. Effects: ``Store``, permits that follow, ``Reply`` null."""
+        self._parts.external.set(limit_a, limit_w, feeder, valid_for_s, now)
+        self._effects.append(Reply(request, None))
+        self._end(now)
+
     def outbox_retry(self, request: int, id: str, now: Instant) -> Any:
         """``outbox.retry``: send an entry that went aside, or waits for its retry, at its next turn."""
         if not (self._parts.transactions.retry(id) or self._parts.durable.retry(id, now)):
@@ -168,8 +188,13 @@ class ControllerCommands:
         return [self.connector_state(connector_id) for connector_id in range(1, self._parts.connectors.count + 1)]
 
     def attached_controllers(self) -> set[int]:
-        """The numbers of the connections that have connectors here: these get the notification ``lease``."""
-        return self._parts.controllers.numbers()
+        """The numbers of the connections that have connectors here: these get the notification ``lease``.
+
+        Not one that has not confirmed a decrease in time: its lease has to run out (decisions.md 5).
+        """
+        controllers = self._parts.controllers
+        late = (controllers.of(connector_id) for connector_id in self._parts.allotment.withheld())
+        return controllers.numbers() - {controller.number for controller in late if controller is not None}
 
     def reservations(self) -> list[dict[str, Any]]:
         """The result of ``reservation.list``."""
@@ -179,6 +204,43 @@ class ControllerCommands:
         """The result of ``outbox.list``: what waits to be confirmed by the CSMS, in its order, at most ``limit``."""
         rows = self._parts.durable.rows(limit)
         return rows + self._parts.transactions.outbox_rows(limit - len(rows))
+
+    def allocation(self, connector_ids: Sequence[int]) -> Iterator[bytes]:
+        """The result of ``allocation.get`` with these connectors, as JSON text in parts.
+
+        Who may not see all of them learns nothing of what they draw together.
+        """
+        allotment = self._parts.allotment
+        head = allotment.head() if len(connector_ids) == self._parts.connectors.count else _HIDDEN
+        yield dumps(head)[:-1] + b',"connectors":{'
+        part: dict[str, Any] = {}
+        comma = b""
+        for connector_id in connector_ids:
+            permit = self._parts.connectors.row(connector_id).permit.json()
+            part[str(connector_id)] = allotment.connector(connector_id, permit)
+            if len(part) == ALLOCATION_SLICE:
+                yield comma + dumps(part)[1:-1]
+                part, comma = {}, b","
+        yield (comma + dumps(part)[1:-1] if part else b"") + b"}}"
+
+    def explain(
+        self, connector_id: int, duration_s: int | None, unit: str | None, at: str | None, now: Instant
+    ) -> Iterator[bytes]:
+        """The result of ``schedule.explain``: that of the schedules, and what an energy manager has set (rpc.md)."""
+        texts = self._parts.schedules.explain(connector_id, duration_s, unit, at, now)
+        external = self._parts.external.of_station
+        if connector_id or external is None:
+            return texts
+        return self._with_external(texts, external, unit)
+
+    def _with_external(self, texts: Iterator[bytes], external: External, unit: str | None) -> Iterator[bytes]:
+        whole = bytearray()
+        for text in texts:
+            whole += text
+            yield b""
+        volts = self._parts.settings.electrical.nominal_voltage_v
+        chosen = self._parts.schedules.unit if unit is None else unit
+        yield dumps(explained(loads(bytes(whole)), external, chosen, volts))
 
     def live_transactions(self) -> list[Transaction]:
         """The transactions that are not in the archive yet, by session id."""

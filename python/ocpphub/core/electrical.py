@@ -17,6 +17,8 @@ from ocpphub.errors import LocalError
 if TYPE_CHECKING:
     from ocpphub.config import ChargePointSettings, ConnectorOverride, Electrical
 
+AC_VOLTAGE_V: Final = 230.0
+"""Of the grid behind charge points whose own nominal voltage is a DC one."""
 Ratings = tuple[int, int, int | None, int | None, int | None]
 """Nominal voltage in mV, wired phases, maximum in mA per phase or in mW, default in mA per phase."""
 RATE_UNITS: Final[Mapping[str, str]] = {"Current": "A", "Power": "W"}

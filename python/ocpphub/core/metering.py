@@ -240,6 +240,8 @@ class Metering:
             self._take_aligned(tx.connector_id)
         if due_ms < session.sampled_ms:
             due_ms = session.sampled_ms + 1
+        if self._clock.is_trusted and tx.last_ms is not None and due_ms <= tx.last_ms:
+            due_ms = tx.last_ms + 1  # a clock that went back must not make two samples the same
         levels = self._levels[tx.connector_id] or Levels()
         groups = [(group, False) for group in self._groups(levels, SAMPLED, session, due_ms) if self._interval_s > 0]
         if for_stop := self._groups(levels, STOP_SAMPLED, session, due_ms):

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from ocpphub import _native
+from ocpphub.core.allocation import Allocation
+from ocpphub.core.allotment import Allotment
 from ocpphub.core.authorization import Authorization
 from ocpphub.core.boot import Boot, utc_text
 from ocpphub.core.charging import Charging
@@ -21,11 +23,13 @@ from ocpphub.core.credentials import Credentials
 from ocpphub.core.data_transfer import DataTransfers
 from ocpphub.core.delivery import TransactionQueue
 from ocpphub.core.effects import Ask, Effect, Store
+from ocpphub.core.external import ExternalLimits
 from ocpphub.core.inbound import Answer, Handler, Refusal
 from ocpphub.core.instant import Instant
 from ocpphub.core.meter import Meters
 from ocpphub.core.metering import Metering
 from ocpphub.core.outbox import DurableQueue, Outbox, PromptQueue
+from ocpphub.core.permits import Permits
 from ocpphub.core.presenting import Presenting
 from ocpphub.core.remote import Operations
 from ocpphub.core.remote_start import RemoteTransactions
@@ -96,7 +100,9 @@ class Parts:
         boot_id: str,
         authorization_key: bytes | None,
         reply: Callable[[str, Answer | Refusal, Instant], None],
+        allotment: Allotment | None = None,
     ) -> None:
+        self.allotment = allotment or Allotment(Allocation([settings]), settings.identity, is_alone=True)
         self.settings, self._hub, self._reply = settings, hub, reply
         self.emit = emit
         self.timers = timers = Timers()
@@ -146,6 +152,8 @@ class Parts:
         )
         self.meters = Meters(settings, emit, clock)
         self.metering = Metering(settings, emit, timers, clock, self.configuration, self.transactions, self.meters)
+        self.permits = Permits(emit, timers, self.connectors, self.schedules, self.allotment)
+        self.external = ExternalLimits(emit, timers, clock, self.allotment, self.permits.tell)
         self.charging = Charging(
             emit,
             timers,
@@ -156,11 +164,13 @@ class Parts:
             self.meters,
             self.metering,
             self.schedules,
+            self.permits,
             self.authorization,
             self.reservations,
             self.unlock,
             self.may_start,
         )
+        self.permits.settle = self.charging.limit_changed
         overrides = settings.connector_overrides
         free = {each: over.free_vend_id_tag for over in overrides if over.free_vend_id_tag for each in over.ids}
         self.presenting = Presenting(
@@ -211,7 +221,7 @@ class Parts:
         self.transactions.on_answered = self.charging.answered
         self.transactions.on_discarded = self.charging.discarded
         self.transactions.on_stopped = self.charging.delivered
-        self.schedules.on_change = self.charging.limits_changed
+        self.schedules.on_change = self.permits.limits_changed
 
     def handlers(self) -> dict[str, Handler]:
         """Action -> handler, of the feature profiles that are switched on."""
@@ -249,8 +259,11 @@ class Parts:
         self._starts = int(number) if number.isdigit() else 0
         for row in self.connectors:
             row.permit.seq = self._starts * PERMITS_PER_START
+        resuming = [each.connector_id for each in present]
+        self.allotment.begin(self._starts * PERMITS_PER_START, self.meters.register, resuming, now)
         self.connectors.restore(rows, self.clock.utc_ms(now))
         self.schedules.restore(rows)
+        self.external.restore(rows)
         return present
 
     def handle_connector_timer(self, what: str, number: int, now: Instant) -> None:
@@ -259,7 +272,11 @@ class Parts:
             case "status":
                 self.connectors.handle_timer(number)
             case "permit":
-                self.charging.handle_permit_timer(number, now)
+                self.permits.handle_timer(number, now)
+            case "ceiling":
+                self.permits.handle_ceiling_timer(now)
+            case "external":
+                self.external.handle_timer(number, now)
             case "energy":
                 self.charging.handle_energy_timer(number, now)
             case "use":

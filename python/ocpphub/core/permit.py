@@ -1,7 +1,7 @@
 """Permits: what a connector may draw now (decisions.md sections 2 and 5).
 
-Owns the permit of one connector and how it follows from the connector's own composite schedule. Must never decide
-whether a transaction may run. Sharing among connectors is not here: each permit carries its own composite limit.
+Owns the permit of one connector as it is told, and the limits that follow from schedules. Must never decide whether a
+transaction may run, nor who gets how much (``allocation.py``).
 
 Implements: design rpc.md "Connector state", permit.
 """
@@ -14,7 +14,11 @@ from typing import Any, Final, NamedTuple
 from orjson import loads
 
 from ocpphub import _native
+from ocpphub.core.cap import UNLIMITED, Amount
+from ocpphub.core.member import Granted
 
+LEAD_S: Final = 10
+"""How much earlier a decrease is sent that is known beforehand."""
 LOOK_AHEAD_S: Final = 3_600
 """How far ahead the next change of a limit is looked for; without one the limit is asked for again then."""
 
@@ -43,17 +47,9 @@ class Permit:
         """Whether the vehicle may draw anything at all."""
         return self.energize and self.limit_a > 0 and self.limit_w > 0
 
-    def change(self, limit: Limit | None) -> bool:
-        """Take a limit, or end the energy with ``None``; whether that is another permit than before."""
-        if limit is None:
-            wanted = (False, 0.0, 0.0, self.phases)
-        else:
-            wanted = (True, limit.limit_a, limit.limit_w, limit.phases)
-        if wanted == (self.energize, self.limit_a, self.limit_w, self.phases):
-            return False
-        self.energize, self.limit_a, self.limit_w, self.phases = wanted
-        self.seq += 1
-        return True
+    def take(self, granted: Granted) -> None:
+        """This is the permit from now on."""
+        self.seq, self.energize, self.limit_a, self.limit_w, self.phases = granted
 
     def json(self) -> dict[str, Any]:
         """As in the connector state of rpc.md."""
@@ -67,13 +63,37 @@ class Permit:
 
 
 def limit_of(profiles: _native.Profiles, connector_id: int, at_s: int) -> Limit:
-    """The limit of connector 1 to N at the second ``at_s`` (UTC), in both units, and until when it holds."""
-    found: dict[str, dict[str, Any]] = {}
-    lasts_s = LOOK_AHEAD_S
+    """The limit of connector 1 to N at the second ``at_s`` (UTC), in both units, and until when it holds.
+
+    A lower limit of the next :data:`LEAD_S` holds already, and so do fewer phases (decisions.md 5).
+    """
+    least: dict[str, float] = {}
+    phases, lasts_s = 3, LOOK_AHEAD_S
     for unit in ("A", "W"):
         periods = loads(profiles.composite(connector_id, at_s, LOOK_AHEAD_S, unit))["chargingSchedulePeriod"]
-        found[unit] = periods[0]
-        if len(periods) > 1:
-            lasts_s = min(lasts_s, periods[1]["startPeriod"])
-    amperes = found["A"]
-    return Limit(float(amperes["limit"]), float(found["W"]["limit"]), int(amperes["numberPhases"]), lasts_s)
+        soon = [each for each in periods if each["startPeriod"] <= LEAD_S]
+        least[unit] = min(float(each["limit"]) for each in soon)
+        phases = min(phases, *(int(each["numberPhases"]) for each in soon))
+        for each in periods[1:]:
+            start_s = each["startPeriod"]
+            lasts_s = min(lasts_s, start_s - LEAD_S if start_s > LEAD_S else start_s)
+    return Limit(least["A"], least["W"], phases, lasts_s)
+
+
+def ceiling_of(profiles: _native.Profiles, at_s: int) -> tuple[Amount, int]:
+    """What ChargePointMaxProfile allows the whole charge point at the second ``at_s``, and for how many seconds.
+
+    As :func:`limit_of`, a lower limit of the next :data:`LEAD_S` holds already.
+    """
+    amount, lasts_s, t = UNLIMITED, LOOK_AHEAD_S, at_s
+    while t <= at_s + LEAD_S:
+        amperes, watts, until_s = profiles.ceiling(t)
+        amount = amount.within(Amount(_milli(amperes), _milli(watts)))
+        t = max(until_s, t + 1)
+        start_s = t - at_s
+        lasts_s = min(lasts_s, start_s - LEAD_S if start_s > LEAD_S else start_s)
+    return amount, lasts_s
+
+
+def _milli(tenths: int | None) -> int | None:
+    return None if tenths is None else tenths * 100

@@ -67,7 +67,7 @@ class Sessions:
 
     def __post_init__(self) -> None:
         rows = [self.connectors.any_row(connector_id) for connector_id in range(self.connectors.count + 1)]
-        self._steady = Steady(rows, self.meters, self.metering)
+        self._steady = Steady(rows, self.meters, self.metering, self.charging.permits.confirmed)
 
     # start of the process
 
@@ -115,7 +115,8 @@ class Sessions:
             self.timers.cancel((UNATTENDED, connector_id))
             self.timers.cancel((CLOSE, connector_id))
             if connector_id:
-                row.is_lost = False
+                row.is_lost, row.permit_seq = False, None
+                self.charging.permits.attended(connector_id, now)
                 self.charging.settle(row, now)
                 self.connectors.announce(row)
 
@@ -137,6 +138,7 @@ class Sessions:
             row.has_controller = row.has_reported = False
             self.timers.set((UNATTENDED, connector_id), now.monotonic_s + grace_s)
             if connector_id:
+                self.charging.permits.allotment.lose(connector_id, now)
                 self.connectors.announce(row)
                 # Also where no transaction runs: one may still start within the grace, on an answer that comes late.
                 self.timers.set((CLOSE, connector_id), now.monotonic_s + close_s)
@@ -243,18 +245,20 @@ class Sessions:
             report.plugged = True
         if is_first and report.errors is None:
             report.errors = ()  # what is absent is as in the last report of this attachment, and there was none
-        self._note(row, report)
+        has_other_maximum = report.max_current_a not in (None, row.max_current_a)
+        self._note(row, report, now)
         if report.readings is not None or report.energy_wh is not None:
             self.metering.take(connector_id, report.readings or (), report.energy_wh, at_ms)
         self.metering.reported(connector_id, row.transaction, now)
-        if is_first or row.energy_limit_wh is not None or _changes(row, report):
+        if is_first or row.energy_limit_wh is not None or has_other_maximum or _changes(row, report):
             self._take_levels(row, controller, report, now, at_ms)
 
-    def _note(self, row: Connector, report: Report) -> None:
+    def _note(self, row: Connector, report: Report, now: Instant) -> None:
         """What a report says beside the levels that decide anything yet."""
         row.has_reported = True
-        if report.permit_seq is not None:
+        if report.permit_seq is not None and report.permit_seq != row.permit_seq:
             row.permit_seq = report.permit_seq
+            self.charging.permits.confirmed(row.connector_id, report.permit_seq, now)
         if report.max_current_a is not None:
             row.max_current_a = report.max_current_a
         if report.at_ms is not None:

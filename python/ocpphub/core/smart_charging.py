@@ -20,6 +20,7 @@ from orjson import Fragment, loads
 
 from ocpphub import _native
 from ocpphub.core.boot import Clock, parse_utc_ms
+from ocpphub.core.cap import Amount
 from ocpphub.core.charging_schedules import SchedulePublication, second_text
 from ocpphub.core.composite import composite, explanation
 from ocpphub.core.configuration import Configuration
@@ -28,7 +29,7 @@ from ocpphub.core.electrical import RATE_UNITS, new_profiles
 from ocpphub.core.inbound import Answer, Handler, Refusal
 from ocpphub.core.instant import Instant
 from ocpphub.core.messages import ClearChargingProfileRequest, GetCompositeScheduleRequest
-from ocpphub.core.permit import Limit, limit_of
+from ocpphub.core.permit import Limit, ceiling_of, limit_of
 from ocpphub.core.rows import Rows
 from ocpphub.core.timers import Timers
 from ocpphub.core.vocabulary import (
@@ -263,6 +264,10 @@ class SmartCharging:
         """What the composite schedule of connector 1 to N allows now."""
         return limit_of(self._profiles, connector_id, self._second(now))
 
+    def ceiling(self, now: Instant) -> tuple[Amount, int]:
+        """What ChargePointMaxProfile allows the whole charge point now, and for how many seconds."""
+        return ceiling_of(self._profiles, self._second(now))
+
     def transaction_moved(self, connector_id: int, start_s: int, now: Instant) -> None:
         """The time became known: the running transaction began then, and Relative profiles count from there."""
         self._profiles.transaction_moved(connector_id, start_s)
@@ -317,6 +322,11 @@ class SmartCharging:
         self._timers.set(PURGE, now.monotonic_s + min(max(wait_s, 0.0), PURGE_CHECK_S))
 
     # local readers
+
+    @property
+    def unit(self) -> str:
+        """The unit of those who name none."""
+        return self._units[0]
 
     @property
     def max_duration_s(self) -> int:

@@ -51,6 +51,8 @@ class Steady:
     connectors: Sequence[Connector]
     meters: Meters
     metering: Metering
+    confirmed: Callable[[int, int, Instant], None]
+    """Hears of a permit that a controller has applied."""
 
     def take_one(
         self, params: Mapping[str, Any], own: AbstractSet[int], parse: Parse, now_ms: int, now: Instant
@@ -81,8 +83,9 @@ class Steady:
             if is_first or not self.meters.rise(number, wh, now_ms, now.monotonic_s):
                 return 0
             self.metering.take(number, readings, wh, now_ms)
-        if seq is not None:
+        if seq is not None and seq != connector.permit_seq:
             connector.permit_seq = seq
+            self.confirmed(number, seq, now)
         if connector.transaction is not None:
             self.metering.reported(number, connector.transaction, now)
         return number
@@ -137,8 +140,9 @@ class Steady:
                 if is_first or not rise(number, wh, now_ms, now.monotonic_s):
                     yield index
                     continue
-            if at_seq >= 0 and row[at_seq] is not None:
+            if at_seq >= 0 and row[at_seq] is not None and row[at_seq] != connector.permit_seq:
                 connector.permit_seq = row[at_seq]
+                self.confirmed(number, row[at_seq], now)
             if wh is not None or readings:
                 take(number, readings, wh, now_ms)
             if connector.transaction is not None:

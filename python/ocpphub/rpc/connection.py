@@ -68,8 +68,7 @@ class Connection(asyncio.Protocol):
     _methods: dict[str, Method]
 
     def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
-        self._server = server
-        self._loop = loop
+        self._server, self._loop = server, loop
         self._lines = LineBuffer(server.settings.max_line_bytes)
         self.output = Output(server.settings.max_output_bytes, server.unread)
         self._backlog: deque[bytes | tuple[Any, Slot]] = deque()
@@ -87,8 +86,7 @@ class Connection(asyncio.Protocol):
         if principal is None:
             self._closing = True
             return
-        self._principal = principal
-        access = self._server.access(principal)
+        self._principal, access = principal, self._server.access(principal)
         self._session = ClientSession(self._server, principal, access, self.output, self._wake)
         self._methods = access.methods
         self._transport.set_write_buffer_limits(high=CHUNK_BYTES)
@@ -248,7 +246,7 @@ class Connection(asyncio.Protocol):
                 result = self._command(method, charge_point, args, request_id, slot)
                 if result is None:
                     return
-            elif how == "slices" or how == "texts":
+            elif how == "slices" or how == "texts" or how == "parts":
                 self._slices(method, session.chosen(params), args, request_id, slot)
                 return
             else:
@@ -343,7 +341,9 @@ class Connection(asyncio.Protocol):
         self, method: Method, charge_point: ChargePoint, args: list[Any], request_id: RequestId | None, slot: Slot
     ) -> None:
         is_array = method.how == "slices"
-        if is_array:
+        if method.how == "parts":
+            args = [self._session.visible(charge_point, None)]
+        elif is_array:
             args[0] = self._session.chosen_connectors(charge_point, method, args[0])
         elif method.connector_index is not None:
             self._session.check_connector(charge_point, method, args[method.connector_index])

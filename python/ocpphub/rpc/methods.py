@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 
 from ocpphub.api import ChargePoint
 from ocpphub.publications import TOPICS, VARIABLES
+from ocpphub.rpc.allocation_methods import ALLOCATION_ROWS, ALLOCATION_SCHEMAS
 from ocpphub.rpc.connectors import ConnectorSet
 from ocpphub.rpc.controller_methods import CONTROLLER_ROWS, CONTROLLER_SCHEMAS
 from ocpphub.rpc.record_methods import RECORD_ROWS, RECORD_SCHEMAS
@@ -86,7 +87,7 @@ def _schedule_get(
 def _schedule_explain(
     charge_point: ChargePoint, connector_id: int, duration_s: int | None, unit: str | None, at: str | None
 ) -> Iterator[bytes]:
-    return charge_point.core.schedules.explain(connector_id, duration_s, unit, at, charge_point.now())
+    return charge_point.core.explain(connector_id, duration_s, unit, at, charge_point.now())
 
 
 def _schedule_profiles(charge_point: ChargePoint, connectors: ConnectorSet) -> Iterator[bytes]:
@@ -309,7 +310,9 @@ _ROWS: Final = (
     Method("rpc.discover", "monitor", "hub", "This interface as an OpenRPC document", _OBJECT, (), _rpc_discover),
 )
 
-METHODS: Final[dict[str, Method]] = {row.name: row for row in (*_ROWS, *CONTROLLER_ROWS, *RECORD_ROWS)}
+METHODS: Final[dict[str, Method]] = {
+    row.name: row for row in (*_ROWS, *CONTROLLER_ROWS, *ALLOCATION_ROWS, *RECORD_ROWS)
+}
 
 _SOURCE: Final = {
     "type": "object",
@@ -377,6 +380,7 @@ _SCHEMAS: Final[dict[str, Any]] = {
         "required": ["key", "read_only"],
     },
     **CONTROLLER_SCHEMAS,
+    **ALLOCATION_SCHEMAS,
     **RECORD_SCHEMAS,
 }
 

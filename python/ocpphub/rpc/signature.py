@@ -18,6 +18,9 @@ from ocpphub.errors import LocalError
 from ocpphub.rpc.connectors import ConnectorSet
 
 Level = Literal["monitor", "controller", "energy", "operator"]
+How = Literal[
+    "command", "controller", "attach", "records", "read", "slices", "texts", "parts", "session", "hub", "use"
+]  # fmt: skip
 _REQUIRED: Final = object()
 """Stands for the default of a parameter that has none."""
 _ALIKE: Final = 0.6
@@ -234,14 +237,15 @@ class Method:
     ``ChargePoint.transactions``;
     ``read``: ``call(charge_point, *args)`` is the result; ``slices``: it is an iterator of JSON texts of array items,
     one per loop turn, and its first argument a set of connectors, everything the client may see where it is left out;
-    ``texts``: it is an iterator of JSON texts that make up the result together, one per loop turn; ``session``:
+    ``texts``: it is an iterator of JSON texts that make up the result together, one per loop turn; ``parts``: the same,
+    and its only argument is the set of connectors that the client may see; ``session``:
     ``call(session, charge_point, *args)`` is the result; ``hub``: the same without a charge point, and ``use`` is
     ``hub`` with ``charge_point`` as a parameter of its own.
     """
 
     name: str
     level: Level
-    how: Literal["command", "controller", "attach", "records", "read", "slices", "texts", "session", "hub", "use"]
+    how: How
     about: str
     result: dict[str, Any]
     parameters: tuple[Parameter, ...] = ()

@@ -119,8 +119,9 @@ class CsmsThread:
 class HubProcess:
     """``ocpphub run`` in a directory of its own, with one charge point.
 
-    ``configuration`` are initial OCPP keys, ``toml`` is appended to hub.toml as it is (further tables). ``client()``
-    gives a blocking client of its socket.
+    ``configuration`` are initial OCPP keys, ``electrical`` keys of ``[charge_point.electrical]`` (connectors of 32 A
+    without), ``toml`` is appended to hub.toml as it is (further tables). ``client()`` gives a blocking client of its
+    socket.
     """
 
     def __init__(
@@ -130,6 +131,7 @@ class HubProcess:
         identity: str = "HUB-1",
         connectors: int = 4,
         configuration: Mapping[str, Any] | None = None,
+        electrical: Mapping[str, Any] | None = None,
         toml: str = "",
     ) -> None:
         # A short path: a Unix socket's is limited to 107 bytes.
@@ -139,7 +141,8 @@ class HubProcess:
         self.socket = self.directory / "hub.sock"
         self.log = self.directory / "hub.log"
         self._file = self.directory / "hub.toml"
-        self._file.write_text(_hub_toml(self.directory, csms_url, identity, connectors, configuration or {}, toml))
+        tables = _tables(electrical or {"connector_max_a": 32}, configuration or {})
+        self._file.write_text(_hub_toml(self.directory, csms_url, identity, connectors, tables + toml))
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -212,11 +215,15 @@ class HubProcess:
         return False
 
 
-def _hub_toml(
-    directory: Path, csms_url: str, identity: str, connectors: int, configuration: Mapping[str, Any], more: str
-) -> str:
+def _tables(electrical: Mapping[str, Any], configuration: Mapping[str, Any]) -> str:
     # JSON's texts, numbers, booleans and arrays are TOML's.
-    keys = "\n".join(f"{json.dumps(name)} = {json.dumps(value)}" for name, value in configuration.items())
+    def rows(values: Mapping[str, Any]) -> str:
+        return "".join(f"{json.dumps(name)} = {json.dumps(value)}\n" for name, value in values.items())
+
+    return f"[charge_point.electrical]\n{rows(electrical)}[charge_point.configuration]\n{rows(configuration)}"
+
+
+def _hub_toml(directory: Path, csms_url: str, identity: str, connectors: int, more: str) -> str:
     return f"""[hub]
 socket = {json.dumps(str(directory / "hub.sock"))}
 state_directory = {json.dumps(str(directory / "state"))}
@@ -227,9 +234,5 @@ csms_url = {json.dumps(csms_url)}
 connectors = {connectors}
 vendor = "ocpphub"
 model = "test"
-[charge_point.electrical]
-connector_max_a = 32
-[charge_point.configuration]
-{keys}
 {more}
 """

@@ -22,6 +22,7 @@ from ocpp.v16 import call
 
 from ocpphub.errors import OcpphubError, UnavailableError
 from ocpphub.rpc.client import AsyncClient, AsyncSubscription
+from ocpphub.sim import permits
 from ocpphub.sim.charging import HARDWARE_A, STATION_A, ChargingSteps
 from ocpphub.sim.csms import Csms, Received
 from ocpphub.sim.killing import kill_part
@@ -69,6 +70,7 @@ class _Tour:
         self.csms = Csms()
         self.client = AsyncClient(self.socket)
         self.hub: asyncio.subprocess.Process | None = None
+        self.sharing: permits.PermitSteps | None = None
 
     async def run(self, duration_s: float | None) -> int:
         loop = asyncio.get_running_loop()
@@ -98,6 +100,8 @@ class _Tour:
         return True
 
     async def clean_up(self) -> None:
+        if self.sharing is not None:
+            await self.sharing.close()
         with contextlib.suppress(OSError, OcpphubError):
             await self.client.close()
         if self.hub is not None and self.hub.returncode is None:
@@ -113,6 +117,7 @@ class _Tour:
 
     async def tour(self) -> None:
         charging = ChargingSteps(self, IDENTITY, _command())
+        self.sharing = permits.PermitSteps(self, IDENTITY)
         steps = (
             self.start,
             self.registration,
@@ -124,7 +129,7 @@ class _Tour:
             charging.profiles,
             charging.explanation,
             charging.picture,
-            lambda: sessions_part(self, IDENTITY),
+            *self.sharing.steps([lambda: sessions_part(self, IDENTITY)]),
             lambda: kill_part(self, IDENTITY),
             self.stop_and_restart,
             self.cut_link,
@@ -404,10 +409,12 @@ model = "demo"
 [charge_point.electrical]
 connector_max_a = {HARDWARE_A}
 station_max_a = {STATION_A}
+turn_s = {permits.TURN_S}
 
 [charge_point.custom_keys.Tariff]
 value = "day"
-"""
+
+{permits.configuration(IDENTITY, connectors, STATION_A)}"""
 
 
 def _command() -> str:

@@ -17,6 +17,8 @@ from ocpphub.sim.vehicle import Vehicle, permitted_w
 
 NOTHING: Final[Mapping[str, Any]] = {"energize": False}
 """The permit of one who has none."""
+ROUNDING_W: Final = 1e-6
+"""By so much a power may seem to be above the permit that it follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Evse:
         self._wiring = wiring or Wiring()
         self._before_wh = float(register_wh)
         self._permit: Mapping[str, Any] = NOTHING
+        self._applied_seq: int | None = None
         self._now_s: float | None = None
         # Another run of the simulator is another plug, whatever the hub remembers of the last one.
         self._run = secrets.token_hex(4)
@@ -81,6 +84,8 @@ class Evse:
 
         ``is_new`` is for the answer to an attach, where the hub may have begun to count permits anew.
         """
+        if is_new:
+            self._applied_seq = None
         if is_new or state["permit"]["seq"] >= self._permit.get("seq", 0):
             self._permit = state["permit"]
         self.state = dict(state)
@@ -95,6 +100,7 @@ class Evse:
         """The lease has run out or the socket has closed: the fallback current counts (decisions.md 5)."""
         amperes = self._wiring.fallback_current_a
         self._permit = {"energize": amperes > 0, "limit_a": amperes, "limit_w": None, "phases": self._wiring.phases}
+        self._applied_seq = None
         self._obey()
 
     def set_register(self, register_wh: int) -> None:
@@ -125,6 +131,18 @@ class Evse:
         return self.vehicle.power_w if self.vehicle is not None else 0.0
 
     @property
+    def current_a(self) -> float:
+        """What flows now on each phase that carries current."""
+        return self.power_w / self._wiring.voltage_v / self._phases if self.vehicle is not None else 0.0
+
+    @property
+    def _phases(self) -> int:
+        """How many phases carry current; on DC all that the connector has."""
+        permitted = self._permit.get("phases") or self._wiring.phases
+        has = self._wiring.phases if self.vehicle is None or self.vehicle.model.is_dc else self.vehicle.model.phases
+        return min(has, permitted, self._wiring.phases)
+
+    @property
     def transaction(self) -> Mapping[str, Any] | None:
         """The transaction that the hub told last."""
         transaction: Mapping[str, Any] | None = self.state.get("transaction")
@@ -142,28 +160,35 @@ class Evse:
         }
         if self.vehicle is not None:
             report["plug_id"] = f"{self._run}-{self._plugs}"
-        if "seq" in self._permit:
-            report["permit_seq"] = self._permit["seq"]
+        if (seq := self._applied()) is not None:
+            report["permit_seq"] = seq
         return report
 
     def measurements(self) -> list[dict[str, Any]]:
         """What a meter and a vehicle tell beside the register."""
         if self.vehicle is None:
             return []
-        model, volts = self.vehicle.model, self._wiring.voltage_v
+        volts, phases = self._wiring.voltage_v, self._phases
         values: list[dict[str, Any]] = [
             {"measurand": "Power.Active.Import", "value": round(self.power_w, 1), "unit": "W"},
             {"measurand": "SoC", "value": round(100 * self.vehicle.state_of_charge, 1), "location": "EV"},
         ]
-        if not model.is_dc:
-            phases = min(model.phases, self._wiring.phases)
-            amperes = round(self.power_w / volts / phases, 2)
+        if not self.vehicle.model.is_dc:
+            amperes = round(self.current_a, 2)
             values += [{"measurand": "Current.Import", "phase": f"L{n + 1}", "value": amperes} for n in range(phases)]
             values += [{"measurand": "Voltage", "phase": f"L{n + 1}-N", "value": volts} for n in range(phases)]
         return values
 
     def _obey(self) -> None:
-        if self.vehicle is None:
-            return
+        if self.vehicle is not None:
+            self.vehicle.allow(self._allowed_w(self.vehicle))
+
+    def _allowed_w(self, vehicle: Vehicle) -> float:
         permit = self._permit if self.is_ready else NOTHING
-        self.vehicle.allow(permitted_w(permit, self.vehicle.model, self._wiring.voltage_v, self._wiring.phases))
+        return permitted_w(permit, vehicle.model, self._wiring.voltage_v, self._wiring.phases)
+
+    def _applied(self) -> int | None:
+        """The permit that is applied (rpc.md ``permit_seq``): a lower one only when the vehicle has come down to it."""
+        if self.vehicle is None or self.power_w <= self._allowed_w(self.vehicle) + ROUNDING_W:
+            self._applied_seq = self._permit.get("seq")
+        return self._applied_seq

@@ -27,6 +27,8 @@ CHARGING_W: Final = 500.0
 STEP_S: Final = 20.0
 RECONNECT_S: Final = 45.0
 """Back-off begins at 5 s, doubles and has a random part; two attempts fit."""
+LAST: Final = 3
+"""These steps use connectors 1 to 3; whatever goes on at others meanwhile is not theirs."""
 ENDS: Final = ("Local", "Local", "EVDisconnected")
 """How the three people leave: the tag again, the stop button, the cable."""
 
@@ -52,7 +54,7 @@ class SessionSteps:
 
     async def sessions(self) -> None:
         """Plug, tag, start, samples, stop, unplug on several connectors at once."""
-        connectors = range(1, min(3, self.tour.connectors) + 1)
+        connectors = range(1, min(LAST, self.tour.connectors) + 1)
         self.say.step(f"Charging on {len(connectors)} connectors: plug, tag, start, samples, stop, unplug")
         await self._sample_often()
         before = self._begin()
@@ -191,7 +193,8 @@ class SessionSteps:
 
     def _tell(self) -> list[Received]:
         """Print the transaction-related messages that have come since the last time, and return them."""
-        came = [item for item in self.tour.csms.received[self._seen :] if item.action in BILLING]
+        news = self.tour.csms.received[self._seen :]
+        came = [item for item in news if item.action in BILLING and item.payload.get("connectorId", LAST) <= LAST]
         self._seen = len(self.tour.csms.received)
         for item in came:
             self.say.csms(f"received {item.action} {_short(item)}")

@@ -74,19 +74,29 @@ class Station:
 
     async def start(self) -> None:
         """Attach, report everything, and let time pass. Raises :class:`OcpphubError` when the hub does not want it."""
+        await self._end_tasks()
         await self._connect()
         self._tasks.append(asyncio.create_task(self._run(), name="simulated station"))
 
     async def stop(self) -> None:
         """Let go of the connectors and close the connection; vehicles stay where they are."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks.clear()
+        await self._end_tasks()
         if self._client is not None:
             with contextlib.suppress(OcpphubError):
                 await self._client.call("controller.detach", **self._where)
         await self._disconnect()
+
+    async def die(self) -> None:
+        """The program is gone, as by ``kill -9``: its connection breaks, nobody hears the hub or reports any more.
+
+        Its connectors go on with the permits that they have until the lease has run out, and fall back then: the most
+        that a hub has to reckon with. :meth:`start` is the program that comes back.
+        """
+        await self._end_tasks()
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+        self._tasks.append(asyncio.create_task(self._outlive_the_lease(), name="simulated station without a program"))
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -96,6 +106,12 @@ class Station:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.stop()
+
+    async def _end_tasks(self) -> None:
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     @property
     def is_connected(self) -> bool:
@@ -323,12 +339,21 @@ class Station:
         evse.pass_time(asyncio.get_running_loop().time())
         return evse
 
+    async def _outlive_the_lease(self) -> None:
+        """Nobody renews it any more."""
+        if self._lease_ends_s is not None:
+            await asyncio.sleep(max(0.0, self._lease_ends_s - asyncio.get_running_loop().time()))
+        self._fall_back()
+
     def _check_lease(self) -> None:
-        if self._has_lease and self._lease_ends_s is not None:
-            self._has_lease = asyncio.get_running_loop().time() <= self._lease_ends_s
-            if not self._has_lease:
-                for connector_id in self.evses:
-                    self._now(connector_id).lose_the_hub()
+        ends_s = self._lease_ends_s
+        if self._has_lease and ends_s is not None and asyncio.get_running_loop().time() > ends_s:
+            self._fall_back()
+
+    def _fall_back(self) -> None:
+        self._has_lease = False
+        for connector_id in self.evses:
+            self._now(connector_id).lose_the_hub()
 
     def _renew_lease(self, valid_for_s: float) -> None:
         self._lease_ends_s = asyncio.get_running_loop().time() + valid_for_s

@@ -100,8 +100,8 @@ class Vehicle:
     def allow(self, limit_w: float) -> None:
         """What it may draw from now on. It follows within :data:`RAMP_S`; 0 opens the contactor, at once."""
         self._target_w = max(0.0, min(limit_w, self.model.max_w))
-        if self._target_w == 0:
-            self._signalled_w = 0.0
+        if self._target_w == 0 or not self.is_ready:  # who draws nothing has nothing to come down from
+            self._signalled_w = min(self._signalled_w, self._target_w)
 
     def step(self, dt_s: float) -> float:
         """Let time pass; the energy drawn meanwhile in Wh."""

@@ -9,7 +9,7 @@ SESSIONS: Final = ("transaction", "sample", "stop_sample", "layout", "counter", 
 """What a running session and its messages consist of."""
 TABLES: Final = (
     *("configuration", "custom_key", "monitor", "boot", "outbox", "stopped", "availability", "charging_profile"),
-    *("authorization_cache", "local_list", "reservation"),
+    *("authorization_cache", "local_list", "reservation", "external_limit"),
     *SESSIONS,
     "session",
 )

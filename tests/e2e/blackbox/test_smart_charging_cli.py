@@ -47,11 +47,15 @@ def done(hub: Station, *arguments: str, **options: Any) -> str:
 
 @pytest.mark.parametrize("connector_id", ["0", "1", "2"])
 def test_user_gets_a_schedule_as_json(hub: Station, connector_id: str) -> None:
-    """surface.md Command line `--json`: the result of the call as it is, one text on one line."""
+    """surface.md Command line `--json`: the result of the call as it is and what is permitted, one text on one line."""
     output = done(hub, "get", connector_id, *WINDOW, "--unit", "W", "--json")
     assert output.count("\n") == 1
     call = {"connector_id": int(connector_id), "duration_s": 7200, "unit": "W", "at": far()}
-    assert json.loads(output) == hub.rpc.call("schedule.get", **call)
+    result = json.loads(output)
+    shared = hub.rpc.call("allocation.get")
+    rows = shared.pop("connectors")
+    assert result.pop("allocation") == rows.get(connector_id, shared)
+    assert result == hub.rpc.call("schedule.get", **call)
 
 
 def test_user_gets_a_schedule_as_a_table(hub: Station) -> None:

@@ -1,0 +1,443 @@
+"""The permits of a hub: who may draw how much, so that the claims stay within every limit (decisions.md 5).
+
+Owns the claims, shares and leases of all connectors of a process, and the numbers of permits. Must never touch a core:
+each takes its own changes (``allotment.py``). Fair shares are computed in Rust; here is when they are, and what of them
+may be sent: a decrease at once, an increase only when the claims leave room for it.
+
+A connector that cannot be told anything - its controller is gone, or has not confirmed a decrease in time - is held: it
+counts with its claim until its lease has run out, and with its fallback from then on.
+
+Implements: design decisions.md 5, allocation; reliability.md S2.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from math import inf
+from typing import TYPE_CHECKING, Final
+
+from ocpphub.core.cap import Amount, Cap, External
+from ocpphub.core.claim import Sent
+from ocpphub.core.member import Granted, Held, Member, Wish
+from ocpphub.core.rotation import Register, Rotation
+from ocpphub.core.shares import Shares, zeros
+from ocpphub.core.topology import topology
+
+if TYPE_CHECKING:
+    from ocpphub.config import ChargePointSettings, Feeder
+
+CONFIRM_TIMEOUT_S: Final = 5.0
+LEASE_S: Final = 30.0
+"""A lease that was renewed just before its connection was lost holds for so long."""
+SPACING_S: Final = 0.05
+"""Least time between two computations of all shares."""
+
+
+class Allocation:
+    """One per process, over all charge points. Times are monotonic seconds, currents tenths of an ampere per phase."""
+
+    def __init__(self, points: Sequence[ChargePointSettings], feeders: Sequence[Feeder] = ()) -> None:
+        self._topology = topology(points, feeders)
+        self.members = [Member(place, phases=place.phases) for place in self._topology.places]
+        self.caps = self._topology.caps
+        self._counts = {point.identity: point.connectors for point in points}
+        self._station = {cap.identity: place for place, cap in enumerate(self.caps) if cap.identity is not None}
+        self._shares = Shares(self.members, self.caps)
+        self._last = zeros(len(self.members))
+        """The shares that were computed last."""
+        self._changes: dict[str, dict[int, Granted]] = {point.identity: {} for point in points}
+        self.changed: dict[str, None] = {}
+        """Charge points whose cores have permits to take."""
+        self._registers: dict[str, Register] = {}
+        self.rotation = Rotation(self._register)
+        self._wanting: set[int] = set()
+        self._touched: set[int] = set()
+        """Connectors whose wish has changed since the last computation."""
+        self._raises: dict[int, int] = {}
+        self._unconfirmed: dict[int, None] = {}
+        """Connectors with a decrease that is not confirmed, the longest wait first."""
+        self._leases: dict[int, None] = {}
+        """Held connectors whose lease has not run out, the first to end first."""
+        self._late: set[int] = set()
+        """Connectors that are held because they have not confirmed."""
+        self._short: set[int] = set()
+        """Limits that the claims are above."""
+        self._due_s, self._computed_s = inf, -inf
+        self._raise_due_s, self._raised_s = inf, -inf
+        self.has_moved = False
+        """Whether :meth:`next_deadline` may be another since somebody set this to False."""
+
+    # what belongs to a charge point
+
+    def first(self, identity: str) -> int:
+        """The index of a charge point's connector 1; the others follow."""
+        return self._topology.first[identity]
+
+    def take(self, identity: str, most: int) -> list[tuple[int, Granted]]:
+        """At most so many permits of a charge point that have changed, in the order in which they were found."""
+        changes = self._changes[identity]
+        taken = [(each, changes.pop(each)) for each in list(islice(changes, most))]
+        if not changes:
+            self.changed.pop(identity, None)
+        return taken
+
+    def station(self, identity: str) -> int:
+        """The index of the limit of a whole charge point."""
+        return self._station[identity]
+
+    def feeder(self, name: str) -> int | None:
+        """The index of a feeder, ``None`` for an unknown one."""
+        return next((at for at, cap in enumerate(self.caps) if cap.identity is None and cap.name == name), None)
+
+    def begin(self, identity: str, seq: int, register: Register, resuming: Iterable[int], now_s: float) -> None:
+        """A core starts, with permits numbered from ``seq`` on; who resumes may still draw as an earlier one said."""
+        self._registers[identity] = register
+        running = set(resuming)
+        first = self.first(identity)
+        for connector_id, index in enumerate(range(first, first + self._counts[identity]), 1):
+            member = self.members[index]
+            member.seq = max(member.seq, seq)
+            member.wish = None
+            self._grant(index, None, now_s)
+            if connector_id in running:
+                last = Sent(member.seq, 0, member.phases)
+                member.claim.assume(Sent(-1, member.place.most, member.place.phases), last)
+                self._hold(index, "unattended", now_s)
+            self._follow(index)
+            self._recount(index)
+        self._changes[identity].clear()
+        self.changed.pop(identity, None)
+
+    # what cores tell of a connector
+
+    def want(self, index: int, wish: Wish | None, now_s: float) -> None:
+        """What a connector could take has changed; ``None``: no energy. It is told at once where nothing is shared."""
+        member = self.members[index]
+        member.wish = wish
+        self._follow(index)
+        self._touched.add(index)
+        is_shared = bool(member.held) or any(self.caps[cap].is_tight for cap in member.place.caps)
+        bound = member.bound
+        if wish is None:
+            self._grant(index, None, now_s)
+        elif member.held:
+            if member.share >= 0:
+                self._lower(index, bound, now_s)  # nobody can be told of more
+        elif not self._grows(member, bound) or (not is_shared and self._fits(member, bound, wish.phases)):
+            self._grant(index, bound, now_s)
+        else:
+            self._lower(index, bound, now_s)
+            is_shared = True
+        if is_shared:
+            self._dirty(now_s)
+
+    def confirm(self, index: int, seq: int, now_s: float) -> None:
+        """The controller says which permit it has applied."""
+        member = self.members[index]
+        if member.held == "unconfirmed" and seq >= member.seq:
+            self._release(index, now_s)
+        if member.claim.confirm(seq):
+            self._recount(index)
+            self._make_room(now_s)
+        if member.claim.decreased_s is None:
+            self._unconfirmed.pop(index, None)
+
+    def empty(self, index: int, now_s: float) -> None:
+        """No vehicle is there: whatever was permitted, nothing is drawn."""
+        member = self.members[index]
+        if member.share < 0 and member.claim.tenths:
+            member.claim.assume(Sent(member.seq, 0, member.phases))
+            self._unconfirmed.pop(index, None)
+            self._recount(index)
+            self._make_room(now_s)
+            if member.held == "unconfirmed":
+                self._release(index, now_s)
+
+    def attend(self, index: int, now_s: float) -> None:
+        """A controller has come: it can be told again."""
+        member = self.members[index]
+        if member.held != "unattended":
+            return
+        self._release(index, now_s)
+        if member.claim.tenths > max(member.share, 0):
+            member.claim.decreased_s = now_s
+            self._unconfirmed[index] = None
+
+    def lose(self, index: int, now_s: float) -> None:
+        """The controller is gone: it draws what it was permitted until its lease has run out."""
+        member = self.members[index]
+        if member.held != "unattended" and (member.claim.tenths or member.wish is not None):
+            self._unconfirmed.pop(index, None)
+            self._leases.pop(index, None)
+            self._hold(index, "unattended", now_s)
+            self._dirty(now_s)
+
+    # what is told of limits
+
+    def schedule(self, identity: str, amount: Amount, now_s: float) -> None:
+        """What ChargePointMaxProfile allows a whole charge point from now on."""
+        index = self._station[identity]
+        if self.caps[index].scheduled != amount:
+            self.caps[index].scheduled = amount
+            self._set_cap(index)
+            self._dirty(now_s)
+
+    def set_external(self, index: int, external: External | None, now_s: float) -> None:
+        """An energy manager sets a limit, or its time is over."""
+        self.caps[index].external = external
+        self._set_cap(index)
+        self._dirty(now_s)
+
+    # time
+
+    def next_deadline(self) -> float:
+        """When :meth:`run` wants to be called, infinity when nothing is due."""
+        due = [self._due_s, self._raise_due_s, inf if self.rotation.ends_s is None else self.rotation.ends_s]
+        if (lease := next(iter(self._leases), None)) is not None:
+            due.append(self.members[lease].lease_ends_s)
+        if self._short and (wait := next(filter(self._is_beneath_short, self._unconfirmed), None)) is not None:
+            due.append((self.members[wait].claim.decreased_s or 0.0) + CONFIRM_TIMEOUT_S)
+        return min(due)
+
+    def _is_beneath_short(self, index: int) -> bool:
+        return not self._short.isdisjoint(self.members[index].place.caps)
+
+    def run(self, now_s: float) -> None:
+        """Whatever is due: leases that have run out, decreases that nobody confirmed, turns, new shares."""
+        while (lease := next(iter(self._leases), None)) is not None and self.members[lease].lease_ends_s <= now_s:
+            self._lease_over(lease, now_s)
+        if self._short:
+            self._judge_unconfirmed(now_s)
+        turn_ends_s = self.rotation.ends_s
+        if self._due_s <= now_s or (turn_ends_s is not None and turn_ends_s <= now_s):
+            self._compute(now_s)
+        elif self._raise_due_s <= now_s:
+            self._raise(now_s)
+
+    def _dirty(self, now_s: float) -> None:
+        self._due_s = min(self._due_s, max(now_s, self._computed_s + SPACING_S))
+        self.has_moved = True
+
+    def _make_room(self, now_s: float) -> None:
+        """A claim has fallen: there may be room for shares that wait for it."""
+        if self._raises:
+            self._raise_due_s = min(self._raise_due_s, max(now_s, self._raised_s + SPACING_S))
+            self.has_moved = True
+
+    def _lease_over(self, index: int, now_s: float) -> None:
+        """Its lease has certainly run out: it applies its fallback."""
+        member = self.members[index]
+        del self._leases[index]
+        member.lease_ends_s = inf
+        member.claim.assume(self._fallback(member))
+        self._recount(index)
+        self._follow(index)
+        self._dirty(now_s)
+
+    def _judge_unconfirmed(self, now_s: float) -> None:
+        """Decreases that are not confirmed in time, while a limit above is exceeded: no energy for them any more."""
+        for index in [*self._unconfirmed]:
+            member = self.members[index]
+            since = member.claim.decreased_s
+            if since is None:
+                del self._unconfirmed[index]
+            elif now_s < since + CONFIRM_TIMEOUT_S:
+                return
+            elif not member.held and self._is_beneath_short(index):
+                self._grant(index, None, now_s)
+                del self._unconfirmed[index]
+                self._hold(index, "unconfirmed", now_s)
+                self._dirty(now_s)
+
+    def withheld(self, identity: str) -> list[int]:
+        """Connectors of a charge point whose controller gets no lease any more until it has confirmed."""
+        places = (self.members[index].place for index in sorted(self._late))
+        return [place.connector_id for place in places if place.identity == identity]
+
+    def _hold(self, index: int, why: Held, now_s: float) -> None:
+        member = self.members[index]
+        member.held = why
+        member.claim.may_be(self._fallback(member))
+        self._recount(index)
+        (self._late.add if why == "unconfirmed" else self._late.discard)(index)
+        member.lease_ends_s = now_s + LEASE_S
+        self._leases[index] = None
+        self.has_moved = True
+        self._follow(index)
+
+    def _fallback(self, member: Member) -> Sent:
+        """What a controller without a lease applies where it was permitted anything, on the phases that it knew."""
+        is_permitted = member.share >= 0 or member.claim.tenths > 0
+        phases = member.claim.phases if member.claim.tenths else member.place.phases
+        return Sent(-1, member.place.fallback if is_permitted else 0, phases)
+
+    def _release(self, index: int, now_s: float) -> None:
+        member = self.members[index]
+        was_over = member.lease_ends_s == inf
+        member.held = ""
+        member.lease_ends_s = inf
+        self._late.discard(index)
+        self._leases.pop(index, None)
+        self._follow(index)
+        self._touched.add(index)
+        if was_over:  # what its permit says counts again, or is less
+            if member.share <= 0 or self._fits(member, member.share, member.phases):
+                member.claim.send(Sent(member.seq, max(member.share, 0), member.phases), now_s)
+                self._recount(index)
+            else:
+                self._grant(index, 0, now_s)
+        self._dirty(now_s)
+
+    def _follow(self, index: int) -> None:
+        """What is computed with follows a member."""
+        if self._shares.follow(index, self.members[index]):
+            self._wanting.add(index)
+        else:
+            self._wanting.discard(index)
+            self._raises.pop(index, None)
+
+    # shares
+
+    def _compute(self, now_s: float) -> None:
+        self._due_s, self._computed_s = inf, now_s
+        self.has_moved = True
+        ready = sorted(index for index in self._wanting if self._is_ready(index))
+        shares = self._shares.of(ready)
+        if all(shares[index] for index in ready):
+            self.rotation.end()
+        else:
+            shares = self._in_turns(ready, now_s)
+        if len(ready) < len(self._wanting):
+            # Vehicles that take nothing now get what nobody else wants: they may begin at any time.
+            self._shares.add_rest(shares, ready, sorted(self._wanting.difference(ready)))
+        self._mark_tight(shares)
+        self._apply(shares, now_s)
+        self._raise(now_s)
+
+    def _in_turns(self, ready: list[int], now_s: float) -> array[int]:
+        """Not all minimums fit: who has a share keeps it through its turn."""
+        sharing = {index: self.members[index].since_s for index in ready if self.members[index].share > 0}
+        turn_s = max(self.members[index].place.turn_s for index in ready)
+        order = self.rotation.order(ready, sharing, turn_s, now_s)
+        shares = self._shares.of(order)
+        self.rotation.given([index for index in order if shares[index]])
+        return shares
+
+    def _is_ready(self, index: int) -> bool:
+        wish = self.members[index].wish
+        return wish is not None and wish.is_ready
+
+    def _mark_tight(self, shares: array[int]) -> None:
+        for cap in self.caps:
+            cap.is_tight = False
+        for index, (share, bound) in enumerate(zip(shares, self._shares.bounds, strict=True)):
+            if share < bound:
+                for place in self.members[index].place.caps:
+                    self.caps[place].is_tight = True
+
+    def _apply(self, shares: array[int], now_s: float) -> None:
+        """Decreases go out, increases wait for room."""
+        changed = {at for at, (old, new) in enumerate(zip(self._last, shares, strict=True)) if old != new}
+        changed.update(self._touched, self._raises)
+        self._touched.clear()
+        self._last, self._raises = shares, {}
+        for index in changed & self._wanting:
+            share = shares[index]
+            if self._grows(self.members[index], share):
+                self._lower(index, share, now_s)
+                self._raises[index] = share
+            else:
+                self._grant(index, share, now_s)
+
+    def _raise(self, now_s: float) -> None:
+        """Send what the claims leave room for, the smallest shares first."""
+        self._raise_due_s, self._raised_s = inf, now_s
+        waiting = self._raises
+        for index in sorted(waiting, key=lambda each: (self.members[each].share, each)):
+            member = self.members[index]
+            if member.wish is not None and self._fits(member, waiting[index], member.wish.phases):
+                self._grant(index, waiting.pop(index), now_s)
+
+    def _grows(self, member: Member, tenths: int) -> bool:
+        """Whether a share would be more than the permit says."""
+        has_more_phases = member.wish is not None and tenths > 0 and member.wish.phases > member.phases
+        return tenths > max(member.share, 0) or has_more_phases
+
+    def _lower(self, index: int, tenths: int, now_s: float) -> None:
+        """What may be sent at once of a share that grows: nothing more than there is."""
+        self._grant(index, min(max(self.members[index].share, 0), tenths), now_s, keeps_phases=True)
+
+    def _fits(self, member: Member, tenths: int, phases: int) -> bool:
+        """Whether the claims are within every limit when this connector may draw so much."""
+        new = member.claim.counted(member.place.loads, Sent(member.seq + 1, tenths, phases))
+        return all(self.caps[cap].takes(member.counted, new) for cap in member.place.caps)
+
+    def _grant(self, index: int, share: int | None, now_s: float, *, keeps_phases: bool = False) -> None:
+        """A permit that says ``share`` tenths, ``None`` for no energy; nothing when it is the one that is there."""
+        member = self.members[index]
+        wish = member.wish
+        self._raises.pop(index, None)
+        if share is None or wish is None:
+            tenths, watts, phases = -1, 0.0, member.phases
+        else:
+            tenths, phases = share, min(wish.phases, member.phases) if keeps_phases else wish.phases
+            watts = self._watts(member, wish, share, phases)
+        if (tenths, watts, phases) == (member.share, member.watts, member.phases):
+            return
+        member.seq += 1
+        if tenths > 0 >= member.share:
+            member.since_s = now_s
+        member.share, member.watts, member.phases = tenths, watts, phases
+        if (
+            not member.held or member.lease_ends_s < inf
+        ):  # else it applies its fallback, and hears of this when it is back
+            member.claim.send(Sent(member.seq, max(tenths, 0), phases), now_s)
+        if member.claim.decreased_s is not None and not member.held:
+            self._unconfirmed.setdefault(index)
+        self._recount(index)
+        identity = member.place.identity
+        self._changes[identity][member.place.connector_id] = Granted(
+            member.seq, tenths >= 0, max(tenths, 0) / 10, watts, phases
+        )
+        self.changed[identity] = None
+
+    def _watts(self, member: Member, wish: Wish, share: int, phases: int) -> float:
+        """The permit in watts: the composite's own where the share is all of it, and no limit is in watts."""
+        if not share:
+            return 0.0
+        is_counted = any(self.caps[cap].effective.milliwatts is not None for cap in member.place.caps)
+        if share >= wish.tenths and wish.is_whole and not is_counted:
+            return wish.watts
+        return min(wish.watts, share * member.place.loads[phases - 1].milliwatts // 1000 / 10)
+
+    def _recount(self, index: int) -> None:
+        """A claim has changed: so have the sums of its limits."""
+        member = self.members[index]
+        new = member.claim.counted(member.place.loads)
+        if member.held:
+            self._follow(index)
+        if new == member.counted:
+            return
+        old, member.counted = member.counted, new
+        for place in member.place.caps:
+            cap = self.caps[place]
+            cap.count(old, new)
+            self._watch(place, cap)
+
+    def _watch(self, place: int, cap: Cap) -> None:
+        if cap.is_short is not (place in self._short):
+            self.has_moved = True
+            (self._short.remove if place in self._short else self._short.add)(place)
+
+    def _set_cap(self, index: int) -> None:
+        cap = self.caps[index]
+        cap.refresh()
+        self._shares.set_limit(index, cap)
+        self._watch(index, cap)
+
+    def _register(self, index: int) -> int | None:
+        place = self.members[index].place
+        register = self._registers.get(place.identity)
+        return None if register is None else register(place.connector_id)

@@ -1,0 +1,87 @@
+"""Turns: who goes first when there is not enough for all minimums (decisions.md 5).
+
+Owns the order in which connectors are admitted and when a turn ends. Must never know a current or a limit. Nobody who
+has a share loses it to one that waits before the turn ends, and no turn is shorter than ``turn_s``.
+
+The least energy of the last turn goes first; of equals the one whose last share is longest ago, then the connector's
+place. (Ties by connector alone would starve the last of three groups: after its turn the first has 0 again.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+SLACK_S: Final = 0.001
+Register = Callable[[int], int | None]
+"""The last good register of a connector in Wh, ``None`` without a meter."""
+
+
+@dataclass(slots=True)
+class Rotation:
+    """The order of the connectors that want a share, by their places."""
+
+    register: Register
+    ends_s: float | None = None
+    """When the turn ends, monotonic; ``None`` while there is enough for all."""
+    turns: int = 0
+    """How many have ended since start."""
+    _order: list[int] = field(default_factory=list)
+    _served: dict[int, int] = field(default_factory=dict)
+    """Place -> a number that rises with each share that is given at the begin of a turn, or in it."""
+    _given: int = 0
+    _sharing: set[int] = field(default_factory=set)
+    """Those that have a share in the present turn."""
+    _begun_wh: dict[int, int] = field(default_factory=dict)
+    """Registers as the turn began."""
+
+    def order(self, wanting: Sequence[int], sharing: Mapping[int, float], turn_s: float, now_s: float) -> list[int]:
+        """Who is admitted first, of those ``wanting`` by their places; ``sharing``: who has a share, and since when.
+
+        While a turn runs the order stays; who comes new waits at the end.
+        """
+        if self.ends_s is None:
+            self._order = [*sorted(sharing), *(place for place in wanting if place not in sharing)]
+            self._begin(wanting)
+            self.ends_s = now_s + turn_s
+        elif now_s >= self.ends_s:
+            self._turn(wanting, {place for place, since_s in sharing.items() if now_s - since_s < turn_s - SLACK_S})
+            self.ends_s = now_s + turn_s
+        wanted = set(wanting)
+        known = [place for place in self._order if place in wanted]
+        self._order = known + sorted(wanted.difference(known))
+        return self._order
+
+    def _turn(self, wanting: Sequence[int], keeping: set[int]) -> None:
+        """Another turn: who has had a share for less than a whole one keeps it."""
+        self.turns += 1
+        self._sharing = keeping
+        energy: dict[int, int] = {}
+        for place in wanting:
+            register = self.register(place)
+            energy[place] = 0 if register is None else max(register - self._begun_wh.get(place, register), 0)
+        self._order = sorted(
+            wanting,
+            key=lambda place: (place not in keeping, energy[place], self._served.get(place, -1), place),
+        )
+        self._begin(wanting)
+
+    def _begin(self, places: Sequence[int]) -> None:
+        self._begun_wh = {place: wh for place in places if (wh := self.register(place)) is not None}
+
+    def given(self, with_share: Iterable[int]) -> None:
+        """Shares were given in this order: who has one keeps it through the turn."""
+        served = dict.fromkeys(with_share)
+        for place in served:
+            if place not in self._sharing:
+                self._given += 1
+                self._served[place] = self._given
+        self._sharing = set(served)
+        self._order = [*served, *(place for place in self._order if place not in served)]
+
+    def end(self) -> None:
+        """There is enough for all."""
+        self.ends_s = None
+        for kept in (self._served, self._sharing, self._begun_wh):
+            kept.clear()
