@@ -41,11 +41,15 @@ def test_claim_of_a_lease_that_ran_out_is_what_is_assumed() -> None:
     claim = claimed((1, 320))
     claim.may_be(Sent(-1, 400, 1))
     assert (claim.tenths, claim.phases) == (400, 3)
-    claim.assume(Sent(-1, 100, 1))
-    assert (claim.tenths, claim.phases) == (100, 1)
     claim.send(Sent(2, 0, 3), 9.0)
     assert claim.confirm(2)
+    assert claim.tenths == 400  # nobody renews its lease: it may fall back yet
+    claim.until_confirmed()
+    assert claim.tenths == 400
+    claim.confirm(2)
     assert claim.tenths == 0
+    claim.assume(Sent(-1, 100, 1))
+    assert (claim.tenths, claim.phases) == (100, 1)
 
 
 def test_claim_counts_the_phases_of_what_may_be_drawn() -> None:

@@ -16,7 +16,7 @@ def played(vehicles: int, slots: int, turns: int) -> list[list[int]]:
     now_s = 0.0
     for _ in range(turns):
         served = rotation.order(range(vehicles), since, TURN_S, now_s)[:slots]
-        rotation.given(served)
+        rotation.given(served, now_s)
         since = {place: since.get(place, now_s) for place in served}
         seen.append(sorted(served))
         for place in served:
@@ -40,12 +40,12 @@ def test_nobody_loses_a_share_before_the_turn_ends() -> None:
     """decisions.md 5: no connector switched more often than once per turn_s; who comes new waits."""
     rotation = Rotation(lambda place: 0)
     assert rotation.order([3, 4, 5], {4: 0.0}, TURN_S, 0.0) == [4, 3, 5]
-    rotation.given([4])
+    rotation.given([4], 0.0)
     assert rotation.order([1, 4, 5], {4: 0.0}, TURN_S, 10.0) == [4, 5, 1]
-    rotation.given([4])
+    rotation.given([4], 10.0)
     assert rotation.ends_s == TURN_S
     assert rotation.order([1, 4, 5], {4: 0.0}, TURN_S, TURN_S)[:2] == [1, 5]
-    rotation.given([1])
+    rotation.given([1], TURN_S)
     assert rotation.turns == 1
     assert rotation.order([1, 4, 5], {1: TURN_S}, TURN_S, TURN_S + 1)[0] == 1
 
@@ -54,9 +54,9 @@ def test_who_got_a_share_in_between_keeps_it_for_a_whole_turn() -> None:
     """A small one that fits where a larger one did not is not pushed out by it, nor by the end of the turn."""
     rotation = Rotation(lambda place: 0)
     rotation.order([1, 2, 3], {}, TURN_S, 0.0)
-    rotation.given([1])
+    rotation.given([1], 0.0)
     rotation.order([1, 2, 3], {1: 0.0}, TURN_S, 5.0)
-    rotation.given([1, 3])
+    rotation.given([1, 3], 5.0)
     sharing = {1: 0.0, 3: 5.0}
     assert rotation.order([1, 2, 3], sharing, TURN_S, 6.0) == [1, 3, 2]
     assert rotation.order([1, 2, 3], sharing, TURN_S, TURN_S) == [3, 2, 1]
@@ -67,7 +67,7 @@ def test_least_energy_of_the_last_turn_goes_first() -> None:
     registers = {1: 0, 2: 0, 3: 0}
     rotation = Rotation(registers.get)
     rotation.order([1, 2, 3], {}, TURN_S, 0.0)
-    rotation.given([1, 2])
+    rotation.given([1, 2], 0.0)
     registers[1], registers[2] = 500, 200
     assert rotation.order([1, 2, 3], {1: 0.0, 2: 0.0}, TURN_S, TURN_S) == [3, 2, 1]
 

@@ -194,7 +194,8 @@ class Allocation:
 
     def next_deadline(self) -> float:
         """When :meth:`run` wants to be called, infinity when nothing is due."""
-        due = [self._due_s, self._raise_due_s, inf if self.rotation.ends_s is None else self.rotation.ends_s]
+        turn_s = inf if self.rotation.ends_s is None else self.rotation.ends_s
+        due = [self._due_s, self._raise_due_s, turn_s]
         if (lease := next(iter(self._leases), None)) is not None:
             due.append(self.members[lease].lease_ends_s)
         if self._short and (wait := next(filter(self._is_beneath_short, self._unconfirmed), None)) is not None:
@@ -277,6 +278,7 @@ class Allocation:
         member = self.members[index]
         was_over = member.lease_ends_s == inf
         member.held = ""
+        member.claim.until_confirmed()
         member.lease_ends_s = inf
         self._late.discard(index)
         self._leases.pop(index, None)
@@ -285,9 +287,9 @@ class Allocation:
         if was_over:  # what its permit says counts again, or is less
             if member.share <= 0 or self._fits(member, member.share, member.phases):
                 member.claim.send(Sent(member.seq, max(member.share, 0), member.phases), now_s)
-                self._recount(index)
             else:
                 self._grant(index, 0, now_s)
+        self._recount(index)
         self._dirty(now_s)
 
     def _follow(self, index: int) -> None:
@@ -322,7 +324,7 @@ class Allocation:
         turn_s = max(self.members[index].place.turn_s for index in ready)
         order = self.rotation.order(ready, sharing, turn_s, now_s)
         shares = self._shares.of(order)
-        self.rotation.given([index for index in order if shares[index]])
+        self.rotation.given([index for index in order if shares[index]], now_s)
         return shares
 
     def _is_ready(self, index: int) -> bool:

@@ -31,10 +31,11 @@ class Claim:
     decreased_s: float | None = None
     """When the oldest decrease was sent that is not confirmed, monotonic; ``None`` when every one is."""
     _sent: list[Sent] = field(default_factory=list)
+    _fallback: Sent | None = None
 
     def send(self, sent: Sent, now_s: float) -> None:
         """A permit goes out; until it is confirmed, those before it may be applied as well."""
-        if sent.tenths < self.tenths and self.decreased_s is None:
+        if self.decreased_s is None and any(sent.tenths < each.tenths for each in self._sent):
             self.decreased_s = now_s
         self._sent.append(sent)
         self._count()
@@ -54,14 +55,21 @@ class Claim:
         self._sent = [*sent]
         self._count()
 
-    def may_be(self, sent: Sent) -> None:
-        """This may be applied too, whatever permits said: a fallback."""
-        self._sent.insert(0, sent)
+    def may_be(self, fallback: Sent) -> None:
+        """This may be applied too, whatever is confirmed: the lease is not renewed."""
+        self._fallback = fallback
+        self._count()
+
+    def until_confirmed(self) -> None:
+        """The lease is renewed: the next confirmation says that the fallback is no longer applied."""
+        if self._fallback is not None:
+            self._sent.insert(0, self._fallback)
+            self._fallback = None
         self._count()
 
     def counted(self, loads: Sequence[Load], more: Sent | None = None) -> Counted:
         """What it puts on its limits at most, with one more permit: on each phase what the highest of them does."""
-        sent = self._sent if more is None else [*self._sent, more]
+        sent = [each for each in (*self._sent, self._fallback, more) if each is not None]
         if len(sent) == 1:
             ((_, tenths, phases),) = sent
             load = loads[phases - 1]
@@ -75,7 +83,8 @@ class Claim:
         )
 
     def _count(self) -> None:
-        self.tenths = max(sent.tenths for sent in self._sent)
-        self.phases = max((sent.phases for sent in self._sent if sent.tenths), default=self._sent[-1].phases)
-        if self.tenths <= self._sent[-1].tenths:
+        sent = self._sent if self._fallback is None else [self._fallback, *self._sent]
+        self.tenths = max((each.tenths for each in sent), default=0)
+        self.phases = max((each.phases for each in sent if each.tenths), default=sent[-1].phases if sent else 1)
+        if all(each.tenths <= self._sent[-1].tenths for each in self._sent):
             self.decreased_s = None

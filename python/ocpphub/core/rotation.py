@@ -31,8 +31,8 @@ class Rotation:
     _served: dict[int, int] = field(default_factory=dict)
     """Place -> a number that rises with each share that is given at the begin of a turn, or in it."""
     _given: int = 0
-    _sharing: set[int] = field(default_factory=set)
-    """Those that have a share in the present turn."""
+    _since: dict[int, float] = field(default_factory=dict)
+    """Those that have a share, and since which computation."""
     _begun_wh: dict[int, int] = field(default_factory=dict)
     """Registers as the turn began."""
 
@@ -43,10 +43,12 @@ class Rotation:
         """
         if self.ends_s is None:
             self._order = [*sorted(sharing), *(place for place in wanting if place not in sharing)]
+            self._since = dict(sharing)
             self._begin(wanting)
             self.ends_s = now_s + turn_s
         elif now_s >= self.ends_s:
-            self._turn(wanting, {place for place, since_s in sharing.items() if now_s - since_s < turn_s - SLACK_S})
+            keeping = {place for place, since_s in self._since.items() if now_s - since_s < turn_s - SLACK_S}
+            self._turn(wanting, keeping)
             self.ends_s = now_s + turn_s
         wanted = set(wanting)
         known = [place for place in self._order if place in wanted]
@@ -56,7 +58,7 @@ class Rotation:
     def _turn(self, wanting: Sequence[int], keeping: set[int]) -> None:
         """Another turn: who has had a share for less than a whole one keeps it."""
         self.turns += 1
-        self._sharing = keeping
+        self._since = {place: since_s for place, since_s in self._since.items() if place in keeping}
         energy: dict[int, int] = {}
         for place in wanting:
             register = self.register(place)
@@ -70,18 +72,18 @@ class Rotation:
     def _begin(self, places: Sequence[int]) -> None:
         self._begun_wh = {place: wh for place in places if (wh := self.register(place)) is not None}
 
-    def given(self, with_share: Iterable[int]) -> None:
+    def given(self, with_share: Iterable[int], now_s: float) -> None:
         """Shares were given in this order: who has one keeps it through the turn."""
-        served = dict.fromkeys(with_share)
+        served = {place: self._since.get(place, now_s) for place in with_share}
         for place in served:
-            if place not in self._sharing:
+            if place not in self._since or place not in self._served:
                 self._given += 1
                 self._served[place] = self._given
-        self._sharing = set(served)
+        self._since = served
         self._order = [*served, *(place for place in self._order if place not in served)]
 
     def end(self) -> None:
         """There is enough for all."""
         self.ends_s = None
-        for kept in (self._served, self._sharing, self._begun_wh):
+        for kept in (self._served, self._since, self._begun_wh):
             kept.clear()
