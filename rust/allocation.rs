@@ -1,7 +1,7 @@
-//! The arithmetic of permits: max-min fair shares of a current per phase, in steps of 0.1 A, under any number of limits.
+//! The arithmetic of permits: max-min fair shares of a current per phase, in steps of 0.1 A, under any limits.
 //!
 //! Owns who loads which limit and what each limit allows; how the shares are found is in `sweep`. Must never know a
-//! connector, a clock or a permit. A limit is a feeder, or what a charge point may draw in all (OCPP 1.6 section 3.13.1).
+//! connector, a clock or a permit. A limit is a feeder, or the limit of a charge point (OCPP 1.6 section 3.13.1).
 #![forbid(unsafe_code)]
 #![allow(clippy::arithmetic_side_effects)] // places in lists; release builds keep overflow checks on
 
@@ -55,6 +55,7 @@ impl Allocation {
         let count = self.network.members.len();
         let member = self.network.members.get_mut(index(number));
         member.ok_or_else(|| format!("index: {number} of {count} members"))?.loads = loads;
+        self.network.heaviest = loads.into_iter().fold(self.network.heaviest, u32::max);
         Ok(())
     }
 
@@ -92,6 +93,8 @@ impl Allocation {
 pub(crate) struct Network {
     pub(crate) members: Vec<Member>,
     pub(crate) limits: Vec<Limit>,
+    /// No load is, or has been, higher.
+    pub(crate) heaviest: u32,
     /// The limits of each member, one member after the other.
     limits_of: Vec<u32>,
     /// The members of each limit, one limit after the other.
@@ -143,7 +146,9 @@ impl Network {
             end += list.len();
             Limit { caps: [None; 4], members: first..end }
         });
-        Ok(Self { limits: ranges.collect(), members: ready, limits_of, members_of: listed.concat() })
+        let limits = ranges.collect();
+        let heaviest = members.iter().flat_map(|(_, loads)| loads).copied().max().unwrap_or(0);
+        Ok(Self { members: ready, limits, heaviest, limits_of, members_of: listed.concat() })
     }
 
     /// Its loads and its limits.
@@ -193,9 +198,9 @@ mod tests {
         allocation.allocate(&wishes).unwrap().to_vec()
     }
 
+    // req: CORE-SC-42
     #[test]
     fn limit_is_shared_evenly_and_what_one_leaves_goes_to_the_others() {
-        // req: CORE-SC-42
         let members = vec![(vec![0], THREE); 3];
         assert_eq!(shares(&members, &[48], &[320; 3]), [160, 160, 160]);
         assert_eq!(shares(&members, &[48], &[320, 100, 320]), [190, 100, 190]);

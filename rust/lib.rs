@@ -2,8 +2,9 @@
 //!
 //! What is here: frames (`frame`), payload rules (`validate`, `action`), the JSON scanner they stand on (`json`), times
 //! (`time`), refusals and their codes (`violation`); charging profiles (`profile`, `profiles`, `stored`) and composite
-//! schedules (`electrical`, `composite`, `total`, `schedules`), told as JSON (`published`) and explained (`explain`); fair shares (`allocation`). What is not: sockets, clocks, threads, files, station state. The crate
-//! builds and tests without Python; `python` alone names PyO3, behind the feature of the same name.
+//! schedules (`electrical`, `composite`, `total`, `schedules`), told as JSON (`published`) and explained (`explain`);
+//! fair shares under limits (`allocation`, `sweep`, `room`, `events`). What is not: sockets, clocks, threads, files,
+//! station state. The crate builds and tests without Python; `python` alone names PyO3, behind that feature.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::panic))]
 
 pub mod action;
@@ -14,6 +15,7 @@ pub mod composite;
 mod draft;
 pub mod electrical;
 pub mod encode;
+mod events;
 pub mod explain;
 pub mod frame;
 pub mod json;
@@ -23,6 +25,7 @@ pub mod periods;
 pub mod profile;
 pub mod profiles;
 pub mod published;
+mod room;
 pub mod scalar;
 pub mod schedules;
 pub mod stored;
