@@ -10,7 +10,7 @@ import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
-from benches import corpus, limit, stations
+from benches import allocation, corpus, limit, stations
 
 LOADS = "orjson.loads"
 LIMIT = "limit all_full"
@@ -84,6 +84,13 @@ OPERATIONS = {"compute 600 s": run_compute, "compute 1 day": run_compute_day, "h
         "change": run_change, "restore": run_restore, "restore heavy": run_restore}
 if sys.argv[1] == "change": compute(now, 600, "A")
 """
+_SHARES = """
+members, limits, lists = data
+hub = _native.Allocation(members, len(limits))
+for number, milliamperes in enumerate(limits): hub.set_limit(number, milliamperes, 690 * milliamperes)
+def run_allocate(): hub.allocate(*lists)
+OPERATIONS = {"allocate": run_allocate}
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +105,7 @@ class Operation:
 
 FRAMES = _HEAD + _FRAMES + _TAIL
 SCHEDULES = _HEAD + _SCHEDULES + _TAIL
+SHARES = _HEAD + _SHARES + _TAIL
 OPERATIONS = {
     **{
         name: Operation(FRAMES, "frames", n, LOADS)
@@ -127,9 +135,11 @@ OPERATIONS = {
             "restore heavy": ("heavy", 10),
         }.items()
     },
+    "allocate": Operation(SHARES, "shares", 20, LIMIT),
     LIMIT: Operation(None, "std.jsonl", 1, LIMIT),
 }
-"""One operation of frames is one pass over the corpus; of schedules ``std`` on 128 connectors or ``heavy`` on 10."""
+"""One operation of frames is one pass over the corpus; of schedules ``std`` on 128 connectors or ``heavy`` on 10; of
+shares all of 1,000 connectors whose limits are short at levels of their own."""
 
 
 def write(directory: Path) -> None:
@@ -140,6 +150,8 @@ def write(directory: Path) -> None:
     for variant, connectors in (("std", 128), ("heavy", 10)):
         path = _schedules(directory, variant, connectors)
         path.rename(directory / f"{variant}.jsonl")
+    hub = allocation.hub("each limit is short at a level of its own", 1_000)
+    (directory / "shares").write_bytes(pickle.dumps((hub.members, hub.amperes, hub.lists())))
     limit.compiled()
 
 

@@ -35,6 +35,7 @@ def goals(every: Rows, one: Rows, flat: Rows, changes: Rows, other: Mapping[str,
         *flat_goals(flat),
         *change_goals(changes, other),
         *publication_goals(other),
+        *allocation_goals(other),
         *footprint_goals(other),
     ]
 
@@ -137,6 +138,13 @@ def publication_goals(other: Mapping[str, float]) -> Iterator[Goal]:
     plain = other["plain_compute_ns"] / other["plain_ns"]
     text = "std, N = 128, 600 s: all connectors + 0 / a sweep in plain Python"
     yield Goal("schedules_plain", text, plain, PLAIN_SHARE, f"plain Python {other['plain_ns'] / 1e3:,.0f} us")
+
+
+def allocation_goals(other: Mapping[str, float]) -> Iterator[Goal]:
+    """Shares of everybody, the call from Python included."""
+    figures = {name.partition(", ")[2]: ns / 1e6 for name, ns in other.items() if name.startswith("allocate_ns, ")}
+    text = "allocation for 10,000 active connectors, three limits each: ms, worst situation"
+    yield worst("schedules_allocation", text, figures, 1.0, gated=False)
 
 
 def footprint_goals(other: Mapping[str, float]) -> Iterator[Goal]:

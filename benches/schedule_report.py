@@ -47,7 +47,7 @@ def sections(results: Results) -> list[str]:
         table(results.changes, "window", [_us(name) for name in next(iter(results.changes.values()))]),
         "### Time per output period, ns",
         *(_flat(axis, row) for axis, row in results.flat.items()),
-        "### Publication, explanation, memory",
+        "### Publication, explanation, shares, memory",
         _notes(results.other),
     ]
 
@@ -108,6 +108,13 @@ def _notes(other: Row) -> str:
         f"`connector.schedule` over an hour of 10,000 connectors: {other['topic_share']:.1%} of the full bytes.",
         f"`explain` of one connector over a day: {other['explain_ns'] / 1e3:.1f} us, each in turn "
         f"{other['explain_turn_ns'] / 1e3:.1f} us.",
+        "Shares of 10,000 connectors, three limits each: "
+        + ", ".join(
+            f"{other[name] / 1e6:.2f} ms ({name.partition(', ')[2]})"
+            for name in other
+            if name.startswith("allocate_ns")
+        )
+        + ".",
         f"A sweep in plain Python, 128 connectors at 600 s: {other['plain_ns'] / 1e3:.0f} us; the engine beside it "
         f"{other['plain_compute_ns'] / 1e3:.1f} us.",
         f"Resident per connector with `std`: {other['memory_bytes'] / 1024:.2f} KiB, with a kept window of 600 s "

@@ -1,8 +1,8 @@
 """P2: what is measured on composite schedules, with the assertion that comes before the clock.
 
 Owns the order of the run and the statements that compute: all connectors, one connector, flatness. What changes, is
-published or explained is in upkeep.py. Must never time a statement whose answer it has not checked, nor let the window
-that the engine keeps answer for a computation: starts alternate.
+published or explained is in upkeep.py, what is shared in allocation.py. Must never time a statement whose answer it has
+not checked, nor let the window that the engine keeps answer for a computation: starts alternate.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from benches import footprint, schedule_goals, stations, sweep, upkeep
+from benches import allocation, footprint, schedule_goals, stations, sweep, upkeep
 from benches.goals import Goal
 from benches.limit import Limit
 from benches.stations import DAY_S, WINDOWS, Station
@@ -80,6 +80,7 @@ def run(rounds: int, extent: Extent = WHOLE) -> Results:
         plain_python(results, std[128], rounds)
         upkeep.run(results, std[LARGEST], rounds)
         after_changes(results, std[LARGEST], rounds)
+        allocation.run(results, rounds)
         results.other |= footprint.memory(std[LARGEST].path)
     results.goals = schedule_goals.goals(results.every, results.one, results.flat, results.changes, results.other)
     return results

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import pytest
 
-from benches import schedules, stations, sweep, upkeep
+from benches import allocation, schedules, stations, sweep, upkeep
 from benches.stations import DAY_S, WINDOWS, Station
 from benches.stopwatch import Statement
 from benches.test_frames import timed
@@ -111,6 +111,12 @@ def bench_explain_one_connector(benchmark: Any, station: Station) -> None:
     statement = Statement(f"explain(1, now, {DAY_S}, 'A')", {"explain": station.profiles.explain, "now": station.now_s})
     assert {stretch["winner"]["kind"] for stretch in orjson.loads(statement.run())} == {"profile"}
     timed(benchmark, statement)
+
+
+@pytest.mark.parametrize("situation", allocation.SITUATIONS)
+def bench_allocate_to_all_connectors(benchmark: Any, situation: str) -> None:
+    """Shares of 1,000 active connectors, three limits each."""
+    timed(benchmark, allocation.statement(allocation.hub(situation, SIZE)))
 
 
 def bench_compute_all_connectors_in_plain_python(benchmark: Any) -> None:
