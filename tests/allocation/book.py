@@ -107,6 +107,8 @@ class Connector:
     input_s: float = -inf
     on_s: float = -inf
     off_s: float = -inf
+    off_inputs: int = 0
+    """How many inputs there had been when it was last switched off."""
 
     @property
     def is_told(self) -> bool:

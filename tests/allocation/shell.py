@@ -60,8 +60,7 @@ class Shell:
         self.summary.connectors = len(self.devices)
         self._heap: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._order = 0
-        self._cut: dict[str, None] = {}
-        """Charge points of which somebody was told to stop who did not ask to."""
+        self._withheld: dict[str, list[int]] = {point.identity: [] for point in site.points}
         self._due_s = inf
 
     def _cap(self, limit: Limit) -> int:
@@ -122,6 +121,8 @@ class Shell:
         self.allocation.run(self.now)
         self.allocation.has_moved = True
         self.tell()
+        for point in self.site.points:
+            self.lease(point.identity)
 
     # permits
 
@@ -133,10 +134,6 @@ class Shell:
                 first = self.first[identity] - 1
                 for connector_id, granted in allocation.take(identity, SLICE):
                     self._hand_out(self.devices[first + connector_id], granted)
-        if self._cut:
-            for identity in [*self._cut]:
-                self.lease(identity)
-            self._cut.clear()
         if allocation.has_moved:
             allocation.has_moved = False
             self._due_s = allocation.next_deadline()
@@ -147,8 +144,6 @@ class Shell:
             self.say(f"{device.config.name} permit {granted}")
         self.judge.permit(device.index, granted, self.now)
         device.latest = granted
-        if not granted.energize and device.is_authorized:
-            self._cut[device.identity] = None
         self.deliver(device)
 
     def deliver(self, device: Device) -> None:
@@ -189,14 +184,18 @@ class Shell:
 
     def lease(self, identity: str) -> None:
         """Who gets leases of a charge point: the shell asks before it sends them."""
+        withheld = self.allocation.withheld(identity)
+        before = self._withheld[identity]
+        if withheld == before:
+            return
+        self._withheld[identity] = withheld
         first = self.first[identity] - 1
-        withheld = {first + connector_id for connector_id in self.allocation.withheld(identity)}
-        for device in self.devices:
-            is_withheld = device.index in withheld
-            if is_withheld is device.is_withheld or device.identity != identity:
+        for connector_id in sorted({*withheld} ^ {*before}):
+            device = self.devices[first + connector_id]
+            device.is_withheld = connector_id in withheld
+            if device.is_dead:
                 continue
-            device.is_withheld = is_withheld
-            if is_withheld:
+            if device.is_withheld:
                 self.summary.withheld += 1
                 self.judge.withheld(device.index, self.now)
                 self.lapse_later(device)

@@ -29,10 +29,12 @@ class Stability:
     def __init__(self, book: Book, turns: Turns, complain: Complain) -> None:
         self._book, self._turns, self._complain = book, turns, complain
         self.input_s = self.room_s = -inf
+        self._inputs = 0
 
     def input(self, now: float, each: Connector | None = None) -> None:
         """Something changed, of this connector or of a limit."""
         self.input_s = now
+        self._inputs += 1
         self._turns.disturb()
         if each is not None:
             each.input_s = now
@@ -63,8 +65,8 @@ class Stability:
 
     def _switch(self, each: Connector, is_on: bool, now: float) -> None:
         if is_on:
-            is_idle = max(self.input_s, self._turns.end_s) <= each.off_s and each.input_s < each.off_s - WINDOW_S
-            if is_idle and now < each.off_s + each.turn_s - EPSILON_S:
+            is_idle = self._inputs == each.off_inputs and self._turns.end_s <= each.off_s
+            if is_idle and each.input_s < each.off_s - WINDOW_S and now < each.off_s + each.turn_s - EPSILON_S:
                 self._complain("e", now, f"{each.name} is on again {now - each.off_s:.3f} s after it was switched off")
             began_s = self._turns.end_s
             each.on_s = began_s if now < began_s + RAISED_S else now
@@ -75,4 +77,4 @@ class Stability:
         if not is_excused and not is_resting and now < each.on_s + each.turn_s - EPSILON_S:
             text = f"{each.name} is off {now - each.on_s:.3f} s after it was switched on, its turn_s is {each.turn_s}"
             self._complain("e", now, text)
-        each.off_s = now
+        each.off_s, each.off_inputs = now, self._inputs

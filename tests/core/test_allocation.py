@@ -174,7 +174,7 @@ def test_lost_controller_counts_until_its_lease_ends_then_its_fallback() -> None
     assert bench.amperes(1, 2) == [28.0, 28.0]
     bench.allocation.attend(0, bench.now_s)
     bench.take()
-    assert bench.amperes(0) == [0.0]  # no room for what it had
+    assert bench.amperes(0) == [8.0]  # no room for what it had, but for its fallback, which is counted
     bench.confirm(0)
     bench.wait(0.5, 0, 1, 2)
     assert sorted(bench.amperes(0, 1, 2)) == [21.3, 21.3, 21.4]

@@ -154,7 +154,19 @@ class Site:
                     if condition(self.samples[-1]):
                         return self.samples[-1]
         except TimeoutError:
-            raise AssertionError(f"not seen within {timeout_s:g} s: {self.samples[-1].line()}") from None
+            last = self.samples[-1]
+            odd = {
+                f"{spot} draws {last.drawn_a[spot]:.1f} A": row
+                for spot, row in last.connectors.items()
+                if self._is_odd(last, spot)
+            }
+            raise AssertionError(f"not seen within {timeout_s:g} s: {last.line()}; {odd}") from None
+
+    @staticmethod
+    def _is_odd(sample: Sample, spot: Spot) -> bool:
+        """Whether permit, claim and draw of a connector are not the same."""
+        values = sample.connectors[spot]["permit"]["limit_a"], sample.connectors[spot]["claim_a"], sample.drawn_a[spot]
+        return bool(max(values) - min(values) > ROUNDING_A)
 
     def since(self, start_s: float, end_s: float = float("inf")) -> list[Sample]:
         """The samples of a time."""

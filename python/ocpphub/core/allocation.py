@@ -118,7 +118,8 @@ class Allocation:
         member.wish = wish
         self._follow(index)
         self._touched.add(index)
-        is_shared = bool(member.held) or any(self.caps[cap].is_tight for cap in member.place.caps)
+        # A raise that waits has the room already, though it is not counted yet.
+        is_shared = bool(member.held or self._raises) or any(self.caps[cap].is_tight for cap in member.place.caps)
         bound = member.bound
         if wish is None:
             self._grant(index, None, now_s)
@@ -271,7 +272,8 @@ class Allocation:
     def _fallback(self, member: Member) -> Sent:
         """What a controller without a lease applies where it was permitted anything, on the phases that it knew."""
         is_permitted = member.share >= 0 or member.claim.tenths > 0
-        phases = member.claim.phases if member.claim.tenths else member.place.phases
+        phases = member.place.phases if member.share < 0 else member.phases
+        phases = member.claim.phases if member.claim.tenths else phases
         return Sent(-1, member.place.fallback if is_permitted else 0, phases)
 
     def _release(self, index: int, now_s: float) -> None:
@@ -288,7 +290,8 @@ class Allocation:
             if member.share <= 0 or self._fits(member, member.share, member.phases):
                 member.claim.send(Sent(member.seq, max(member.share, 0), member.phases), now_s)
             else:
-                self._grant(index, 0, now_s)
+                counted = min(member.share, member.claim.tenths)  # the fallback has its room already
+                self._grant(index, counted if counted >= member.place.minimum else 0, now_s)
         self._recount(index)
         self._dirty(now_s)
 
