@@ -111,7 +111,8 @@ class FakeHub:
         self.attached.clear()
 
     def _subscribe(self, params: dict[str, Any]) -> Any:
-        return {"subscription": 1, "snapshot": {}}
+        states = [self.states[number] for number in params["connectors"]]
+        return {"subscription": 1, "snapshot": dict.fromkeys(params["topics"], states)}
 
     def _connector_report(self, params: dict[str, Any]) -> Any:
         number = params["connector_id"]

@@ -81,6 +81,21 @@ async def test_station_follows_permits_that_are_published(tmp_path: Path) -> Non
         assert await one.until(1, lambda _: hub.reports[-1].get("permit_seq") == 2)
 
 
+class BusyHub(FakeHub):
+    """Permits change after the first report of a connector, before somebody listens."""
+
+    def _subscribe(self, params: dict[str, Any]) -> Any:
+        self.states[1]["permit"] = {**self.states[1]["permit"], "seq": 9}
+        return super()._subscribe(params)
+
+
+@pytest.mark.asyncio
+async def test_station_obeys_a_permit_that_came_before_it_listened(tmp_path: Path) -> None:
+    """decisions.md 5: permits are levels; the newest counts, whether or not its event was heard."""
+    async with BusyHub(tmp_path / "s") as hub, station(hub) as one:
+        assert [one.evses[number].levels()["permit_seq"] for number in (1, 2)] == [9, 0]
+
+
 @pytest.mark.asyncio
 async def test_station_reports_pauses_faults_and_the_button(tmp_path: Path) -> None:
     """Levels, each with the report that carries it."""

@@ -308,6 +308,9 @@ class Station:
 
     async def _watch(self, client: AsyncClient) -> None:
         events = await client.subscribe(list(TOPICS), connectors=sorted(self.evses), **self._where)
+        # What changed between a connector's first report and the subscription was published to nobody.
+        for state in events.snapshot.get("connector.permit", ()):
+            self._take(state)
 
         async def follow() -> None:
             async for event in events:
