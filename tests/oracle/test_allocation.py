@@ -1,6 +1,6 @@
 """Fair shares of random hubs against linear programs (HiGHS), a plain walk, and the definition of a fair share.
 
-Owns the comparison; ``ORACLE_EXAMPLES`` says how many hubs (200 without it). A case that differs is printed whole. The
+Owns the comparison; ``ORACLE_EXAMPLES`` says how many hubs (120 without it). A case that differs is printed whole. The
 engine shares in steps, and what is too little for one member's step others may get as several: with steps a thousand
 times finer it is within 0.01 A of the program's shares everywhere, with steps of 0.1 A where rounding cannot be handed
 on; and everywhere each of its levels is the program's, given those below.
@@ -16,7 +16,7 @@ from tests.oracle import allocation_cases
 from tests.oracle.allocation_cases import Case
 from tests.oracle.fair_shares import Row, admitted, continuous, misplaced, raisable, rows
 
-CASES = int(os.environ.get("ORACLE_EXAMPLES", "200"))
+CASES = int(os.environ.get("ORACLE_EXAMPLES", "120"))
 AT_ONCE = 500
 FINER = 1_000
 MANY = 10
