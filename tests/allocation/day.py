@@ -197,8 +197,10 @@ class Day(Shell):
         if device.is_stuck is stuck:
             return
         device.is_stuck = stuck
-        if not stuck and not device.is_dead and device.latest.seq > device.applied.seq:
+        if not stuck and device.latest.seq > device.applied.seq:
             self.apply(device, device.life, device.latest)
+        elif not stuck:
+            self.confirm(device, device.life, device.applied.seq)
 
     def mute(self, index: int, mute: bool) -> None:
         """A controller applies permits and says nothing of it for a while."""

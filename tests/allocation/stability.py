@@ -18,6 +18,8 @@ CONFIRM_TIMEOUT_S = 5.0
 WINDOW_S = 0.1 + 1e-6
 RAISED_S = 60.0
 """A share that a turn gave may have waited so long for confirmations: it counts from the beginning of the turn."""
+LATE_S = 20.0
+"""One that was given in a turn may have waited so long: two confirmations, one after the other."""
 EPSILON_S = 1e-6
 
 Complain = Callable[[str, float, str], None]
@@ -74,7 +76,7 @@ class Stability:
         recent = now - WINDOW_S
         is_excused = each.input_s >= recent or any(max(limit.fell_s, limit.held_s) >= recent for limit in each.above)
         is_resting = each.wish is not None and not each.wish.is_ready  # it has what nobody else wants, while that lasts
-        if not is_excused and not is_resting and now < each.on_s + each.turn_s - EPSILON_S:
+        if not is_excused and not is_resting and now < each.on_s + each.turn_s - LATE_S:
             text = f"{each.name} is off {now - each.on_s:.3f} s after it was switched on, its turn_s is {each.turn_s}"
             self._complain("e", now, text)
         each.off_s, each.off_inputs = now, self._inputs

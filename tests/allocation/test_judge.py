@@ -212,7 +212,7 @@ def test_a_turn_after_its_time_is_no_violation() -> None:
 
 def test_a_turn_that_is_too_short_is_seen() -> None:
     """Clause e."""
-    assert waiting().wait(890.0).permit(0, 0.0).permit(1, 10.0).verdicts() == "e"
+    assert waiting().wait(870.0).permit(0, 0.0).permit(1, 10.0).verdicts() == "e"
 
 
 def test_a_newcomer_who_throws_out_another_is_seen() -> None:
@@ -234,5 +234,5 @@ def test_a_turn_that_does_not_end_is_seen() -> None:
     """Clause f."""
     story = waiting().wait(10.0)
     story.judge.turns.calm(story.now)
-    story.wait(1_000.0).judge.turns.look(story.now)
+    story.wait(1_900.0).judge.turns.look(story.now)
     assert story.verdicts() == "f"

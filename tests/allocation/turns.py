@@ -97,12 +97,15 @@ class Turns:
         return self._calm_s is not None
 
     def look(self, now: float) -> None:
-        """In a calm, turns end as long as somebody waits who could have a share."""
+        """In a calm, turns end as long as somebody waits who could have a share.
+
+        At the end of one nothing may change: who got its share in the course of it keeps it through the next.
+        """
         if self._calm_s is None:
             return
         since_s = max(self._calm_s, self.end_s)
         waiting = [each.name for each in self._contenders if not each.tenths]
-        if waiting and now > since_s + self._longest_s + LATE_S:
+        if waiting and now > since_s + 2 * self._longest_s + LATE_S:
             self._complain("f", now, f"no turn ends since {now - since_s:.0f} s, and {waiting} wait")
 
     def _turn(self, now: float) -> None:
