@@ -125,10 +125,13 @@ class Judge:
         del each.sent[:last]
         if fallback is not None and any(sent.energize for sent in each.sent):
             each.sent.insert(0, fallback)  # without a lease it falls back from this one as well
+        before = each.claim
         self._count(each, now)
         if each.claim == each.load(each.sent[-1].tenths, each.sent[-1].phases):
             each.fell_s = None
-        if last:
+        if each.is_withheld and each.claim != before:
+            self.stability.input(now, each)  # what the others share is another amount
+        elif last:
             self.stability.room(now)
         if len(each.sent) == 1:
             self.pending.discard(index)

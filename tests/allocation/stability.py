@@ -17,9 +17,7 @@ from tests.allocation.turns import Turns
 CONFIRM_TIMEOUT_S = 5.0
 WINDOW_S = 0.1 + 1e-6
 RAISED_S = 60.0
-"""A share that a turn gave may have waited so long for confirmations: it counts from the beginning of the turn."""
-LATE_S = 20.0
-"""One that was given in a turn may have waited so long: two confirmations, one after the other."""
+"""A share may have waited so long for confirmations: it counts from when it was decided, in the rotation of turns."""
 EPSILON_S = 1e-6
 
 Complain = Callable[[str, float, str], None]
@@ -60,10 +58,24 @@ class Stability:
             self.input(now, each)
             for limit in each.above:
                 limit.held_s = now
-        elif now > self.input_s + WINDOW_S and (not is_raise or now > self.room_s + WINDOW_S):
-            self._turns.end(each, tenths, now)
+        elif now > self.input_s + WINDOW_S and not (is_raise and now <= self.room_s + WINDOW_S):
+            self._without_input(each, tenths, now)
         if (tenths > 0) is not (each.tenths > 0):
             self._switch(each, tenths > 0, now)
+
+    def _without_input(self, each: Connector, tenths: int, now: float) -> None:
+        """A turn has ended; or one that was told to stop long ago is given no lease any more, and no permit says so."""
+        found = [
+            other
+            for other in self._book.connectors
+            if other.is_told and not other.permit.energize and self.is_overdue(other, now)
+        ]
+        for other in found:
+            self.input(now, other)
+            for limit in other.above:
+                limit.held_s = now
+        if not found:
+            self._turns.end(each, tenths, now)
 
     def _switch(self, each: Connector, is_on: bool, now: float) -> None:
         if is_on:
@@ -76,7 +88,7 @@ class Stability:
         recent = now - WINDOW_S
         is_excused = each.input_s >= recent or any(max(limit.fell_s, limit.held_s) >= recent for limit in each.above)
         is_resting = each.wish is not None and not each.wish.is_ready  # it has what nobody else wants, while that lasts
-        if not is_excused and not is_resting and now < each.on_s + each.turn_s - LATE_S:
+        if not is_excused and not is_resting and now < each.on_s + each.turn_s - RAISED_S:
             text = f"{each.name} is off {now - each.on_s:.3f} s after it was switched on, its turn_s is {each.turn_s}"
             self._complain("e", now, text)
         each.off_s, each.off_inputs = now, self._inputs
