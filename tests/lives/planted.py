@@ -120,8 +120,8 @@ def _start_loses_a_row(original: Any, self: ChargePoint, now: Any) -> None:
         self._effects.append(Discard("transaction", transaction.key))
 
 
-def _more_than_allowed(original: Any, self: Any, limit: Any) -> bool:
-    return bool(original(self, None if limit is None else limit._replace(limit_a=limit.limit_a + 5)))
+def _more_than_allowed(original: Any, self: Any, granted: Any) -> None:
+    original(self, granted._replace(limit_a=granted.limit_a + 5) if granted.energize else granted)
 
 
 def _believe(original: Any, self: Any, connector_id: int, energy_wh: int, at_ms: int, now: Any, **more: Any) -> Any:
@@ -168,7 +168,7 @@ BUGS: tuple[Bug, ...] = (
     Bug("D9", "a new key is not stored", _table("configuration", "AuthorizationKey")),
     Bug("D10", "profiles are not stored", _table("charging_profile")),
     Bug("S1", "every tag is good", _around(Authorization, "decide", _foreign)),
-    Bug("S2", "a permit above its composite", _around(permit.Permit, "change", _more_than_allowed)),
+    Bug("S2", "a permit above its composite", _around(permit.Permit, "take", _more_than_allowed)),
     Bug("S3", "anybody may report any connector", _nothing(Controllers, "check")),
     Bug("S4", "a refusal is not heard", _nothing(charging.Charging, "_refuse")),
     Bug("E1", "samples below the register", _around(TransactionQueue, "sample", _lower_samples)),
