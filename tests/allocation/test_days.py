@@ -1,6 +1,6 @@
 """Whole days of a hub that shares its power, from seeds, on virtual time: no clause of decisions.md 5 breaks.
 
-``ALLOCATION_DAYS`` sets how many (100 in CI); ``python -m tests.allocation.runner --seeds N --show`` prints one day.
+``ALLOCATION_DAYS`` sets how many (60 in CI); ``python -m tests.allocation.runner --seeds N --show`` prints one day.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from tests.allocation.runner import Report, run
 
 pytestmark = pytest.mark.alone
 
-DAYS = int(os.environ.get("ALLOCATION_DAYS", "100" if "CI" in os.environ else "40"))
+DAYS = int(os.environ.get("ALLOCATION_DAYS", "60" if "CI" in os.environ else "40"))
 OPEN = {"d": 0.05, "e": 0.4, "f": 0.2}
 """Share of the days that may break fairness (d), stability (e) or turns (f): what is known of it and not mended yet is
 in docs/design/0010. The claims, the draw and what a permit may say (a, b, c) never break."""
