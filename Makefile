@@ -28,10 +28,10 @@ WORKERS ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); echo $$((cores < 7 ? c
 # How long the fuzz targets are fed: a glance here, longer where CI is set.
 FUZZ_SECONDS ?= $(if $(CI),10,3)
 
-.PHONY: help setup build lock demo test check bench bench-quick icount oracle torture docs clean
+.PHONY: help setup build lock demo test check bench bench-quick icount oracle torture allocation-days docs clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 $(VENV)/.stamp-venv:
 	@[ -n "$(PYTHON)" ] || { echo "make: Python 3.11 or newer is needed (apt install python3 python3-venv)" >&2; exit 1; }
@@ -92,6 +92,9 @@ oracle: build ## compare frames and schedules with independent references on N r
 
 torture: build ## kill -9 a hub under load N times and check that nothing acknowledged is lost (N=2000)
 	PYTHONPATH=python:. $(PY) -m tests.torture.kill $(N)
+
+allocation-days: build ## judge every clause of the permits at every event of N virtual days (N=2000)
+	$(PY) -m tests.allocation.runner --seeds 1-$(N)
 
 docs: build ## regenerate docs/requirements.md and the reference pages that come from tables
 	$(PY) tests/requirements_matrix.py

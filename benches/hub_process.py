@@ -150,6 +150,30 @@ class Tap:
             self.received(identity)
 
 
+class Turns:
+    """The longest turn of the loop while it is watched, in CPU time, from a callback that never lets it wait."""
+
+    def __init__(self) -> None:
+        self._is_watching = False
+        self._begun_s = self.longest_s = 0.0
+
+    async def begin(self) -> None:
+        """Watch from now on."""
+        self._is_watching, self.longest_s, self._begun_s = True, 0.0, time.thread_time()
+        asyncio.get_running_loop().call_soon(self._turn)
+
+    async def end(self) -> float:
+        """Watch no more; seconds of the longest turn."""
+        self._is_watching = False
+        return self.longest_s
+
+    def _turn(self) -> None:
+        now_s = time.thread_time()
+        self.longest_s, self._begun_s = max(self.longest_s, now_s - self._begun_s), now_s
+        if self._is_watching:
+            asyncio.get_running_loop().call_soon(self._turn)
+
+
 class HubProcess:
     """The hub and the commands of its worker. Every command returns JSON."""
 
@@ -346,7 +370,9 @@ async def main(path: str, store: str, fsync_s: str) -> None:
     """Serve commands until the bench is done."""
     process = HubProcess(Path(path), store, float(fsync_s))
     names = ("heartbeats", "start", "accepted", "waiting", "commits", "drained", "transfers", "plug_in", "reports")
-    await serve({name: getattr(process, name) for name in names})
+    turns = Turns()
+    commands = {name: getattr(process, name) for name in names}
+    await serve(commands | {"watch_turns": turns.begin, "longest_turn": turns.end})
     await process.stop()
 
 

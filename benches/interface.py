@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 import uvloop
 
-from benches import hub_process, traffic_goals
+from benches import hub_process, permits, traffic_goals
 from benches.csms import BenchCsms
 from benches.goals import Goal
 from benches.lines import Clients, Source, line
@@ -40,14 +40,17 @@ COLUMNS = ("Power.Active.Import", "Current.Import.L1", "Voltage.L1", "SoC")
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """Requests of a lap, and calls of ``report_many``."""
+    """Requests of a lap, calls of ``report_many``."""
 
     requests: int
     many: int
+    permits: int
+    """Connectors whose permits change at once."""
 
 
-WHOLE = Extent(4_000, 12)
-QUICK = Extent(1_000, 4)
+WHOLE = Extent(4_000, 12, 10_000)
+QUICK = Extent(1_000, 4, 1_000)
+PERMIT_ROUNDS = 4
 
 
 @dataclass(slots=True)
@@ -55,6 +58,7 @@ class Results:
     """Microseconds of server CPU by row and server, and the goal lines."""
 
     requests: dict[str, dict[str, float]] = field(default_factory=dict)
+    other: dict[str, float] = field(default_factory=dict)
     spread: dict[str, float] = field(default_factory=dict)
     goals: list[Goal] = field(default_factory=list)
 
@@ -68,7 +72,10 @@ class Results:
 
 def run(rounds: int, extent: Extent = WHOLE) -> Results:
     """Measure every part of P3 in one run."""
-    return uvloop.run(_run(rounds, extent))
+    results = uvloop.run(_run(rounds, extent))
+    results.other = permits.run(extent.permits, PERMIT_ROUNDS)
+    results.goals = traffic_goals.interface_goals(results.requests, results.other)
+    return results
 
 
 async def _run(rounds: int, extent: Extent) -> Results:
@@ -89,7 +96,6 @@ async def _run(rounds: int, extent: Extent) -> Results:
                     await bench.single(clients)
                 with Clients([bench.socket]) as clients:
                     bench.many(clients)
-    results.goals = traffic_goals.interface_goals(results.requests)
     return results
 
 

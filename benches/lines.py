@@ -75,6 +75,21 @@ class Clients:
             for number, _ in ready:
                 self._sockets[self._index[number]].recv(1 << 20)
 
+    def told(self, request: bytes, mark: bytes) -> float:
+        """Send a request of the last client; wall seconds until every other one has been told ``mark``."""
+        waiting = {client.fileno(): b"" for client in self._sockets[:-1]}
+        begun = time.monotonic()
+        self._sockets[-1].sendall(request)
+        while waiting:
+            for number, _ in self._epoll.poll():
+                text = waiting.get(number, b"") + self._sockets[self._index[number]].recv(1 << 18)
+                assert b'"error":' not in text, text
+                if mark in text:
+                    waiting.pop(number, None)
+                elif number in waiting:
+                    waiting[number] = text
+        return time.monotonic() - begun
+
     def run(self, source: Source, requests: int, in_flight: int = 1) -> float:
         """Have ``requests`` answered in all, ``in_flight`` of each client under way; wall seconds it took.
 

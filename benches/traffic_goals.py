@@ -17,8 +17,8 @@ SHAKY = 2.0
 """Tolerance of ratios with sockets and the scheduler in them: one and the same code has moved by as much in an hour."""
 
 
-def interface_goals(rows: Mapping[str, Row]) -> list[Goal]:
-    """P3: ``rows`` are microseconds of server CPU by server."""
+def interface_goals(rows: Mapping[str, Row], other: Row) -> list[Goal]:
+    """P3: ``rows`` are microseconds of server CPU by server, ``other`` is about the permits."""
     lines = []
     for key, name, bound_us in (
         ("report_register", "report, register only", 12.0),
@@ -47,6 +47,10 @@ def interface_goals(rows: Mapping[str, Row]) -> list[Goal]:
         lines.append(
             Goal(key, text, row["ours"] / row["trivial"], bound, f"{row['ours']:.1f} us", steady=False, tolerance=SHAKY)
         )
+    text = f"a change of all {other['permits']:,.0f} permits until each controller has its own: ms"
+    lines.append(Goal("permits_ms", text, other["permits_s"] * 1_000, 300.0, gated=False))
+    text = "the same: the longest turn of the loop, ms of CPU, collections of garbage included"
+    lines.append(Goal("permits_turn_ms", text, other["permits_turn_s"] * 1_000, 5.0, gated=False))
     return lines
 
 

@@ -36,6 +36,7 @@ def as_json(traffic: Traffic) -> dict[str, Any]:
     """Every figure of the run."""
     return {
         "requests_us": traffic.interface.requests,
+        "interface": traffic.interface.other,
         "trips_us": traffic.delivery.trips,
         "delivery": traffic.delivery.other,
         "durability": traffic.durability.other,
@@ -44,7 +45,12 @@ def as_json(traffic: Traffic) -> dict[str, Any]:
 
 def interface_sections(results: interface.Results) -> list[str]:
     """Server CPU by request and server."""
-    return ["### Server CPU, us per request (report_many: per connector)", _table(results.requests)]
+    return [
+        "### Server CPU, us per request (report_many: per connector)",
+        _table(results.requests),
+        "### Permits",
+        _list(results.other),
+    ]
 
 
 def delivery_sections(results: delivery.Results) -> list[str]:

@@ -66,11 +66,11 @@ class Allocator:
         self.follow()
 
     def _tell(self) -> None:
-        """A slice of each charge point's permits; those of a core that is being replaced wait for the next one."""
+        """A slice of permits, of one charge point; those of a core that is being replaced wait for the next one."""
         if self._is_closed:
             return
-        told = [self._driver.tell_permits(identity) for identity in [*self._allocation.changed]]
+        is_told = any(self._driver.tell_permits(identity) for identity in [*self._allocation.changed])
         self._is_telling = bool(self._allocation.changed)
         if self._is_telling:
-            self._loop.call_soon(self._tell) if any(told) else self._loop.call_later(RETRY_S, self._tell)
+            self._loop.call_soon(self._tell) if is_told else self._loop.call_later(RETRY_S, self._tell)
         self.follow()

@@ -16,7 +16,7 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 from itertools import takewhile
 from operator import attrgetter
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -402,6 +402,7 @@ class _Values(AsyncIterator[T]):
         return self._value(self._waiting.popleft())
 
 
+@lru_cache(maxsize=16)
 def rfc3339(utc_ms: int) -> str:
     """UTC milliseconds since 1970 as RFC 3339 text with milliseconds."""
     return datetime.fromtimestamp(utc_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,6 +1,6 @@
 """Whole days of a hub that shares its power, from seeds, on virtual time: no clause of decisions.md 5 breaks.
 
-``ALLOCATION_DAYS`` sets how many (60 in CI); ``python -m tests.allocation.runner --seeds N --show`` prints one day.
+``ALLOCATION_DAYS`` sets how many (200 in CI); ``python -m tests.allocation.runner --seeds N --show`` prints one day.
 """
 
 from __future__ import annotations
@@ -13,11 +13,8 @@ from tests.allocation.runner import Report, run
 
 pytestmark = pytest.mark.alone
 
-DAYS = int(os.environ.get("ALLOCATION_DAYS", "60" if "CI" in os.environ else "40"))
-OPEN = {"d": 0.05, "e": 0.4, "f": 0.2}
-"""Share of the days that may break fairness (d), stability (e) or turns (f): what is known of it and not mended yet is
-in docs/design/0010. The claims, the draw and what a permit may say (a, b, c) never break."""
-KNOWN_SEEDS: tuple[int, ...] = ()
+DAYS = int(os.environ.get("ALLOCATION_DAYS", "200" if "CI" in os.environ else "40"))
+KNOWN_SEEDS = (253, 278, 747, 869)
 """Seeds beyond the range that once showed a fault: they stay."""
 
 
@@ -33,10 +30,7 @@ def test_days_break_no_clause(days: Report, capsys: pytest.CaptureFixture[str]) 
     over controllers that die, are late or silent, and limits that fall; a failure prints its seed."""
     with capsys.disabled():
         print("\n" + "\n".join(days.lines()))
-    broken = [violation for violation in days.first_violations() if violation.clause not in OPEN]
-    assert [str(violation) for violation in broken] == []
-    counts = {clause: sum(each.clause == clause for each in days.first_violations()) for clause in OPEN}
-    assert {clause: count for clause, count in counts.items() if count > max(OPEN[clause] * days.days, 1)} == {}
+    assert [str(violation) for violation in days.first_violations()] == []
 
 
 @pytest.mark.timeout(3_600)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ocpphub.config import Feeder
-from ocpphub.core.allocation import CONFIRM_TIMEOUT_S, LEASE_S, Allocation
+from ocpphub.core.allocation import CONFIRM_TIMEOUT_S, LEASE_S, SLICE, Allocation
 from ocpphub.core.cap import Amount, External
 from ocpphub.core.member import Granted, Wish
 from tests import builders
@@ -297,3 +297,56 @@ def test_permit_of_a_lost_controller_follows_its_composite_down() -> None:
     bench.allocation.attend(0, bench.now_s)
     bench.confirm(0)
     assert bench.claimed() == 10.0
+
+
+def test_limit_of_many_that_falls_becomes_permits_in_slices() -> None:
+    """performance.md P3: the loop goes on in between; all decreases are out before an increase."""
+    count = 2 * SLICE + 50
+    bench = Bench(connectors=count, amperes=32.0 * count)
+    bench.settle(*range(count))
+    limit = bench.allocation.feeder("main")
+    assert limit is not None
+    bench.told.clear()
+    bench.allocation.set_external(limit, External(Amount(8_000 * count, None), 10**15), bench.now_s)
+    steps = []
+    while bench.allocation.next_deadline() <= bench.now_s + 0.05:
+        bench.now_s = max(bench.now_s, bench.allocation.next_deadline())
+        bench.allocation.run(bench.now_s)
+        bench.take()
+        steps.append(len(bench.told))
+    assert steps == [0, SLICE, 2 * SLICE, count]
+    assert set(bench.amperes(*range(count))) == {8.0}
+
+
+def test_wish_that_comes_between_two_slices_is_heard() -> None:
+    """What was computed for a connector that wants something else by now is not told to it."""
+    count = 2 * SLICE
+    bench = Bench(connectors=count, amperes=32.0 * count)
+    bench.settle(*range(count))
+    limit = bench.allocation.feeder("main")
+    assert limit is not None
+    bench.allocation.set_external(limit, External(Amount(8_000 * count, None), 10**15), bench.now_s)
+    bench.allocation.run(bench.now_s)
+    bench.allocation.run(bench.now_s)
+    bench.want(count - 1, None)
+    bench.want(count - 2, Wish(70, 4_830.0, 3, True))
+    bench.wait(1.0, *range(count))
+    assert not bench.energizes(count - 1)
+    assert bench.amperes(0, count - 2) == [8.1, 7.0]  # 399 share what 400 had
+
+
+def test_decrease_of_a_lost_controller_waits_anew_when_it_is_back() -> None:
+    """A day of 400 found it: nobody could confirm in between, so the five seconds begin with the attach."""
+    bench = Bench(connectors=2, amperes=64.0)
+    bench.settle(0, 1)
+    bench.want(0, Wish(320, 7_360.0, 1, True))
+    bench.allocation.lose(0, bench.now_s)
+    bench.wait(4.0, 1)
+    bench.allocation.attend(0, bench.now_s)
+    limit = bench.allocation.feeder("main")
+    assert limit is not None
+    bench.allocation.set_external(limit, External(Amount(40_000, None), 10**15), bench.now_s)
+    bench.wait(CONFIRM_TIMEOUT_S - 0.5, 1)
+    assert bench.energizes(0)
+    bench.wait(1.0, 1)
+    assert not bench.energizes(0)

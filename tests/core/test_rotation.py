@@ -79,3 +79,19 @@ def test_order_is_forgotten_when_there_is_enough() -> None:
     rotation.end()
     assert rotation.ends_s is None
     assert rotation.order([1, 2, 3], {3: 7.0}, TURN_S, 9.0) == [3, 1, 2]
+
+
+def test_share_that_was_kept_counts_from_its_last_turn() -> None:
+    """A day of 1,000 found it: who kept a share through a turn went before one whose only share was long over."""
+    rotation = Rotation(lambda place: 0)
+    rotation.order([1, 2], {}, TURN_S, 0.0)
+    rotation.given([1], 0.0)
+    rotation.order([1, 2], {1: 0.0}, TURN_S, 10.0)
+    rotation.given([1, 2], 10.0)  # there is room for both, until 2 grows
+    rotation.order([1, 2], {1: 0.0, 2: 10.0}, TURN_S, 20.0)
+    rotation.given([2], 20.0)
+    assert rotation.order([1, 2], {2: 10.0}, TURN_S, TURN_S)[0] == 2
+    rotation.given([2], TURN_S)
+    assert rotation.order([1, 2, 3], {2: 10.0}, TURN_S, 2 * TURN_S) == [3, 1, 2]
+    rotation.given([3], 2 * TURN_S)
+    assert rotation.order([1, 2, 3], {3: 2 * TURN_S}, TURN_S, 3 * TURN_S)[0] == 1

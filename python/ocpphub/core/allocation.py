@@ -13,13 +13,15 @@ Implements: design decisions.md 5, allocation; reliability.md S2.
 from __future__ import annotations
 
 from array import array
+from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING, Final
 
-from ocpphub.core.cap import Amount, Cap, External
+from ocpphub.core.cap import Amount, External
 from ocpphub.core.claim import Sent
+from ocpphub.core.limits import Limits
 from ocpphub.core.member import Granted, Held, Member, Wish
 from ocpphub.core.rotation import Register, Rotation
 from ocpphub.core.shares import Shares, zeros
@@ -33,6 +35,8 @@ LEASE_S: Final = 30.0
 """A lease that was renewed just before its connection was lost holds for so long."""
 SPACING_S: Final = 0.05
 """Least time between two computations of all shares."""
+SLICE: Final = 200
+"""Shares that become permits in one call of :meth:`Allocation.run`."""
 
 
 class Allocation:
@@ -42,6 +46,7 @@ class Allocation:
         self._topology = topology(points, feeders)
         self.members = [Member(place, phases=place.phases) for place in self._topology.places]
         self.caps = self._topology.caps
+        self._limits = Limits(self.caps)
         self._counts = {point.identity: point.connectors for point in points}
         self._station = {cap.identity: place for place, cap in enumerate(self.caps) if cap.identity is not None}
         self._shares = Shares(self.members, self.caps)
@@ -52,18 +57,21 @@ class Allocation:
         """Charge points whose cores have permits to take."""
         self._registers: dict[str, Register] = {}
         self.rotation = Rotation(self._register)
-        self._wanting: set[int] = set()
-        self._touched: set[int] = set()
-        """Connectors whose wish has changed since the last computation."""
+        self._wanting, self._ready = set[int](), set[int]()
+        """Connectors that get a share; those of them whose vehicle is ready."""
+        self._touched, self._grown = set[int](), set[int]()
+        """Connectors whose wish has changed since the last computation; that take more phases, or have become ready."""
+        self._decided: dict[int, int] = {}
+        """Shares that were computed and are not permits yet."""
         self._raises: dict[int, int] = {}
+        """Shares that wait for room, and (a slice at a time) those of them that are to be looked at again."""
+        self._retried: deque[int] = deque()
         self._unconfirmed: dict[int, None] = {}
         """Connectors with a decrease that is not confirmed, the longest wait first."""
         self._leases: dict[int, None] = {}
         """Held connectors whose lease has not run out, the first to end first."""
         self._late: set[int] = set()
         """Connectors that are held because they have not confirmed."""
-        self._short: set[int] = set()
-        """Limits that the claims are above."""
         self._due_s, self._computed_s = inf, -inf
         self._raise_due_s, self._raised_s = inf, -inf
         self.has_moved = False
@@ -115,18 +123,19 @@ class Allocation:
     def want(self, index: int, wish: Wish | None, now_s: float) -> None:
         """What a connector could take has changed; ``None``: no energy. It is told at once where nothing is shared."""
         member = self.members[index]
-        member.wish = wish
+        if member.asks(wish):
+            self._grown.add(index)
         self._follow(index)
         self._touched.add(index)
         # A raise that waits has the room already, though it is not counted yet.
-        is_shared = bool(member.held or self._raises) or any(self.caps[cap].is_tight for cap in member.place.caps)
+        is_shared = bool(member.held or self._raises or self._decided) or self._limits.is_beneath_tight(member)
         bound = member.bound
         if wish is None:
             self._grant(index, None, now_s)
         elif member.held:
             if member.share >= 0:
                 self._lower(index, bound, now_s)  # nobody can be told of more
-        elif not self._grows(member, bound) or (not is_shared and self._fits(member, bound, wish.phases)):
+        elif not self._grows(member, bound) or (not is_shared and self._limits.fits(member, bound, wish.phases)):
             self._grant(index, bound, now_s)
         else:
             self._lower(index, bound, now_s)
@@ -141,7 +150,7 @@ class Allocation:
             self._release(index, now_s)
         if member.claim.confirm(seq):
             self._recount(index)
-            self._make_room(now_s)
+            (self._dirty if member.held else self._make_room)(now_s)
         if member.claim.decreased_s is None:
             self._unconfirmed.pop(index, None)
 
@@ -150,7 +159,6 @@ class Allocation:
         member = self.members[index]
         if member.share < 0 and member.claim.tenths:
             member.claim.assume(Sent(member.seq, 0, member.phases))
-            self._unconfirmed.pop(index, None)
             self._recount(index)
             self._make_room(now_s)
             if member.held == "unconfirmed":
@@ -162,8 +170,9 @@ class Allocation:
         if member.held != "unattended":
             return
         self._release(index, now_s)
-        if member.claim.tenths > max(member.share, 0):
-            member.claim.decreased_s = now_s
+        if member.claim.decreased_s is not None or member.claim.tenths > max(member.share, 0):
+            member.claim.decreased_s = now_s  # nobody could confirm it before
+            self._unconfirmed.pop(index, None)
             self._unconfirmed[index] = None
 
     def lose(self, index: int, now_s: float) -> None:
@@ -196,26 +205,29 @@ class Allocation:
     def next_deadline(self) -> float:
         """When :meth:`run` wants to be called, infinity when nothing is due."""
         turn_s = inf if self.rotation.ends_s is None else self.rotation.ends_s
+        if self._decided or self._retried:
+            return self._computed_s
         due = [self._due_s, self._raise_due_s, turn_s]
         if (lease := next(iter(self._leases), None)) is not None:
             due.append(self.members[lease].lease_ends_s)
-        if self._short and (wait := next(filter(self._is_beneath_short, self._unconfirmed), None)) is not None:
-            due.append((self.members[wait].claim.decreased_s or 0.0) + CONFIRM_TIMEOUT_S)
+        if self._limits.short:
+            waiting = (self.members[index] for index in self._unconfirmed)
+            if (wait := next(filter(self._limits.is_beneath_short, waiting), None)) is not None:
+                due.append((wait.claim.decreased_s or 0.0) + CONFIRM_TIMEOUT_S)
         return min(due)
 
-    def _is_beneath_short(self, index: int) -> bool:
-        return not self._short.isdisjoint(self.members[index].place.caps)
-
     def run(self, now_s: float) -> None:
-        """Whatever is due: leases that have run out, decreases that nobody confirmed, turns, new shares."""
+        """Whatever is due: leases that have run out, decreases that nobody confirmed, turns, new shares, a slice."""
         while (lease := next(iter(self._leases), None)) is not None and self.members[lease].lease_ends_s <= now_s:
             self._lease_over(lease, now_s)
-        if self._short:
+        if self._limits.short:
             self._judge_unconfirmed(now_s)
         turn_ends_s = self.rotation.ends_s
         if self._due_s <= now_s or (turn_ends_s is not None and turn_ends_s <= now_s):
             self._compute(now_s)
-        elif self._raise_due_s <= now_s:
+        elif self._decided:
+            self._decide(now_s)
+        elif self._retried or self._raise_due_s <= now_s:
             self._raise(now_s)
 
     def _dirty(self, now_s: float) -> None:
@@ -247,7 +259,7 @@ class Allocation:
                 del self._unconfirmed[index]
             elif now_s < since + CONFIRM_TIMEOUT_S:
                 return
-            elif not member.held and self._is_beneath_short(index):
+            elif not member.held and self._limits.is_beneath_short(member):
                 self._grant(index, None, now_s)
                 del self._unconfirmed[index]
                 self._hold(index, "unconfirmed", now_s)
@@ -287,7 +299,7 @@ class Allocation:
         self._follow(index)
         self._touched.add(index)
         if was_over:  # what its permit says counts again, or is less
-            if member.share <= 0 or self._fits(member, member.share, member.phases):
+            if member.share <= 0 or self._limits.fits(member, member.share, member.phases):
                 member.claim.send(Sent(member.seq, max(member.share, 0), member.phases), now_s)
             else:
                 counted = min(member.share, member.claim.tenths)  # the fallback has its room already
@@ -297,18 +309,26 @@ class Allocation:
 
     def _follow(self, index: int) -> None:
         """What is computed with follows a member."""
-        if self._shares.follow(index, self.members[index]):
+        member = self.members[index]
+        if self._shares.follow(index, member):
             self._wanting.add(index)
         else:
             self._wanting.discard(index)
-            self._raises.pop(index, None)
+            self._drop(index)
+        is_ready = index in self._wanting and member.wish is not None and member.wish.is_ready
+        (self._ready.add if is_ready else self._ready.discard)(index)
+
+    def _drop(self, index: int) -> None:
+        """What was computed for a connector is not wanted any more."""
+        self._decided.pop(index, None)
+        self._raises.pop(index, None)
 
     # shares
 
     def _compute(self, now_s: float) -> None:
         self._due_s, self._computed_s = inf, now_s
         self.has_moved = True
-        ready = sorted(index for index in self._wanting if self._is_ready(index))
+        ready = sorted(self._ready)
         shares = self._shares.of(ready)
         if all(shares[index] for index in ready):
             self.rotation.end()
@@ -317,53 +337,56 @@ class Allocation:
         if len(ready) < len(self._wanting):
             # Vehicles that take nothing now get what nobody else wants: they may begin at any time.
             self._shares.add_rest(shares, ready, sorted(self._wanting.difference(ready)))
-        self._mark_tight(shares)
-        self._apply(shares, now_s)
-        self._raise(now_s)
+        self._grown.clear()
+        self._limits.mark_tight(shares, self._shares.bounds)
+        touched, wanting = self._touched | self._raises.keys(), self._wanting
+        changed = {
+            index: new
+            for index, (old, new) in enumerate(zip(self._last, shares, strict=True))
+            if (old != new or index in touched) and index in wanting
+        }
+        # What has waited longest goes first, whatever comes in between.
+        self._decided = {index: shares[index] for index in self._decided} | changed
+        self._last = shares
+        for done in (self._touched, self._raises, self._retried):
+            done.clear()
+        if len(self._decided) <= SLICE:
+            self._decide(now_s)
 
     def _in_turns(self, ready: list[int], now_s: float) -> array[int]:
         """Not all minimums fit: who has a share keeps it through its turn."""
         sharing = {index: self.members[index].since_s for index in ready if self.members[index].share > 0}
         turn_s = max(self.members[index].place.turn_s for index in ready)
-        order = self.rotation.order(ready, sharing, turn_s, now_s)
+        order = self.rotation.order(ready, sharing, turn_s, now_s, self._grown)
         shares = self._shares.of(order)
         self.rotation.given([index for index in order if shares[index]], now_s)
         return shares
 
-    def _is_ready(self, index: int) -> bool:
-        wish = self.members[index].wish
-        return wish is not None and wish.is_ready
-
-    def _mark_tight(self, shares: array[int]) -> None:
-        for cap in self.caps:
-            cap.is_tight = False
-        for index, (share, bound) in enumerate(zip(shares, self._shares.bounds, strict=True)):
-            if share < bound:
-                for place in self.members[index].place.caps:
-                    self.caps[place].is_tight = True
-
-    def _apply(self, shares: array[int], now_s: float) -> None:
-        """Decreases go out, increases wait for room."""
-        changed = {at for at, (old, new) in enumerate(zip(self._last, shares, strict=True)) if old != new}
-        changed.update(self._touched, self._raises)
-        self._touched.clear()
-        self._last, self._raises = shares, {}
-        for index in changed & self._wanting:
-            share = shares[index]
+    def _decide(self, now_s: float) -> None:
+        """Decreases go out, a slice of them; increases wait for room until all have."""
+        for index in list(islice(self._decided, SLICE)):
+            share = self._decided.pop(index)
             if self._grows(self.members[index], share):
                 self._lower(index, share, now_s)
                 self._raises[index] = share
             else:
                 self._grant(index, share, now_s)
+        self.has_moved = True
+        if not self._decided:
+            self._raise(now_s)
 
     def _raise(self, now_s: float) -> None:
-        """Send what the claims leave room for, the smallest shares first."""
-        self._raise_due_s, self._raised_s = inf, now_s
-        waiting = self._raises
-        for index in sorted(waiting, key=lambda each: (self.members[each].share, each)):
-            member = self.members[index]
-            if member.wish is not None and self._fits(member, waiting[index], member.wish.phases):
-                self._grant(index, waiting.pop(index), now_s)
+        """Send what the claims leave room for, the smallest shares first, a slice of them."""
+        waiting, members = self._raises, self.members
+        if not self._retried:
+            self._raise_due_s, self._raised_s = inf, now_s
+            self._retried.extend(sorted(waiting, key=lambda each: (members[each].share, each)))
+        for _ in range(min(SLICE, len(self._retried))):
+            index = self._retried.popleft()
+            member, share = members[index], waiting.get(index)
+            if share is not None and member.wish is not None and self._limits.fits(member, share, member.wish.phases):
+                self._grant(index, share, now_s)
+        self.has_moved = True
 
     def _grows(self, member: Member, tenths: int) -> bool:
         """Whether a share would be more than the permit says."""
@@ -374,16 +397,11 @@ class Allocation:
         """What may be sent at once of a share that grows: nothing more than there is."""
         self._grant(index, min(max(self.members[index].share, 0), tenths), now_s, keeps_phases=True)
 
-    def _fits(self, member: Member, tenths: int, phases: int) -> bool:
-        """Whether the claims are within every limit when this connector may draw so much."""
-        new = member.claim.counted(member.place.loads, Sent(member.seq + 1, tenths, phases))
-        return all(self.caps[cap].takes(member.counted, new) for cap in member.place.caps)
-
     def _grant(self, index: int, share: int | None, now_s: float, *, keeps_phases: bool = False) -> None:
         """A permit that says ``share`` tenths, ``None`` for no energy; nothing when it is the one that is there."""
         member = self.members[index]
         wish = member.wish
-        self._raises.pop(index, None)
+        self._drop(index)
         if share is None or wish is None:
             tenths, watts, phases = -1, 0.0, member.phases
         else:
@@ -412,35 +430,26 @@ class Allocation:
         """The permit in watts: the composite's own where the share is all of it, and no limit is in watts."""
         if not share:
             return 0.0
-        is_counted = any(self.caps[cap].effective.milliwatts is not None for cap in member.place.caps)
-        if share >= wish.tenths and wish.is_whole and not is_counted:
+        if share >= wish.tenths and wish.is_whole and not self._limits.counts_watts(member):
             return wish.watts
         return min(wish.watts, share * member.place.loads[phases - 1].milliwatts // 1000 / 10)
 
     def _recount(self, index: int) -> None:
         """A claim has changed: so have the sums of its limits."""
         member = self.members[index]
-        new = member.claim.counted(member.place.loads)
         if member.held:
             self._follow(index)
-        if new == member.counted:
-            return
-        old, member.counted = member.counted, new
-        for place in member.place.caps:
-            cap = self.caps[place]
-            cap.count(old, new)
-            self._watch(place, cap)
-
-    def _watch(self, place: int, cap: Cap) -> None:
-        if cap.is_short is not (place in self._short):
+        if member.claim.decreased_s is None:
+            self._unconfirmed.pop(index, None)
+        if self._limits.recount(member):
             self.has_moved = True
-            (self._short.remove if place in self._short else self._short.add)(place)
 
     def _set_cap(self, index: int) -> None:
         cap = self.caps[index]
         cap.refresh()
         self._shares.set_limit(index, cap)
-        self._watch(index, cap)
+        if self._limits.watch(index):
+            self.has_moved = True
 
     def _register(self, index: int) -> int | None:
         place = self.members[index].place

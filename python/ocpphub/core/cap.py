@@ -44,6 +44,8 @@ class Load(NamedTuple):
     milliwatts: int
 
 
+_BOUNDLESS: Final = 1 << 60
+"""More than all claims can come to."""
 Counted = tuple[int, int, int, int]
 """What a claim is on L1 to L3, in tenths of an ampere times millionths, and in tenths times milliwatts per ampere."""
 NOTHING: Final[Counted] = (0, 0, 0, 0)
@@ -63,6 +65,7 @@ class Cap:
     """Whether a connector beneath it has less than it could take."""
     members: list[int] = field(default_factory=list)
     _used: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
+    _most: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.refresh()
@@ -74,32 +77,35 @@ class Cap:
             amount = amount.within(self.external.amount)
         is_new = amount != self.effective
         self.effective = amount
+        amperes, watts = amount
+        # mA x 1e6 millionths, in tenths of an ampere; mW, in tenths
+        phase = _BOUNDLESS if amperes is None else amperes * (PER_UNIT // 100)
+        self._most = [phase, phase, phase, _BOUNDLESS if watts is None else watts * 10]
         return is_new
 
     def count(self, old: Counted, new: Counted) -> None:
         """A claim beneath it has become another."""
         used = self._used
-        for place in range(4):
-            used[place] += new[place] - old[place]
+        used[0] += new[0] - old[0]
+        used[1] += new[1] - old[1]
+        used[2] += new[2] - old[2]
+        used[3] += new[3] - old[3]
 
     def takes(self, old: Counted, new: Counted) -> bool:
         """Whether the claims are within the limit when one of them becomes another."""
-        return all(room is None or room + old[at] >= new[at] for at, room in enumerate(self._room()))
+        used, most = self._used, self._most
+        return (
+            used[0] - old[0] + new[0] <= most[0]
+            and used[1] - old[1] + new[1] <= most[1]
+            and used[2] - old[2] + new[2] <= most[2]
+            and used[3] - old[3] + new[3] <= most[3]
+        )
 
     @property
     def is_short(self) -> bool:
         """Whether the claims are above the limit."""
-        return any(room is not None and room < 0 for room in self._room())
-
-    def _room(self) -> tuple[int | None, ...]:
-        amperes, watts = self.effective
-        used = self._used
-        if amperes is None:
-            free: tuple[int | None, ...] = (None, None, None)
-        else:
-            most = amperes * (PER_UNIT // 100)  # mA x 1e6 millionths, in tenths of an ampere
-            free = (most - used[0], most - used[1], most - used[2])
-        return (*free, None if watts is None else watts * 10 - used[3])
+        used, most = self._used, self._most
+        return used[0] > most[0] or used[1] > most[1] or used[2] > most[2] or used[3] > most[3]
 
     @property
     def claimed_a(self) -> float:

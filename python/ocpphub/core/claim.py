@@ -32,10 +32,12 @@ class Claim:
     """When the oldest decrease was sent that is not confirmed, monotonic; ``None`` when every one is."""
     _sent: list[Sent] = field(default_factory=list)
     _fallback: Sent | None = None
+    _even: int = 1
+    """The phases of all that say a current, 0 where they differ."""
 
     def send(self, sent: Sent, now_s: float) -> None:
         """A permit goes out; until it is confirmed, those before it may be applied as well."""
-        if self.decreased_s is None and any(sent.tenths < each.tenths for each in self._sent):
+        if self.decreased_s is None and any(_is_less(sent, each) for each in self._sent):
             self.decreased_s = now_s
         self._sent.append(sent)
         self._count()
@@ -52,7 +54,7 @@ class Claim:
 
     def assume(self, *sent: Sent) -> None:
         """Nothing else is known: a lease has run out, or the process has just started."""
-        self._sent = [*sent]
+        self._sent, self._fallback = [*sent], None
         self._count()
 
     def may_be(self, fallback: Sent) -> None:
@@ -69,11 +71,12 @@ class Claim:
 
     def counted(self, loads: Sequence[Load], more: Sent | None = None) -> Counted:
         """What it puts on its limits at most, with one more permit: on each phase what the highest of them does."""
+        if self._even and (more is None or not self.tenths or more.phases == self._even):
+            phases = self._even if more is None or self.tenths else more.phases
+            tenths = self.tenths if more is None or more.tenths < self.tenths else more.tenths
+            l1, l2, l3, milliwatts = loads[phases - 1]
+            return l1 * tenths, l2 * tenths, l3 * tenths, milliwatts * tenths
         sent = [each for each in (*self._sent, self._fallback, more) if each is not None]
-        if len(sent) == 1:
-            ((_, tenths, phases),) = sent
-            load = loads[phases - 1]
-            return load.l1 * tenths, load.l2 * tenths, load.l3 * tenths, load.milliwatts * tenths
         found = [(loads[each.phases - 1], each.tenths) for each in sent]
         return (
             max((load.l1 * tenths for load, tenths in found), default=0),
@@ -84,7 +87,19 @@ class Claim:
 
     def _count(self) -> None:
         sent = self._sent if self._fallback is None else [self._fallback, *self._sent]
-        self.tenths = max((each.tenths for each in sent), default=0)
-        self.phases = max((each.phases for each in sent if each.tenths), default=sent[-1].phases if sent else 1)
-        if all(each.tenths <= self._sent[-1].tenths for each in self._sent):
+        most = most_phases = 0
+        is_even = True
+        for _, tenths, phases in sent:
+            if tenths:
+                most = max(most, tenths)
+                is_even = is_even and most_phases in (0, phases)
+                most_phases = max(most_phases, phases)
+        self.tenths = most
+        self.phases = most_phases or (sent[-1].phases if sent else 1)
+        self._even = self.phases if is_even else 0
+        if self.decreased_s is not None and not any(_is_less(self._sent[-1], each) for each in self._sent):
             self.decreased_s = None
+
+
+def _is_less(new: Sent, old: Sent) -> bool:
+    return new.tenths < old.tenths or (new.phases < old.phases and old.tenths > 0)

@@ -61,6 +61,13 @@ class Member:
     computed_phases: int = 0
     """With how many phases its share is computed."""
 
+    def asks(self, wish: Wish | None) -> bool:
+        """Its wish from now on; whether that takes more phases than the one before, or a vehicle has become ready."""
+        before, self.wish = self.wish, wish
+        if wish is None or before is None:
+            return False
+        return wish.phases > before.phases or wish.is_ready > before.is_ready
+
     @property
     def bound(self) -> int:
         """The most that it could get, 0 below its minimum."""

@@ -31,7 +31,9 @@ CEILING: Final = "ceiling"
 SPACING_S: Final = 0.1
 """Least time between two readings of the limits that changed (T20)."""
 SLICE: Final = 250
-"""Permits that are looked at, or told, in one turn of the loop."""
+"""Limits that are looked at in one turn of the loop."""
+TOLD: Final = 100
+"""Permits that are told in one turn of the loop; each is written to a socket of its own (performance.md P3)."""
 
 
 @dataclass(slots=True)
@@ -71,11 +73,13 @@ class Permits:
 
     def tell(self, now: Instant) -> None:
         """Permits that have changed, a slice of them. Effects: ``Publish``."""
-        for connector_id, granted in self.allotment.take(SLICE):
+        for connector_id, granted in self.allotment.take(TOLD):
             row = self.connectors.row(connector_id)
+            could_draw = row.permit.allows_energy
             row.permit.take(granted)
             self.emit(Publish("connector.permit", dumps(self.connectors.state(connector_id)), connector_id))
-            self.connectors.update(row, now)
+            if row.permit.allows_energy is not could_draw:
+                self.connectors.update(row, now)
 
     def confirmed(self, connector_id: int, seq: int, now: Instant) -> None:
         """A controller has applied a permit. Effects: ``Publish`` of those that it made room for."""

@@ -9,11 +9,13 @@ place. (Ties by connector alone would starve the last of three groups: after its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 SLACK_S: Final = 0.001
+LATE_S: Final = 60.0
+"""A share counts from when it was decided; from its permit where that had to wait longer than this for room."""
 Register = Callable[[int], int | None]
 """The last good register of a connector in Wh, ``None`` without a meter."""
 
@@ -29,35 +31,52 @@ class Rotation:
     """How many have ended since start."""
     _order: list[int] = field(default_factory=list)
     _served: dict[int, int] = field(default_factory=dict)
-    """Place -> a number that rises with each share that is given at the begin of a turn, or in it."""
+    """Place -> a number that rises with each share that is given, or kept, at the begin of a turn or in it."""
     _given: int = 0
     _since: dict[int, float] = field(default_factory=dict)
     """Those that have a share, and since which computation."""
     _begun_wh: dict[int, int] = field(default_factory=dict)
     """Registers as the turn began."""
 
-    def order(self, wanting: Sequence[int], sharing: Mapping[int, float], turn_s: float, now_s: float) -> list[int]:
+    def order(
+        self,
+        wanting: Sequence[int],
+        sharing: Mapping[int, float],
+        turn_s: float,
+        now_s: float,
+        grown: Collection[int] = (),
+    ) -> list[int]:
         """Who is admitted first, of those ``wanting`` by their places; ``sharing``: who has a share, and since when.
 
-        While a turn runs the order stays; who comes new waits at the end.
+        While a turn runs the order stays; who comes new waits at the end, and who has ``grown`` - takes more phases, or
+        has become ready - goes behind those that share already.
         """
-        if self.ends_s is None:
-            self._order = [*sorted(sharing), *(place for place in wanting if place not in sharing)]
-            self._since = dict(sharing)
-            self._begin(wanting)
-            self.ends_s = now_s + turn_s
-        elif now_s >= self.ends_s:
+        if self.ends_s is not None and now_s >= self.ends_s:
             keeping = {place for place, since_s in self._since.items() if now_s - since_s < turn_s - SLACK_S}
+            keeping |= {place for place, told_s in sharing.items() if self._came_late(place, told_s, turn_s, now_s)}
             self._turn(wanting, keeping)
             self.ends_s = now_s + turn_s
+        else:
+            if self.ends_s is None:
+                self._order = [*sorted(sharing), *(place for place in wanting if place not in sharing)]
+                self._since = dict(sharing)
+                self._begin(wanting)
+                self.ends_s = now_s + turn_s
+            ranks = {place: 1 if place in grown else 0 for place in (*self._since, *sharing)}
+            self._order.sort(key=lambda place: ranks.get(place, 2))
         wanted = set(wanting)
         known = [place for place in self._order if place in wanted]
         self._order = known + sorted(wanted.difference(known))
         return self._order
 
+    def _came_late(self, place: int, told_s: float, turn_s: float, now_s: float) -> bool:
+        """Whether a share was decided long before there was room for it: then it counts from its permit."""
+        return told_s > self._since.get(place, told_s) + LATE_S and now_s - told_s < turn_s - SLACK_S
+
     def _turn(self, wanting: Sequence[int], keeping: set[int]) -> None:
         """Another turn: who has had a share for less than a whole one keeps it."""
         self.turns += 1
+        had = set(self._since)
         self._since = {place: since_s for place, since_s in self._since.items() if place in keeping}
         energy: dict[int, int] = {}
         for place in wanting:
@@ -65,8 +84,10 @@ class Rotation:
             energy[place] = 0 if register is None else max(register - self._begun_wh.get(place, register), 0)
         self._order = sorted(
             wanting,
-            key=lambda place: (place not in keeping, energy[place], self._served.get(place, -1), place),
+            key=lambda place: (place not in keeping, place in had, energy[place], self._served.get(place, -1), place),
         )
+        for place in keeping:
+            self._served.pop(place, None)
         self._begin(wanting)
 
     def _begin(self, places: Sequence[int]) -> None:
