@@ -406,7 +406,7 @@ class Allocation:
             tenths, watts, phases = -1, 0.0, member.phases
         else:
             tenths, phases = share, min(wish.phases, member.phases) if keeps_phases else wish.phases
-            watts = self._watts(member, wish, share, phases)
+            watts = self._limits.watts(member, wish, share, phases)
         if (tenths, watts, phases) == (member.share, member.watts, member.phases):
             return
         member.seq += 1
@@ -425,14 +425,6 @@ class Allocation:
             member.seq, tenths >= 0, max(tenths, 0) / 10, watts, phases
         )
         self.changed[identity] = None
-
-    def _watts(self, member: Member, wish: Wish, share: int, phases: int) -> float:
-        """The permit in watts: the composite's own where the share is all of it, and no limit is in watts."""
-        if not share:
-            return 0.0
-        if share >= wish.tenths and wish.is_whole and not self._limits.counts_watts(member):
-            return wish.watts
-        return min(wish.watts, share * member.place.loads[phases - 1].milliwatts // 1000 / 10)
 
     def _recount(self, index: int) -> None:
         """A claim has changed: so have the sums of its limits."""
