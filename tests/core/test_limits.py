@@ -7,7 +7,7 @@ from array import array
 from ocpphub.core.cap import Amount, Cap
 from ocpphub.core.claim import Sent
 from ocpphub.core.limits import Limits
-from ocpphub.core.member import Member
+from ocpphub.core.member import Member, Wish
 from ocpphub.core.topology import topology
 from tests import builders
 
@@ -56,10 +56,12 @@ def test_limit_that_falls_is_short_at_once() -> None:
     cap.refresh()
     assert limits.watch(0)
     assert limits.short == {0}
-    assert not limits.counts_watts(one)
+    wish = Wish(100, 7_000.0, 3, True)
+    assert limits.watts(one, wish, 100, 3) == 7_000.0
     cap.scheduled = Amount(None, 20_000_000)
     cap.refresh()
-    assert limits.counts_watts(one)
+    assert limits.watts(one, wish, 100, 3) == 6_900.0  # what it counts as, not a watt more
+    assert limits.watts(one, wish, 0, 3) == 0.0
 
 
 def test_limit_is_tight_where_somebody_has_less_than_their_bound() -> None:

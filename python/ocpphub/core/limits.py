@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from ocpphub.core.cap import Cap
 from ocpphub.core.claim import Sent
-from ocpphub.core.member import Member
+from ocpphub.core.member import Member, Wish
 
 
 class Limits:
@@ -52,8 +52,7 @@ class Limits:
     def fits(self, member: Member, tenths: int, phases: int) -> bool:
         """Whether the claims are within every limit when this connector may draw so much."""
         old, new = member.counted, member.claim.counted(member.place.loads, Sent(member.seq + 1, tenths, phases))
-        caps = self.caps
-        return all(caps[index].takes(old, new) for index in member.place.caps)
+        return all(self.caps[index].takes(old, new) for index in member.place.caps)
 
     def is_beneath_short(self, member: Member) -> bool:
         """Whether one of its limits is short."""
@@ -63,10 +62,16 @@ class Limits:
         """Whether one of its limits leaves somebody with less than they could take."""
         return any(self.caps[index].is_tight for index in member.place.caps)
 
-    def counts_watts(self, member: Member) -> bool:
-        """Whether one of its limits is in watts."""
-        caps = self.caps
-        return any(caps[index].effective.milliwatts is not None for index in member.place.caps)
+    def watts(self, member: Member, wish: Wish, share: int, phases: int) -> float:
+        """A permit in watts: the composite's own where the share is all of it, and no limit is in watts."""
+        if not share:
+            return 0.0
+        if share >= wish.tenths and wish.is_whole and not self._counts_watts(member):
+            return wish.watts
+        return min(wish.watts, share * member.place.loads[phases - 1].milliwatts // 1000 / 10)
+
+    def _counts_watts(self, member: Member) -> bool:
+        return any(self.caps[index].effective.milliwatts is not None for index in member.place.caps)
 
     def mark_tight(self, shares: array[int], bounds: array[int]) -> None:
         """Find the limits beneath which somebody has less than their bound."""
