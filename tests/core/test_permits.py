@@ -188,3 +188,53 @@ def test_controller_that_does_not_confirm_gets_no_lease_any_more() -> None:
     confirming(world, 2.0)
     assert world.core.attached_controllers() == {builders.CONTROLLER.number}
     assert permits(world) == [(True, 10.0)] * 2
+
+
+def phases(world: World) -> list[tuple[int, float, float]]:
+    permits = [state["permit"] for state in world.core.connector_states()]
+    return [(permit["phases"], permit["limit_a"], permit["limit_w"]) for permit in permits]
+
+
+def on_phases(world: World, count: int, limit_a: float = 32.0) -> World:
+    """A profile on so many phases from now on."""
+    period = {"startPeriod": 0, "limit": limit_a, "numberPhases": count}
+    assert world.install(1, 1, chargingSchedulePeriod=[period]) == "Accepted"
+    return confirming(world)
+
+
+def test_running_transaction_keeps_its_phases() -> None:
+    """CORE-SC-44: no change of phases within a transaction; no watt more than the schedule has, and no ampere."""
+    world = charging(1)
+    assert phases(world) == [(3, 32.0, 22_080.0)]
+    on_phases(world, 1)
+    assert phases(world) == [(3, 10.6, 7_314.0)]  # 7,360 W on three phases
+    on_phases(world, 1, 16.0)
+    assert phases(world) == [(3, 0.0, 0.0)]  # 5.3 A are below the minimum
+    on_phases(world, 3, 20.0)
+    assert phases(world) == [(3, 20.0, 13_800.0)]
+
+
+def test_transaction_that_began_on_one_phase_stays_on_it_and_over_a_restart() -> None:
+    """CORE-SC-44: more phases are not taken either, and the next transaction has what its schedule says."""
+    world = World(builders.settings(connectors=1)).boot().attach()
+    on_phases(world, 1, 16.0)
+    world.charge(1, "TAG1")
+    assert phases(world) == [(1, 16.0, 3_680.0)]
+    on_phases(world, 3)
+    assert phases(world) == [(1, 32.0, 7_360.0)]
+    again = world.crash().boot().attach()
+    again.report(1, plugged=True, energy_wh=1_000)
+    assert phases(confirming(again)) == [(1, 32.0, 7_360.0)]
+    again.report(1, plugged=False)
+    again.advance(1)
+    again.charge(1, "TAG2")
+    assert phases(confirming(again)) == [(3, 32.0, 22_080.0)]
+
+
+def test_hardware_that_can_switch_follows_the_schedule() -> None:
+    """CORE-SC-44: ConnectorSwitch3to1PhaseSupported."""
+    settings = builders.settings(connectors=1, configuration={"ConnectorSwitch3to1PhaseSupported": "true"})
+    world = World(settings).boot().attach()
+    world.charge(1, "TAG1")
+    on_phases(world, 1)
+    assert phases(world) == [(1, 32.0, 7_360.0)]

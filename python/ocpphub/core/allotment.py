@@ -17,6 +17,7 @@ from ocpphub.core.cap import Amount, Cap
 from ocpphub.core.instant import Instant
 from ocpphub.core.member import Granted, Wish
 from ocpphub.core.timers import Timers
+from ocpphub.core.topology import Place
 
 TIMER: Final = "allocation"
 
@@ -74,6 +75,10 @@ class Allotment:
     def take(self, most: int) -> list[Change]:
         """At most so many permits that have changed, decreases first; the rest stays for the next call."""
         return [Change(*each) for each in self.allocation.take(self._identity, most)]
+
+    def place(self, connector_id: int) -> Place:
+        """What a connector is: its wired phases, and what each ampere of it is."""
+        return self.allocation.members[self._first + connector_id].place
 
     @property
     def has_moved(self) -> bool:

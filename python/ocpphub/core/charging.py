@@ -20,7 +20,7 @@ from ocpphub.core.configuration import Configuration
 from ocpphub.core.connector import EV_SIDE, Connector, Connectors, Grant
 from ocpphub.core.effects import Effect, Publish
 from ocpphub.core.instant import Instant
-from ocpphub.core.permits import Permits
+from ocpphub.core.permits import PHASES, Permits
 from ocpphub.core.timers import Timers
 from ocpphub.core.transaction import Stop, Transaction
 from ocpphub.core.vocabulary import AuthorizationStatus, ChargePointStatus, Reason
@@ -130,6 +130,7 @@ class Charging:
 
     def _begin(self, row: Connector, transaction: Transaction, now: Instant) -> None:
         row.transaction = transaction
+        row.phases = 0
         self.schedules.transaction_started(
             row.connector_id, transaction.start_ms // 1000, transaction.transaction_id, now
         )
@@ -139,6 +140,7 @@ class Charging:
         row.transaction = transaction
         row.plug_id = transaction.plug_id
         row.is_resuming = row.is_metered = True
+        row.phases = transaction.notes.get(PHASES, self.permits.allotment.place(row.connector_id).phases)
         row.is_refused = bool(transaction.notes.get("refused"))
         row.energy_limit_wh = transaction.notes.get("energy_limit_wh")
 

@@ -94,6 +94,8 @@ class Connector:
     """What its own composite schedule allows, while it may have energy."""
     wish: Wish | None = None
     """What the allocation was asked for, ``None`` for no energy."""
+    phases: int = 0
+    """On how many phases its transaction charges, 0 before its first limit is known (CORE-SC-44)."""
     state: dict[str, Any] = field(default_factory=dict)
     """The connector state as it was last told (rpc.md), and what it was made of."""
     mark: tuple[object, ...] = ()

@@ -153,6 +153,8 @@ class Parts:
         self.meters = Meters(settings, emit, clock)
         self.metering = Metering(settings, emit, timers, clock, self.configuration, self.transactions, self.meters)
         self.permits = Permits(emit, timers, self.connectors, self.schedules, self.allotment)
+        self.permits.keep = self.transactions.update
+        self.permits.switches_phases = lambda: self.configuration.text("ConnectorSwitch3to1PhaseSupported") == "true"
         self.external = ExternalLimits(emit, timers, clock, self.allotment, self.permits.tell)
         self.charging = Charging(
             emit,

@@ -31,6 +31,16 @@ class Limit(NamedTuple):
     phases: int
     lasts_s: int
 
+    def on(self, phases: int, watts_per_a: float) -> Limit:
+        """The same limit on other phases: no more amperes on any of them and no more watts in all.
+
+        ``watts_per_a`` is what an ampere on each of these phases is.
+        """
+        limit_a = self.limit_a
+        if phases > self.phases:
+            limit_a = min(limit_a, int(self.limit_w * 10 / watts_per_a) / 10)
+        return Limit(limit_a, min(self.limit_w, round(limit_a * watts_per_a, 1)), phases, self.lasts_s)
+
 
 @dataclass(slots=True)
 class Permit:

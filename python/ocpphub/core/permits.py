@@ -25,9 +25,12 @@ from ocpphub.core.timers import Timers
 if TYPE_CHECKING:
     from ocpphub.core.allotment import Allotment
     from ocpphub.core.smart_charging import SmartCharging
+    from ocpphub.core.transaction import Transaction
 
 PERMIT: Final = "permit"
 CEILING: Final = "ceiling"
+PHASES: Final = "phases"
+"""Note of a transaction that does not charge on all phases of its connector."""
 SPACING_S: Final = 0.1
 """Least time between two readings of the limits that changed (T20)."""
 SLICE: Final = 250
@@ -46,6 +49,10 @@ class Permits:
     schedules: SmartCharging
     allotment: Allotment
     settle: Callable[[Connector, Instant], None] = lambda row, now: None
+    switches_phases: Callable[[], bool] = lambda: False
+    """Whether ConnectorSwitch3to1PhaseSupported is true."""
+    keep: Callable[[Transaction], None] = lambda transaction: None
+    """Stores what a transaction notes."""
     _limits_read_s: float = float("-inf")
     _changed: set[int] = field(default_factory=set)
     """Connectors whose limits may be others, 0 for all of them."""
@@ -61,7 +68,7 @@ class Permits:
                 self.timers.cancel((PERMIT, connector_id))
         else:
             if row.limit is None or limit_changed:
-                row.limit = self.schedules.limit(connector_id, now)
+                row.limit = self._on_its_phases(row, self.schedules.limit(connector_id, now))
                 self.timers.set((PERMIT, connector_id), now.monotonic_s + max(row.limit.lasts_s, SPACING_S))
             wish = _wish(row, row.limit)
         if wish != row.wish:
@@ -70,6 +77,21 @@ class Permits:
             self.tell(now)
         if not row.plugged and wish is None:
             self.allotment.empty(connector_id, now)
+
+    def _on_its_phases(self, row: Connector, limit: Limit) -> Limit:
+        """CORE-SC-44: the phases of a running transaction stay, unless the hardware can switch them."""
+        transaction = row.transaction
+        if transaction is None or self.switches_phases():
+            return limit
+        place = self.allotment.place(row.connector_id)
+        if not row.phases:
+            row.phases = transaction.notes.get(PHASES, limit.phases)
+            if row.phases < place.phases and PHASES not in transaction.notes:
+                transaction.notes[PHASES] = row.phases
+                self.keep(transaction)
+        if row.phases == limit.phases:
+            return limit
+        return limit.on(row.phases, place.loads[row.phases - 1].milliwatts / 1000)
 
     def tell(self, now: Instant) -> None:
         """Permits that have changed, a slice of them. Effects: ``Publish``."""
