@@ -1,4 +1,4 @@
-"""P3: every permit of a hub changes at once, and each has a controller of its own to reach.
+"""P3: every permit of a hub changes at once, and each has a controller of its own to reach; a command beside them all.
 
 Owns the hub, its ten thousand connections and what they are told. Must never count a permit that its controller has not
 got. The time is the wall's, the work of all the clients included: it is shown and judged in RESULTS.md and never gates.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import statistics
 import tempfile
+import time
 from pathlib import Path
 
 import uvloop
@@ -21,6 +22,7 @@ ROWS = 1_000
 """Rows of one report, the most that are allowed."""
 AMPERES = (10, 8)
 """What each connector has in turn: the whole charge point is given so much for each of them."""
+COMMANDS = 1_000
 LEVELS = {"plugged": True, "ev_ready": True, "evse_ready": True, "energy_wh": 1_000}
 
 
@@ -49,11 +51,22 @@ async def _run(connectors: int, rounds: int) -> dict[str, float]:
                         waits.append(clients.told(_limit(connectors, amperes), b'"limit_a":%d.0,' % amperes))
                         turns.append(await hub.ask("longest_turn"))
                         _confirm(clients, connectors)
+                    clients.settle()
+                    delays = [_delay(clients) for _ in range(COMMANDS)]
     return {
+        "command_p99_s": statistics.quantiles(delays, n=100)[-1],
         "permits": float(connectors),
         "permits_s": statistics.median(waits[1:]),  # the first ones come from no limit at all
         "permits_turn_s": statistics.median(turns[1:]),
     }
+
+
+def _delay(clients: Clients) -> float:
+    """Seconds of a command while everybody else is connected."""
+    begun = time.monotonic()
+    answer = clients.call(-1, line("get_configuration_key", keys=["HeartbeatInterval"]))
+    assert answer["configuration_keys"][0]["value"] == "86400", answer
+    return time.monotonic() - begun
 
 
 def _plug_in(clients: Clients, connectors: int) -> None:

@@ -103,7 +103,7 @@ def committed() -> dict[str, float]:
 
 
 def goal_table(goals: list[Goal], part: str) -> str:
-    """The goal lines of ``part`` (P1 to P5), met or not, with the figure."""
+    """The goal lines of ``part`` (P1 to P6), met or not, with the figure."""
     rows = [
         f"| {goal.text} | {_number(goal.bound)} | **{_number(goal.figure)}** | {'met' if goal.met else 'NOT MET'} "
         f"| {goal.detail} |"
@@ -145,6 +145,9 @@ def markdown(results: Results, schedules: Schedules, traffic: Traffic, extra: Ma
         "## P5 Store",
         goal_table(traffic.durability.goals, "P5"),
         *traffic_report.durability_sections(traffic.durability),
+        "## P6 The process",
+        goal_table(traffic.process.goals, "P6"),
+        *traffic_report.process_sections(traffic.process),
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from benches import beside, delivery, durability, frames, interface, report, schedules
+from benches import beside, delivery, durability, frames, interface, process, report, schedules
 from benches.traffic_report import Traffic
 
 
@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     results = frames.run(options.rounds)
     composites = schedules.run(options.rounds)
-    traffic = Traffic(interface.run(options.rounds), delivery.run(options.rounds), durability.run(options.rounds))
+    traffic = Traffic(*(part.run(options.rounds) for part in (interface, delivery, durability, process)))
     extra = beside.measured() if options.beside else beside.committed()
     sys.stdout.write(report.markdown(results, composites, traffic, extra))
     if not options.dry:

@@ -1,7 +1,7 @@
-"""The goal lines of P3, P4 and P5 as functions of the measured figures.
+"""The goal lines of P3 to P6 as functions of the measured figures.
 
 Owns the bounds. Must never measure. A ratio to a peer of the same run is gated; microseconds, bytes and rates are shown
-and judged in RESULTS.md and never gate. Source: performance.md P3 to P5.
+and judged in RESULTS.md and never gate. Source: performance.md P3 to P6.
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ def interface_goals(rows: Mapping[str, Row], other: Row) -> list[Goal]:
     lines.append(Goal("permits_ms", text, other["permits_s"] * 1_000, 300.0, gated=False))
     text = "the same: the longest turn of the loop, ms of CPU, collections of garbage included"
     lines.append(Goal("permits_turn_ms", text, other["permits_turn_s"] * 1_000, 5.0, gated=False))
+    text = f"a command while {other['permits']:,.0f} clients are connected: ms, p99"
+    lines.append(Goal("command_p99_ms", text, other["command_p99_s"] * 1_000, 20.0, gated=False))
     return lines
 
 
@@ -74,6 +76,20 @@ def delivery_goals(trips: Mapping[str, Row], other: Row) -> list[Goal]:
     detail = f"{other['stored_us']:.1f} us"
     lines.append(Goal("report_stored", text, other["stored_us"] / hand_us, 2.0, detail, steady=False, tolerance=SHAKY))
     return lines + drain_goals(other) + idle_goals(other)
+
+
+def process_goals(other: Row) -> list[Goal]:
+    """P6."""
+    number = f"{other['connectors']:,.0f} connectors"
+    rows = (
+        ("import_ms", "import ocpphub: ms of CPU, without the interpreter's own", other["import_s"] * 1e3, 130.0),
+        ("help_ms", "ocpphub --help: ms of CPU, without the interpreter's own", other["help_s"] * 1e3, 80.0),
+        ("idle_mib", f"{number} idle: MiB", other["idle_mib"], 120.0),
+        ("collect_ms", f"{number}: a full collection after the freeze, ms of CPU", other["collect_s"] * 1e3, 5.0),
+        ("list_ms", f"connector.list of {number}: ms of CPU", other["list_s"] * 1e3, 25.0),
+        ("list_turn_ms", "the same: its longest turn of the loop, ms of CPU", other["list_turn_s"] * 1e3, 5.0),
+    )
+    return [Goal(key, text, figure, bound, gated=False) for key, text, figure, bound in rows]
 
 
 def drain_goals(other: Row) -> list[Goal]:

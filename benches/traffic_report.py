@@ -1,4 +1,4 @@
-"""The sections of P3, P4 and P5 in RESULTS.md and RESULTS.json.
+"""The sections of P3 to P6 in RESULTS.md and RESULTS.json.
 
 Owns their tables. Must never judge: that is traffic_goals.py.
 """
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benches import delivery, durability, interface
+from benches import delivery, durability, interface, process
 from benches.goals import Goal
 
 
@@ -20,11 +20,12 @@ class Traffic:
     interface: interface.Results
     delivery: delivery.Results
     durability: durability.Results
+    process: process.Results
 
     @property
     def goals(self) -> list[Goal]:
-        """The lines of P3 to P5."""
-        return [*self.interface.goals, *self.delivery.goals, *self.durability.goals]
+        """The lines of P3 to P6."""
+        return [*self.interface.goals, *self.delivery.goals, *self.durability.goals, *self.process.goals]
 
     @property
     def spread(self) -> dict[str, float]:
@@ -40,6 +41,7 @@ def as_json(traffic: Traffic) -> dict[str, Any]:
         "trips_us": traffic.delivery.trips,
         "delivery": traffic.delivery.other,
         "durability": traffic.durability.other,
+        "process": traffic.process.other,
     }
 
 
@@ -66,6 +68,11 @@ def delivery_sections(results: delivery.Results) -> list[str]:
 def durability_sections(results: durability.Results) -> list[str]:
     """The figures behind the goals."""
     return ["### Commits, bytes, the start", _list(results.other)]
+
+
+def process_sections(results: process.Results) -> list[str]:
+    """The figures behind the goals."""
+    return [_list(results.other)]
 
 
 def _table(rows: Mapping[str, Mapping[str, float]]) -> str:
