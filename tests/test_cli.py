@@ -193,6 +193,28 @@ def test_watch_prints_snapshot_and_events_until_the_hub_closes(path: Path, capsy
     assert "closed" in output.err
 
 
+def test_watch_writes_a_trace_that_other_tools_read(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A record of the Open OCPP Trace format for each frame; what is none is counted."""
+    frames = ['[2,"1","Heartbeat",{}]', "***"]
+    about = {"subscription": 1, "charge_point": "H", "topic": "ocpp.message", "timestamp": "T"}
+    values = [{"direction": "sent", "frame": frame} for frame in frames]
+    events = [{"method": "event", "params": about | {"value": value}} for value in values]
+    subscribed = {"id": 1, "result": {"subscription": 1, "stream": "s", "seq": 1, "snapshot": {}}}
+    OneAnswer(path, [[subscribed, *events]]).start()
+    assert cli.main(["watch", "--trace", "--socket", str(path)]) == cli.NO_SOCKET
+    output = capsys.readouterr()
+    (record,) = map(json.loads, output.out.splitlines())
+    assert (record["schemaVersion"], record["action"], record["raw"]) == ("1.1", "Heartbeat", frames[0])
+    assert "1 frames without a record" in output.err
+
+
+@pytest.mark.parametrize("arguments", [[], ["is_connected", "--trace"]])
+def test_watch_wants_topics_or_a_trace(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither, or both, is no command."""
+    assert cli.main(["watch", *arguments]) == cli.USAGE
+    assert "--trace alone" in capsys.readouterr().err
+
+
 def test_output_into_a_closed_pipe_is_no_error() -> None:
     """`ocpphub init - | head -1` ends quietly."""
     command = f"'{sys.executable}' -m ocpphub init - | head -1"

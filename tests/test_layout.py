@@ -26,11 +26,12 @@ ARROWS: dict[str, set[str]] = {
     "__main__": {"cli"},
     "cli": {
         *("", "daemon", "rpc.client", "schedule_cli", "sim", "config", "config_check", "config_text", "log", "errors"),
-        *("checkout", "sessions_cli"),
+        *("checkout", "sessions_cli", "trace"),
     },
     "schedule_cli": {"picture", "plot"},
     "plot": {"picture"},
     "picture": set(),
+    "trace": set(),
     "daemon": {"", "api", "rpc", "csms", "store.sqlite", "metrics", "config", "log", "errors"},
     "records": {"store", "errors"},
     "sessions_cli": set(),

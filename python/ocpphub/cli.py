@@ -100,7 +100,8 @@ def _client_commands(commands: Any, output: argparse.ArgumentParser, client: arg
     call.add_argument("parameters", nargs="*", type=_parameter, metavar="key=value", help="parameters by name")
     call.set_defaults(command=_call)
     watch = commands.add_parser("watch", parents=[output, client], help="print publications as they come")
-    watch.add_argument("topics", nargs="+", metavar="TOPIC")
+    watch.add_argument("topics", nargs="*", metavar="TOPIC")
+    watch.add_argument("--trace", action="store_true", help="frames, as JSON lines of the Open OCPP Trace format 1.1")
     watch.add_argument("--charge-point", metavar="IDENTITY", help="where the hub has several")
     watch.add_argument("--connectors", metavar="RANGE", help='only these connectors, such as "1-40"')
     watch.set_defaults(command=_watch)
@@ -185,10 +186,15 @@ def _call(options: argparse.Namespace) -> int:
 
 
 def _watch(options: argparse.Namespace) -> int:
+    if bool(options.topics) is options.trace:
+        sys.stderr.write("ocpphub watch: name the topics, or --trace alone\n")
+        return USAGE
     narrowed = {"charge_point": options.charge_point, "connectors": options.connectors}
     parameters = {name: value for name, value in narrowed.items() if value is not None}
 
     def use(client: Client) -> int:
+        if options.trace:
+            return _trace(client, parameters)
         subscription = client.subscribe(options.topics, **parameters)
         for topic, value in subscription.snapshot.items():
             _print_event({"topic": topic, "value": value, "snapshot": True}, options.json)
@@ -198,6 +204,21 @@ def _watch(options: argparse.Namespace) -> int:
         return NO_SOCKET
 
     return _with_client(options, use)
+
+
+def _trace(client: Client, parameters: dict[str, Any]) -> int:
+    from ocpphub.trace import TOPIC, Trace
+
+    trace = Trace()
+    try:
+        for event in client.subscribe([TOPIC], **parameters):
+            sys.stdout.write(trace.line(event) or "")
+            sys.stdout.flush()
+    finally:
+        if trace.skipped:
+            sys.stderr.write(f"{trace.skipped} frames without a record: no frames of OCPP-J, or too long to be shown\n")
+    sys.stderr.write("the hub closed the connection\n")
+    return NO_SOCKET
 
 
 def _schedule(options: argparse.Namespace) -> int:
