@@ -15,7 +15,6 @@ import socket
 import time
 from asyncio.staggered import staggered_race
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -24,7 +23,7 @@ from urllib.parse import urlsplit
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
-from ocpphub import endpoint, log
+from ocpphub import endpoint, log, resolver
 from ocpphub.connection import CLOSE_S, Connection
 from ocpphub.endpoint import BackOff, Failure
 
@@ -43,7 +42,6 @@ NEXT_ADDRESS_S: Final = 0.25
 # DEBUG of the library would write the Authorization header into the log.
 _library_logger = logging.getLogger("ocpphub.csms.websockets")
 _library_logger.setLevel(logging.INFO)
-_resolver = ThreadPoolExecutor(4, thread_name_prefix="resolver")
 
 
 class Receiver(Protocol):
@@ -286,7 +284,7 @@ async def _dial(host: str, port: int) -> socket.socket:
     """
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(RESOLVE_S):
-        found = await loop.run_in_executor(_resolver, partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM))
+        found = await resolver.resolve(host, port)
     six = [address for address in found if address[0] == socket.AF_INET6]
     four = [address for address in found if address[0] == socket.AF_INET]
     addresses = [address for address in chain(*zip_longest(six, four)) if address is not None]
