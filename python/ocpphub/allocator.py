@@ -1,7 +1,7 @@
 """Runs the allocation of a hub: at its deadlines, and after inputs that it has to follow.
 
-Owns one timer and the telling of permits, in slices of the loop. Must never decide a permit (``core/allocation.py``),
-nor mutate a core but through the driver.
+Owns one timer, the telling of permits in slices of the loop, and for how long each limit was short. Must never decide a
+permit (``core/allocation.py``), nor mutate a core but through the driver.
 
 Implements: architecture.md walk 2, step 5; decisions.md 5.
 """
@@ -9,6 +9,7 @@ Implements: architecture.md walk 2, step 5; decisions.md 5.
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, Final
@@ -29,20 +30,40 @@ class Allocator:
     def __init__(
         self, allocation: Allocation, driver: Driver, clock: Callable[[], Instant], loop: asyncio.AbstractEventLoop
     ) -> None:
-        self._allocation, self._driver, self._clock, self._loop = allocation, driver, clock, loop
+        self.allocation, self._driver, self._clock, self._loop = allocation, driver, clock, loop
         self._timer: asyncio.TimerHandle | None = None
         self._due_s = inf
         self._is_telling = self._is_closed = False
+        self._short: dict[int, float] = {}
+        """Limits that the claims are above, and since when."""
+        self._shortfalls: defaultdict[int, float] = defaultdict(float)
+        """Seconds of the shortfalls that are over, by limit."""
 
     def follow(self) -> None:
         """After an input: permits of other charge points may have changed, and the next deadline."""
-        allocation = self._allocation
+        allocation = self.allocation
         if allocation.changed and not self._is_telling:
             self._is_telling = True
             self._loop.call_soon(self._tell)
         if allocation.has_moved:
             allocation.has_moved = False
+            if allocation.short != self._short.keys():
+                self._account()
             self._arm(allocation.next_deadline())
+
+    def shortfall_s(self, index: int) -> float:
+        """For how long the claims have been above a limit since the hub started, in seconds."""
+        since_s = self._short.get(index)
+        running_s = 0.0 if since_s is None else self._clock().monotonic_s - since_s
+        return self._shortfalls[index] + running_s
+
+    def _account(self) -> None:
+        """A shortfall has begun or ended."""
+        now_s, short = self._clock().monotonic_s, self.allocation.short
+        for index in self._short.keys() - short:
+            self._shortfalls[index] += now_s - self._short.pop(index)
+        for index in short - self._short.keys():
+            self._short[index] = now_s
 
     def close(self) -> None:
         """The hub stops."""
@@ -61,16 +82,16 @@ class Allocator:
 
     def _run(self) -> None:
         self._due_s, self._timer = inf, None
-        self._allocation.run(self._clock().monotonic_s)
-        self._allocation.has_moved = True
+        self.allocation.run(self._clock().monotonic_s)
+        self.allocation.has_moved = True
         self.follow()
 
     def _tell(self) -> None:
         """A slice of permits, of one charge point; those of a core that is being replaced wait for the next one."""
         if self._is_closed:
             return
-        is_told = any(self._driver.tell_permits(identity) for identity in [*self._allocation.changed])
-        self._is_telling = bool(self._allocation.changed)
+        is_told = any(self._driver.tell_permits(identity) for identity in [*self.allocation.changed])
+        self._is_telling = bool(self.allocation.changed)
         if self._is_telling:
             self._loop.call_soon(self._tell) if is_told else self._loop.call_later(RETRY_S, self._tell)
         self.follow()

@@ -15,12 +15,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from ocpphub import log
 from ocpphub.core.effects import (
     Ask,
     Connect,
@@ -36,6 +34,7 @@ from ocpphub.core.effects import (
 )
 from ocpphub.core.instant import Instant
 from ocpphub.errors import LocalError, UnavailableError
+from ocpphub.lane import Lane
 from ocpphub.link import Link as Link
 from ocpphub.store import Write
 
@@ -50,33 +49,10 @@ Answer = Callable[[Any, Exception | None], None]
 
 FIFO_LIMIT: Final = 256
 """Outputs of one charge point that may wait for the disk before its link stops being read."""
+STUCK_S: Final = 30.0
+"""How long a commit may be under way before the disk counts as stuck."""
 TIMER_RETRY_S: Final = 1.0
 """Wait after a timer that raised, so that a bug cannot spin the loop."""
-
-
-class _Lane:
-    """One charge point: core, link, what waits to leave, and its timer."""
-
-    __slots__ = (
-        *("asks", "barrier", "context", "core", "due_s", "fifo", "link", "paused", "releasing", "replies", "retired"),
-        *("session", "timer", "up"),
-    )
-
-    def __init__(self, core: ChargePoint, link: Link) -> None:
-        self.core = core
-        self.link = link
-        self.context = log.context(core.identity)  # what the core logs carries its charge point
-        self.fifo: deque[tuple[int, int, Effect]] = deque()  # (commit that must be durable, connection, effect)
-        self.barrier = 0
-        self.session = 0  # counts connections, so that a frame never leaves on a later one
-        self.up = False
-        self.paused = False
-        self.releasing = False
-        self.retired = False  # the core waits for its successor: no input reaches it
-        self.replies: dict[int, Answer] = {}
-        self.timer: asyncio.TimerHandle | None = None
-        self.due_s = float("inf")
-        self.asks: dict[int, asyncio.TimerHandle] = {}
 
 
 class Driver:
@@ -106,21 +82,24 @@ class Driver:
         self._on_recreate = on_recreate
         self._on_fatal = on_fatal
         self._loop = loop
-        self._lanes: dict[str, _Lane] = {}
-        self._blocked: dict[_Lane, None] = {}  # lanes whose head waits for a commit, in order
+        self._lanes: dict[str, Lane] = {}
+        self._blocked: dict[Lane, None] = {}  # lanes whose head waits for a commit, in order
         self._requests = 0
         self._gathered: list[Write] = []
         self._gathering = 1  # the number of the commit that a write made now belongs to
         self._durable = 0
         self._committing = self._scheduled = self._is_short = False
+        self._commit_began_s = 0.0
         self._failure: BaseException | None = None
         self._idle: list[asyncio.Future[None]] = []
         self.on_input: Callable[[], None] = lambda: None
         """Called after every input: what cores share may have moved (``allocator.py``)."""
+        self.on_commit: Callable[[float, int], None] | None = None
+        """Called with the seconds and the rows of every commit that is durable (``metrics.py``)."""
 
     def add(self, core: ChargePoint, link: Link) -> None:
         """Take over a core and its link; its inputs are now this driver's business alone."""
-        self._lanes[core.identity] = _Lane(core, link)
+        self._lanes[core.identity] = Lane(core, link)
 
     def start(self, identity: str | None = None) -> None:
         """Start the core of ``identity``, or all of them; what a core raises is raised."""
@@ -132,6 +111,11 @@ class Driver:
     def core(self, identity: str) -> ChargePoint:
         """The core, for reads only. Raises :class:`LocalError` ``unknown_charge_point``."""
         return self._lane(identity).core
+
+    def traffic(self, identity: str) -> tuple[int, int, int]:
+        """How often the link of a charge point has opened; the frames it brought, and those it was given."""
+        lane = self._lane(identity)
+        return lane.session, lane.received, lane.sent
 
     def replace(self, core: ChargePoint) -> None:
         """Go on with a new core where the last one asked for it; its link is closed. :meth:`start` it next."""
@@ -194,6 +178,7 @@ class Driver:
         if lane is None or lane.retired or self._failure is not None:
             return
         now = self._clock()
+        lane.received += 1
         try:
             lane.context.run(lane.core.receive_frame, frame, now, binary)
         except Exception:
@@ -231,6 +216,15 @@ class Driver:
         for identity in list(self._lanes):
             self._input(identity, lambda core, now: (core.store_full if is_short else core.store_ok)(now))
 
+    def complaint(self) -> str | None:
+        """Why nothing can leave: a commit failed or is stuck; ``None`` when all is well. Asked by the watchdog."""
+        if self._failure is not None:
+            return "a commit failed"
+        under_way_s = self._loop.time() - self._commit_began_s
+        if self._committing and under_way_s > STUCK_S:
+            return f"a commit has been under way for {under_way_s:.0f} s"
+        return None
+
     async def drained(self) -> None:
         """Wait until every write made so far is durable. Raises :class:`UnavailableError` when a commit failed."""
         while self._failure is None and (self._gathered or self._committing):
@@ -248,7 +242,7 @@ class Driver:
         self._lanes.clear()
         self._blocked.clear()
 
-    def _lane(self, identity: str) -> _Lane:
+    def _lane(self, identity: str) -> Lane:
         lane = self._lanes.get(identity)
         if lane is None:
             raise LocalError("unknown_charge_point", f"there is no charge point {identity!r}")
@@ -264,7 +258,7 @@ class Driver:
             if self._failure is None:
                 logger.exception("%s: an input raised in the core", identity)
 
-    def _settle(self, lane: _Lane, now: Instant) -> None:
+    def _settle(self, lane: Lane, now: Instant) -> None:
         """Take every effect of the mutation, let leave what may, and set the timer."""
         core, fifo = lane.core, lane.fifo
         if effects := core.poll_effects():
@@ -287,7 +281,7 @@ class Driver:
             self._arm(lane, due_s, due_s - now.monotonic_s)
         self.on_input()
 
-    def _retire(self, lane: _Lane) -> None:
+    def _retire(self, lane: Lane) -> None:
         """The last input of this core: its timer ends, and behind everything that waits to leave it is replaced."""
         if lane.timer is not None:
             lane.timer.cancel()
@@ -295,7 +289,7 @@ class Driver:
         lane.fifo.append((lane.barrier, -1, Recreate()))
         self._release(lane)
 
-    def _recreate(self, lane: _Lane) -> None:
+    def _recreate(self, lane: Lane) -> None:
         for timer in lane.asks.values():
             timer.cancel()
         lane.asks.clear()
@@ -307,7 +301,7 @@ class Driver:
             except Exception:
                 logger.exception("%s: a reset could not be told", lane.core.identity)
 
-    def _gather(self, lane: _Lane, effect: Store | Discard) -> None:
+    def _gather(self, lane: Lane, effect: Store | Discard) -> None:
         value = effect.value if isinstance(effect, Store) else None
         self._gathered.append(Write(lane.core.identity, effect.table, effect.key, value))
         lane.barrier = self._gathering
@@ -321,12 +315,13 @@ class Driver:
         number = self._gathering
         self._gathering += 1
         self._scheduled, self._committing = False, True
+        self._commit_began_s = self._loop.time()
         try:
-            self._store.commit(batch, partial(self._committed, number))
+            self._store.commit(batch, partial(self._committed, number, len(batch)))
         except Exception as error:  # noqa: BLE001  # any failure ends the process, in an orderly way
-            self._committed(number, error)
+            self._committed(number, len(batch), error)
 
-    def _committed(self, number: int, error: BaseException | None) -> None:
+    def _committed(self, number: int, rows: int, error: BaseException | None) -> None:
         self._committing = False
         if error is not None:
             self._failure = error
@@ -334,6 +329,8 @@ class Driver:
             self._on_fatal(error)
         else:
             self._durable = number
+            if self.on_commit is not None:
+                self.on_commit(self._loop.time() - self._commit_began_s, rows)
             if self._gathered:
                 self._begin_commit()
             blocked, self._blocked = self._blocked, {}
@@ -344,7 +341,7 @@ class Driver:
             if not waiter.done():
                 waiter.set_result(None)
 
-    def _release(self, lane: _Lane) -> None:
+    def _release(self, lane: Lane) -> None:
         """Let leave, in order, what no commit holds back."""
         if lane.releasing or self._failure is not None:
             return  # an effect that causes another input: the loop below takes its effects too
@@ -364,10 +361,11 @@ class Driver:
             lane.paused = paused
             (lane.link.pause if paused else lane.link.resume)()
 
-    def _carry_out(self, lane: _Lane, session: int, effect: Effect) -> None:
+    def _carry_out(self, lane: Lane, session: int, effect: Effect) -> None:
         match effect:
             case Send(frame):
                 if lane.up and session == lane.session:
+                    lane.sent += 1
                     lane.link.send(frame)
             case Publish():
                 self._on_publish(lane.core.identity, effect)
@@ -386,7 +384,7 @@ class Driver:
             case Recreate():
                 self._recreate(lane)
 
-    def _ask(self, lane: _Lane, ask: Ask) -> None:
+    def _ask(self, lane: Lane, ask: Ask) -> None:
         answer = partial(self._answered, lane, lane.core, ask.ask)
         late = UnavailableError("timeout", f"no answer to {ask.method} within {ask.timeout_s:g} s")
         lane.asks[ask.ask] = self._loop.call_later(ask.timeout_s, answer, None, late)
@@ -396,7 +394,7 @@ class Driver:
             logger.exception("%s: %s could not be asked", lane.core.identity, ask.method)
             answer(None, error)
 
-    def _answered(self, lane: _Lane, asker: ChargePoint, ask: int, result: Any, error: Exception | None) -> None:
+    def _answered(self, lane: Lane, asker: ChargePoint, ask: int, result: Any, error: Exception | None) -> None:
         if lane.core is not asker:
             return  # it was reset meanwhile, and another question of the new core may have the same number
         timer = lane.asks.pop(ask, None)
@@ -404,13 +402,13 @@ class Driver:
             timer.cancel()
             self._input(lane.core.identity, lambda core, now: core.receive_answer(ask, result, error, now))
 
-    def _arm(self, lane: _Lane, due_s: float, delay_s: float) -> None:
+    def _arm(self, lane: Lane, due_s: float, delay_s: float) -> None:
         if lane.timer is not None:
             lane.timer.cancel()
         lane.due_s = due_s
         lane.timer = self._loop.call_later(max(0.0, delay_s), self._timer, lane)
 
-    def _timer(self, lane: _Lane) -> None:
+    def _timer(self, lane: Lane) -> None:
         # A deadline that moved away leaves the timer as it is: most are set and cancelled with every message.
         lane.timer, lane.due_s = None, float("inf")
         if self._failure is not None or lane.retired:

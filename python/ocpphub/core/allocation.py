@@ -47,6 +47,8 @@ class Allocation:
         self.members = [Member(place, phases=place.phases) for place in self._topology.places]
         self.caps = self._topology.caps
         self._limits = Limits(self.caps)
+        self.short = self._limits.short
+        """Indexes of the limits that the claims are above; for reads only."""
         self._counts = {point.identity: point.connectors for point in points}
         self._station = {cap.identity: place for place, cap in enumerate(self.caps) if cap.identity is not None}
         self._shares = Shares(self.members, self.caps)
@@ -413,9 +415,8 @@ class Allocation:
         if tenths > 0 >= member.share:
             member.since_s = now_s
         member.share, member.watts, member.phases = tenths, watts, phases
-        if (
-            not member.held or member.lease_ends_s < inf
-        ):  # else it applies its fallback, and hears of this when it is back
+        if not member.held or member.lease_ends_s < inf:
+            # Else it applies its fallback, and hears of this when it is back.
             member.claim.send(Sent(member.seq, max(tenths, 0), phases), now_s)
         if member.claim.decreased_s is not None and not member.held:
             self._unconfirmed.setdefault(index)

@@ -183,8 +183,8 @@ class ChargePoint(ControllerCommands):
         if self.traces_frames:
             self._emit(message("received", frame, is_valid=not isinstance(decoded, _native.Violation)))
         if isinstance(decoded, _native.Call):
-            if self._boot.answers_calls:
-                self._inbound.receive_call(decoded, frame, now, is_pending=self._boot.is_pending)
+            is_pending, is_ignored = self._boot.is_pending, not self._boot.answers_calls
+            self._inbound.receive_call(decoded, frame, now, is_pending=is_pending, is_ignored=is_ignored)
         elif isinstance(decoded, _native.CallResult):
             if not self._outbox.receive_result(decoded, now):
                 self._watch_flood(now)
@@ -202,7 +202,7 @@ class ChargePoint(ControllerCommands):
             self._parts.prompt.clear(now)  # whoever waits for an answer hears now that there will be none
 
     def _receive_violation(self, violation: _native.Violation, frame: bytes, now: Instant, binary: bool) -> None:
-        self._security.refuse_frame(f"{violation.code} in {violation.stage} {violation.pointer}", now)
+        self._security.refuse_frame(f"in {violation.stage} {violation.pointer}", now, violation.code)
         if violation.verdict == "close":
             if not binary:  # J-328: a binary message that is no text is merely dropped
                 self._emit(Disconnect(1007, "invalid UTF-8"))

@@ -16,9 +16,11 @@ from ocpphub.core.connector import Connector
 from ocpphub.core.controllers import Controller
 from ocpphub.core.effects import Discard, Effect, Reply, Store
 from ocpphub.core.external import explained
+from ocpphub.core.inbound import Inbound
 from ocpphub.core.instant import Instant
 from ocpphub.core.parts import Parts
 from ocpphub.core.presenting import authorize_result, check_id_tag
+from ocpphub.core.statistics import Statistics, statistics
 from ocpphub.core.transaction import Transaction
 from ocpphub.core.verdict import Verdict
 from ocpphub.core.vocabulary import AvailabilityStatus, AvailabilityType, Reason
@@ -46,6 +48,11 @@ class ControllerCommands:
 
     _effects: list[Effect]
     _parts: Parts
+    _inbound: Inbound
+
+    def statistics(self, now: Instant) -> Statistics:
+        """Its numbers, for metrics; a read."""
+        return statistics(self._parts, self._inbound, now)
 
     def _end(self, now: Instant) -> None:
         raise NotImplementedError

@@ -85,6 +85,8 @@ class TransactionQueue:
         self._in_flight: Entry | None = None
         self._times = UntrustedTimes(self._records, clock, self.update)
         self.lost = Lost()
+        self.started = self.ended = 0
+        """Transactions since the core was made; shown by metrics."""
         self.changes = 0
         """Counts what changes :meth:`state`."""
         self.on_answered: OnAnswered = lambda tx, id_tag_info, was_unanswered, now: None
@@ -145,6 +147,7 @@ class TransactionQueue:
         )
         tx.recorded(at_ms, trusted)
         self._live[tx.session_id] = tx
+        self.started += 1
         self._admit(StartEntry(tx.session_id, tx), trusted)
         self.update(tx)
         return tx
@@ -165,6 +168,7 @@ class TransactionQueue:
         self._admit(StopEntry(tx.stop_number, tx, stop), stop.trusted)
         self.update(tx)
         self._thinning.ended()
+        self.ended += 1
 
     def sample(
         self,

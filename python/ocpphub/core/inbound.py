@@ -8,7 +8,7 @@ no handler's failure may leave it (J-278).
 from __future__ import annotations
 
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -62,15 +62,27 @@ class Inbound:
         """CALLs behind the one that is handled; beyond :data:`MAX_WAITING` the link should not go on reading."""
         self._running: _native.Call | None = None
         self._open: dict[str, bytes] = {}
+        self.received = 0
+        """Valid CALLs, those that are ignored among them."""
         self.repeats = 0
         """Byte-identical repeats of an open CALL, which are ignored (D-08)."""
+        self.unregistered = 0
+        """CALLs that came before the registration allowed an answer, which are ignored."""
+        self.refused: Counter[str] = Counter()
+        """CALLERRORs that were sent, by their code."""
 
     def supports(self, action: str) -> bool:
         """Whether there is a handler for this action."""
         return action in self._handlers
 
-    def receive_call(self, call: _native.Call, frame: bytes, now: Instant, *, is_pending: bool) -> None:
-        """A valid CALL. Effects: ``Send`` of its answer now or after the CALLs before it."""
+    def receive_call(
+        self, call: _native.Call, frame: bytes, now: Instant, *, is_pending: bool, is_ignored: bool = False
+    ) -> None:
+        """A valid CALL. Effects: ``Send`` of its answer now or after the CALLs before it; none when it is ignored."""
+        self.received += 1
+        if is_ignored:
+            self.unregistered += 1
+            return
         if self._is_repeat(call.unique_id, frame):
             return
         self._open[call.unique_id] = frame
@@ -150,6 +162,7 @@ class Inbound:
             reaction.then(now)
 
     def _refuse(self, unique_id: str, refusal: Refusal) -> None:
+        self.refused[refusal.code] += 1
         self._emit(Send(_native.encode_error(unique_id, refusal.code, refusal.description)))
 
     def clear(self) -> None:

@@ -9,7 +9,7 @@ Must never decide *whether* the registration allows a CALL (``boot.py``) nor wha
 from __future__ import annotations
 
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sized
 from dataclasses import dataclass, field
 from itertools import islice
@@ -77,11 +77,12 @@ class Source(Protocol):
 
 @dataclass(slots=True)
 class Counters:
-    """What was dropped or refused since start; shown by metrics later, by tests now."""
+    """What came and went since the core was made; shown by metrics."""
 
     unexpected_answers: int = 0
-    timeouts: int = 0
     sent: int = 0
+    ended: Counter[str] = field(default_factory=Counter)
+    """Own CALLs by the kind of their :class:`Outcome`."""
 
 
 class Outbox:
@@ -173,7 +174,6 @@ class Outbox:
         """MessageTimeout is over: the CALL is closed, a late answer will be dropped (OCPP-J 4.1.1)."""
         if self._in_flight is not None:
             log.warning("%s was not answered within MessageTimeout", self._in_flight.action)
-            self.counters.timeouts += 1
             self._finish(Outcome("timeout"), now)
 
     def disconnected(self, now: Instant) -> None:
@@ -186,6 +186,7 @@ class Outbox:
         self.pending.clear()
         self._timers.cancel("call")
         if call is not None:
+            self.counters.ended[outcome.kind] += 1
             call.done(outcome, now)
 
     def _drop(self, now: Instant) -> None:
@@ -239,6 +240,8 @@ class DurableQueue:
     _last: int = 0
     changes: int = 0
     """Counts what changes :meth:`state`, so that nobody has to compare it after every message."""
+    dropped: int = 0
+    """Entries given up because the CSMS does not know their action; shown by metrics."""
 
     def restore(self, rows: Rows) -> None:
         """Take up the rows that an earlier process left, oldest first; none of them is in flight."""
@@ -290,6 +293,7 @@ class DurableQueue:
             self._remove(entry)
         elif outcome.code in _UNKNOWN_TO_CSMS:
             log.warning("the CSMS does not know %s: one message is dropped", entry.action)
+            self.dropped += 1
             self._remove(entry)
         else:
             entry.attempts += 1
@@ -358,13 +362,19 @@ class DurableQueue:
         """Whether :data:`MAX_ENTRIES` are waiting."""
         return len(self._entries) >= MAX_ENTRIES
 
+    @property
+    def oldest_ms(self) -> int | None:
+        """When the oldest entry was made, milliseconds since 1970."""
+        oldest = next(iter(self._entries.values()), None)
+        return None if oldest is None else oldest.utc_ms
+
     def state(self) -> dict[str, Any]:
         """``{"messages", "bytes", "oldest", "aside"}`` of ``charge_point.get`` (rpc.md)."""
-        oldest = next(iter(self._entries.values()), None)
+        oldest_ms = self.oldest_ms
         return {
             "messages": len(self._entries),
             "bytes": self._bytes,
-            "oldest": None if oldest is None else self.stamp(oldest.utc_ms),
+            "oldest": None if oldest_ms is None else self.stamp(oldest_ms),
             "aside": len(self._aside),
         }
 

@@ -7,6 +7,7 @@ one is a durable entry of the outbox before anybody hears that it was accepted.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -48,6 +49,8 @@ class SecurityEvents:
         self._emit, self._queue, self._clock = emit, queue, clock
         self.is_stopped = False
         """While stopped events are published but none is stored (decisions.md 6)."""
+        self.refused: Counter[str] = Counter()
+        """Frames of the CSMS that broke a rule, by the code of what they broke; shown by metrics."""
         self._refused_frames = 0
         self._invalid_told_s = float("-inf")
         self._time_told_s = float("-inf")
@@ -81,9 +84,15 @@ class SecurityEvents:
     def _put(self, payload: dict[str, Any], now: Instant) -> None:
         self._queue.put("SecurityEventNotification", payload, self._clock.utc_ms(now), self._clock.is_trusted)
 
-    def refuse_frame(self, why: str, now: Instant) -> None:
-        """A frame of the CSMS was refused: one InvalidMessages a minute, with the number since the last (J-277)."""
+    def refuse_frame(self, why: str, now: Instant, code: str = "") -> None:
+        """A frame of the CSMS was refused: one InvalidMessages a minute, with the number since the last (J-277).
+
+        ``code`` says which rule it broke; empty for a valid answer that nobody waits for.
+        """
         self._refused_frames += 1
+        if code:
+            self.refused[code] += 1
+            why = f"{code} {why}"
         if now.monotonic_s - self._invalid_told_s >= INVALID_MESSAGES_INTERVAL_S:
             count, self._refused_frames = self._refused_frames, 0
             self._invalid_told_s = now.monotonic_s
