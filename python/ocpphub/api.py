@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ocpphub.daemon")
 
-LINK_CLOSE_S: Final = 4.0
+LINK_CLOSE_S: Final = 3.0
 """How long the links may take to close: the process ends within 5 s of SIGTERM (F47)."""
 _ON_DEMAND: Final[Mapping[str, Callable[[Core, bool, Instant], None]]] = {
     "ocpp.message": lambda core, wanted, now: setattr(core, "traces_frames", wanted),
@@ -276,7 +277,7 @@ class Hub:
         self._store: Store | None = None
         self._link = link or self._websocket
         self._clock = clock
-        self._on_fatal = on_fatal or _log_fatal
+        self._on_fatal = on_fatal or partial(log.critical, "the store failed; stop the hub: %s")
         self._driver: Driver | None = None
         self._links: dict[str, Link] = {}
         self._resets: set[asyncio.Task[None]] = set()
@@ -287,8 +288,6 @@ class Hub:
     @classmethod
     def from_file(cls, path: Path | str) -> Hub:
         """A hub of a ``hub.toml``. Raises ``ConfigError`` that lists everything wrong with it."""
-        import os
-
         from ocpphub import config
 
         return cls(config.load(path, os.environ))
@@ -302,6 +301,11 @@ class Hub:
     def is_running(self) -> bool:
         """Whether :meth:`start` has finished and :meth:`stop` has not begun."""
         return self._driver is not None
+
+    @property
+    def driver(self) -> Driver | None:
+        """What carries inputs into the cores; ``None`` while the hub is down."""
+        return self._driver
 
     async def start(self) -> None:
         """Load the store, build cores and links, and let them run. Raises what the store or a core refuses."""
@@ -397,10 +401,9 @@ class Hub:
             self._on_fatal(error)
 
     async def _end_resets(self) -> None:
-        resets = list(self._resets)
-        for reset in resets:
+        for reset in self._resets:
             reset.cancel()
-        await asyncio.gather(*resets, return_exceptions=True)
+        await asyncio.gather(*self._resets, return_exceptions=True)
 
     def _core(self, point: ChargePoint, rows: Iterable[Row]) -> Core:
         assert self._allocation is not None  # noqa: S101  # cores are made while the hub runs
@@ -427,10 +430,6 @@ class _Down:
 
 
 _DOWN: Final = cast("Core", _Down())
-
-
-def _log_fatal(error: BaseException) -> None:
-    log.critical("the store failed; stop the hub: %s", error)
 
 
 async def _closed(*links: Link) -> None:
