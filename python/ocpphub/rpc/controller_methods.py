@@ -70,6 +70,13 @@ def _visible(session: Session, rows: list[Any]) -> list[Any]:
 
 _STATE: Final = {"$ref": "#/components/schemas/ConnectorState"}
 _STATES: Final = {"type": "array", "items": _STATE}
+_NO_STATE: Final = {
+    "type": "object",
+    "properties": {"connector_id": {"const": 0}},
+    "required": ["connector_id"],
+    "additionalProperties": False,
+}
+"""The answer to a report of the whole charge point, which is no connector with a state."""
 _REPORTED: Final = Parameter("connector_id", ConnectorId(), "1 to the number of connectors, 0 for errors of them all")
 _CONNECTOR_ID: Final = Parameter("connector_id", ConnectorId(), "1 to the number of connectors")
 _ID_TAG: Final = Text(max=20, min=1)
@@ -154,7 +161,7 @@ CONTROLLER_ROWS: Final = (
         "controller",
         "controller",
         "Report levels of a connector; what is left out is as in the last report of this attachment",
-        _STATE,
+        {"oneOf": [_STATE, _NO_STATE]},
         (_REPORTED, *REPORT_FIELDS),
         _as_controller,
         command="report",
@@ -258,7 +265,7 @@ CONTROLLER_ROWS: Final = (
         "monitor",
         "session",
         "What waits to be delivered to the CSMS, in its order",
-        {"type": "array", "items": {"type": "object"}},
+        {"type": "array", "items": {"$ref": "#/components/schemas/OutboxEntry"}},
         (Parameter("limit", Integer(1, 1_000), "at most so many, 1 to 1000"),),
         _outbox_list,
     ),
@@ -342,7 +349,11 @@ CONTROLLER_SCHEMAS: Final[dict[str, Any]] = {
     "ActiveError": {
         "type": "object",
         "properties": {
-            "error_code": {"type": "string", "description": "a ChargePointErrorCode but NoError"},
+            "error_code": {
+                "type": "string",
+                "description": "a ChargePointErrorCode but NoError",
+                "examples": ["OtherError"],
+            },
             "info": {"type": "string", "maxLength": 50},
             "vendor_id": {"type": "string", "maxLength": 255},
             "vendor_error_code": {"type": "string", "maxLength": 50},
@@ -370,6 +381,20 @@ CONTROLLER_SCHEMAS: Final[dict[str, Any]] = {
             },
         },
         "required": ["code", "message", "data"],
+    },
+    "OutboxEntry": {
+        "type": "object",
+        "properties": {
+            "id": {"type": "string", "description": "for outbox.retry"},
+            "action": {"type": "string"},
+            "at": {"type": "string", "format": "date-time"},
+            "attempts": {"type": "integer", "minimum": 0},
+            "state": {"enum": ["in_flight", "aside", "retry", "waiting"]},
+            "connector_id": {"type": "integer"},
+            "session_id": {"type": "integer"},
+            "samples": {"type": "integer", "minimum": 1},
+        },
+        "required": ["id", "action", "at", "attempts", "state"],
     },
     "Reservation": {
         "type": "object",

@@ -120,14 +120,18 @@ def _rpc_discover(session: Session) -> dict[str, Any]:
 
 _BOOLEAN: Final = {"type": "boolean"}
 _NULL: Final = {"type": "null"}
-_OBJECT: Final = {"type": "object"}
 _KEY: Final = Parameter("key", Text(max=50, min=1), "a declared custom key, at most 50 characters")
 _CONNECTOR_ID: Final = Parameter("connector_id", ConnectorId(), "1 to the number of connectors")
 _SCHEDULE_OF: Final = Parameter("connector_id", ConnectorId(), "1 to the number of connectors, 0 for all together")
 _SECONDS: Final = Duration()
 _UNIT_AT: Final = (
     Parameter("unit", Text(choices=("A", "W")), "absent = the first allowed unit", required=False),
-    Parameter("at", Text(max=40), 'begin, RFC 3339 such as "2027-01-15T08:00:00Z"; absent = now', required=False),
+    Parameter(
+        "at",
+        Text(max=40, format="date-time"),
+        'begin, RFC 3339 such as "2027-01-15T08:00:00Z"; absent = now',
+        required=False,
+    ),
 )
 _ROWS: Final = (
     Method("stop", "operator", "command", "End all transactions and close the link until restart", _BOOLEAN),
@@ -213,7 +217,17 @@ _ROWS: Final = (
         "monitor",
         "session",
         "Receive event notifications of topics, after a snapshot of their state",
-        _OBJECT,
+        {
+            "type": "object",
+            "properties": {
+                "subscription": {"type": "integer"},
+                "stream": {"type": "string"},
+                "seq": {"type": "integer"},
+                "snapshot": {"type": "object", "description": "topic -> its state, for topics that have one"},
+                "gap": {"const": True, "description": "events behind since are gone"},
+            },
+            "required": ["subscription", "stream", "seq"],
+        },
         (
             Parameter("topics", ListOf(Text(choices=tuple(TOPICS)), max=100, min=1), "one of " + ", ".join(TOPICS)),
             Parameter("connectors", Connectors(), "only these connectors", required=False),
@@ -231,7 +245,15 @@ _ROWS: Final = (
         (Parameter("subscription", Integer(1, 2**63 - 1), "as subscribe has answered it"),),
         _unsubscribe,
     ),
-    Method("charge_point.get", "monitor", "read", "State of the charge point", _OBJECT, (), _charge_point_get),
+    Method(
+        "charge_point.get",
+        "monitor",
+        "read",
+        "State of the charge point",
+        {"$ref": "#/components/schemas/ChargePointState"},
+        (),
+        _charge_point_get,
+    ),
     Method(
         "connector.get",
         "monitor",
@@ -290,13 +312,21 @@ _ROWS: Final = (
         "monitor",
         "slices",
         "The installed charging profiles with the connector they were installed on, by connector",
-        {"type": "array", "items": {"type": "object"}},
+        {"type": "array", "items": {"$ref": "#/components/schemas/InstalledProfile"}},
         (Parameter("connector_id", OneConnector(), "absent = of all the client may see", required=False),),
         _schedule_profiles,
         connector_index=0,
         takes_zero=True,
     ),
-    Method("server.info", "monitor", "hub", "Version, limits, counters and charge points", _OBJECT, (), _server_info),
+    Method(
+        "server.info",
+        "monitor",
+        "hub",
+        "Version, limits, counters and charge points",
+        {"$ref": "#/components/schemas/ServerInfo"},
+        (),
+        _server_info,
+    ),
     Method("rpc.ping", "monitor", "hub", "Answers pong", {"const": "pong"}, (), _rpc_ping),
     Method(
         "rpc.use",
@@ -307,7 +337,15 @@ _ROWS: Final = (
         (Parameter("charge_point", Text(), "an identity of server.info"),),
         _rpc_use,
     ),
-    Method("rpc.discover", "monitor", "hub", "This interface as an OpenRPC document", _OBJECT, (), _rpc_discover),
+    Method(
+        "rpc.discover",
+        "monitor",
+        "hub",
+        "This interface as an OpenRPC document",
+        {"type": "object", "required": ["openrpc", "info", "methods", "components"]},
+        (),
+        _rpc_discover,
+    ),
 )
 
 METHODS: Final[dict[str, Method]] = {
@@ -325,7 +363,55 @@ _SOURCE: Final = {
     },
     "required": ["kind"],
 }
+_COUNT: Final = {"type": "integer", "minimum": 0}
 _SCHEMAS: Final[dict[str, Any]] = {
+    "ChargePointState": {
+        "type": "object",
+        "properties": {
+            "identity": {"type": "string"},
+            "registration": {"enum": ["Accepted", "Pending", "Rejected", "none"]},
+            "is_connected": _BOOLEAN,
+            "stopped": _BOOLEAN,
+            "connectors": _COUNT,
+            "url": {"type": "string", "description": "of the CSMS, without user and password"},
+            "queue": {
+                "type": "object",
+                "properties": {
+                    "messages": _COUNT,
+                    "bytes": _COUNT,
+                    "oldest": {"type": ["string", "null"], "format": "date-time"},
+                    "aside": _COUNT,
+                },
+                "required": ["messages", "bytes", "oldest", "aside"],
+            },
+            "clock_offset_s": {"type": "number"},
+            "security_profile": {"enum": [0, 1, 2, 3]},
+            "certificates": {"type": "array"},
+            "monitored_keys": {"type": "array", "items": {"type": "string"}},
+            "store_condition": {"type": "string", "description": "what is wrong with the database; absent = nothing"},
+        },
+        "required": [
+            *("identity", "registration", "is_connected", "stopped", "connectors", "url", "queue", "clock_offset_s"),
+            *("security_profile", "certificates", "monitored_keys"),
+        ],
+    },
+    "ServerInfo": {
+        "type": "object",
+        "properties": {
+            "name": {"const": "ocpphub"},
+            "version": {"type": "string"},
+            "api": {"const": 1, "description": "version of the contract"},
+            "ready": _BOOLEAN,
+            "charge_points": {"type": "array", "items": {"type": "string"}},
+            "limits": {"type": "object", "additionalProperties": _COUNT},
+            "counters": {"type": "object", "additionalProperties": _COUNT},
+            "clients": _COUNT,
+            "uptime_s": {"type": "number", "minimum": 0},
+        },
+        "required": [
+            *("name", "version", "api", "ready", "charge_points", "limits", "counters", "clients", "uptime_s"),
+        ],
+    },
     "ChargingSchedule": {
         "type": "object",
         "properties": {
@@ -373,6 +459,47 @@ _SCHEMAS: Final[dict[str, Any]] = {
             },
         },
         "required": ["start", "end", "limit", "unit", "phases", "winner", "losers"],
+    },
+    "InstalledProfile": {
+        "type": "object",
+        "properties": {
+            "connector_id": {"type": "integer"},
+            "accepted_at": {"type": "string", "format": "date-time"},
+            "charging_profile_id": {"type": "integer"},
+            "transaction_id": {"type": "integer"},
+            "stack_level": _COUNT,
+            "purpose": {"enum": ["ChargePointMaxProfile", "TxDefaultProfile", "TxProfile"]},
+            "kind": {"enum": ["Absolute", "Recurring", "Relative"]},
+            "recurrency_kind": {"enum": ["Daily", "Weekly"]},
+            "valid_from": {"type": "string", "format": "date-time"},
+            "valid_to": {"type": "string", "format": "date-time"},
+            "charging_schedule": {
+                "type": "object",
+                "properties": {
+                    "duration": _COUNT,
+                    "start_schedule": {"type": "string", "format": "date-time"},
+                    "charging_rate_unit": {"enum": ["A", "W"]},
+                    "min_charging_rate": {"type": "number"},
+                    "charging_schedule_period": {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "properties": {
+                                "start_period": _COUNT,
+                                "limit": {"type": "number"},
+                                "number_phases": {"type": "integer"},
+                            },
+                            "required": ["start_period", "limit"],
+                        },
+                    },
+                },
+                "required": ["charging_rate_unit", "charging_schedule_period"],
+            },
+        },
+        "required": [
+            *("connector_id", "accepted_at", "charging_profile_id", "stack_level", "purpose", "kind"),
+            "charging_schedule",
+        ],
     },
     "KeyValue": {
         "type": "object",

@@ -62,7 +62,7 @@ class Cursor:
 
     def schema(self) -> dict[str, Any]:
         """As JSON schema."""
-        return {"type": "string"}
+        return {"type": "string", "pattern": "^[0-9]{1,16}$", "examples": ["0"]}
 
 
 def _transaction_list(

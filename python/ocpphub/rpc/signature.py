@@ -44,11 +44,12 @@ def _wrong(what: str, path: str, hint: str) -> LocalError:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A string of ``min`` to ``max`` characters, or one of ``choices``."""
+    """A string of ``min`` to ``max`` characters, or one of ``choices``; ``format`` only describes it."""
 
     max: int | None = None
     min: int = 0
     choices: tuple[str, ...] = ()
+    format: str = ""
 
     def check(self, value: Any, path: str) -> str:
         if type(value) is not str:
@@ -69,6 +70,8 @@ class Text:
             shape["minLength"] = self.min
         if self.max is not None:
             shape["maxLength"] = self.max
+        if self.format:
+            shape["format"] = self.format
         return shape
 
 
@@ -205,11 +208,16 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class CheckedByCore:
-    """A value that the core checks, as it knows what is allowed; here it only has a description."""
+    """A value that the core checks, as it knows what is allowed; here it only has a description.
+
+    Only null is refused here: for the core it is a parameter that was left out.
+    """
 
     shape: dict[str, Any]
 
     def check(self, value: Any, path: str) -> Any:
+        if value is None:
+            raise _wrong("null", path, "a value, or leave the parameter out")
         return value
 
     def schema(self) -> dict[str, Any]:

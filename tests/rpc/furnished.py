@@ -1,0 +1,116 @@
+"""A hub in which every method has something to work on, and what its state is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from ocpphub.config import Role
+from ocpphub.rpc.methods import discover
+from tests import builders
+from tests.builders import Csms
+from tests.hub_doubles import OTHER_UID, ClientDouble, HubBench, rpc_settings, running_hub, serve, turns
+from tests.rpc.schema_values import Schemas
+
+POINT = builders.settings(custom_keys=(builders.custom_key("Tariff", "day"),))
+"""Three connectors and a custom key."""
+DOCUMENT = discover()
+DESCRIBED: dict[str, dict[str, Any]] = {row["name"]: row for row in DOCUMENT["methods"]}
+SCHEMAS = Schemas(DOCUMENT)
+EXISTING: dict[str, Any] = {
+    "charge_point": "CP1",
+    "key": "Tariff",
+    "id": "tx-1",
+    "subscription": 1,
+    "connector_id": 1,
+    "connectors": 1,
+}
+"""What a furnished hub has, by the parameter that names it."""
+EITHER: dict[str, tuple[str, ...]] = {
+    "station.set_limit": ("limit_w", "feeder"),
+    "connector.report_many": ("columns", "rows"),
+}
+"""Parameters that go not with the others, or name what no furnished hub has."""
+FILLED = ("reservation.list", "outbox.list", "schedule.profiles", "connector.list")
+READS = (
+    *("charge_point.get", "connector.list", "schedule.profiles", "reservation.list", "outbox.list"),
+    *("transaction.list", "allocation.get", "get_configuration_key"),
+)
+
+
+class Furnished:
+    """The hub, and a client that drives its connectors."""
+
+    def __init__(self, bench: HubBench, client: ClientDouble) -> None:
+        self.bench = bench
+        self.client = client
+        self._number = 100
+
+    async def ask(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
+        """The answer to a call, whenever it comes."""
+        self._number += 1
+        self.client.received()
+        self.client.call(method, number=self._number, **params)
+        for _ in range(200):
+            for message in self.client.received():
+                if message.get("id") == self._number:
+                    assert isinstance(message, dict)
+                    return message
+            await turns(1)
+        raise AssertionError(f"{method} was not answered")
+
+    async def state(self) -> list[Any]:
+        """Everything that is stored, shown and published."""
+        rows = [*self.bench.store.load(), len(self.bench.store.commits)]
+        shown = [(await self.ask(name, right_params(name)))["result"] for name in READS]
+        return [rows, shown, self.changes()]
+
+    def changes(self) -> tuple[int, int]:
+        """What moves whenever anything is stored or published."""
+        return len(self.bench.store.commits), self.bench.point.publications.seq
+
+
+def right_params(name: str) -> dict[str, Any]:
+    """Parameters of a method that are right, made from its schemas; all that go together."""
+    return {
+        param["name"]: EXISTING.get(param["name"], SCHEMAS.example(param["schema"]))
+        for param in DESCRIBED[name]["params"]
+        if param["name"] not in EITHER.get(name, ())
+    }
+
+
+@asynccontextmanager
+async def furnished_hub(connectors: tuple[int, ...] | None = None) -> AsyncIterator[Furnished]:
+    """A transaction runs on connector 1, its start waits for a retry, and the client has a subscription.
+
+    The client is an operator, of ``connectors`` only where they are given.
+    """
+    csms = Csms(errors={"StartTransaction": "InternalError"})
+    rpc = rpc_settings([Role("operator", OTHER_UID, None, connectors)])
+    async with running_hub(POINT, rpc=rpc, csms=csms) as bench:
+        hub = Furnished(bench, ClientDouble(serve(bench), uid=OTHER_UID))
+        await _furnish(hub)
+        yield hub
+
+
+async def _furnish(hub: Furnished) -> None:
+    levels = {"plugged": True, "ev_ready": True, "evse_ready": True}
+    for method, params in (
+        ("subscribe", {"topics": ["connector.status"]}),
+        ("controller.attach", {"connectors": "1-3"}),
+        ("connector.report", {"connector_id": 1, **levels}),
+        ("connector.report", {"connector_id": 2, **levels, "plugged": False}),
+        ("connector.report", {"connector_id": 3, **levels, "plugged": False}),
+        ("connector.authorize", {"connector_id": 1, "id_tag": "TAG"}),
+    ):
+        answer = await hub.ask(method, params)
+        assert "result" in answer, answer
+    link = hub.bench.links["CP1"]
+    expiry = {"expiryDate": "2099-01-01T00:00:00Z"}
+    link.receive([2, "a", "ReserveNow", {"connectorId": 3, "idTag": "TAG2", "reservationId": 7, **expiry}])
+    profile = builders.charging_profile()
+    link.receive([2, "b", "SetChargingProfile", {"connectorId": 1, "csChargingProfiles": profile}])
+    await turns(100)
+    for name in FILLED:
+        assert (await hub.ask(name, right_params(name)))["result"], name
