@@ -32,8 +32,8 @@ from ocpphub.publications import TOPICS, ConnectorFilter, Publications, Schedule
 from ocpphub.publications import Variable as Variable
 
 if TYPE_CHECKING:
+    from ocpphub.allocator import Allocator
     from ocpphub.config import ChargePointSettings, Settings
-    from ocpphub.core.allocation import Allocation
     from ocpphub.core.charge_point import ChargePoint as Core
     from ocpphub.records import Selection
     from ocpphub.store import Row, Store
@@ -282,7 +282,8 @@ class Hub:
         self._links: dict[str, Link] = {}
         self._resets: set[asyncio.Task[None]] = set()
         self._stops: list[Callable[[], None]] = []
-        self._allocation: Allocation | None = None
+        self.allocator: Allocator | None = None
+        """What runs the allocation; ``None`` before the first start."""
         self._points = {row.identity: ChargePoint(row, clock) for row in settings.charge_points}
 
     @classmethod
@@ -321,8 +322,8 @@ class Hub:
             on_fatal=self._on_fatal,
             loop=asyncio.get_running_loop(),
         )
-        self._allocation, stop = wiring.make_allocation(self.settings, driver, self._clock)
-        self._stops.append(stop)
+        self.allocator = wiring.make_allocator(self.settings, driver, self._clock)
+        self._stops.append(self.allocator.close)
         try:
             rows = wiring.load_rows(store, self._points)
             for identity, point in self._points.items():
@@ -406,8 +407,8 @@ class Hub:
         await asyncio.gather(*self._resets, return_exceptions=True)
 
     def _core(self, point: ChargePoint, rows: Iterable[Row]) -> Core:
-        assert self._allocation is not None  # noqa: S101  # cores are made while the hub runs
-        return wiring.make_core(point.settings, self.settings.hub, self._allocation, rows, self._clock())
+        assert self.allocator is not None  # noqa: S101  # cores are made while the hub runs
+        return wiring.make_core(point.settings, self.settings.hub, self.allocator.allocation, rows, self._clock())
 
     def _websocket(self, settings: ChargePointSettings, driver: Driver) -> Link:
         link, stop = wiring.make_link(settings, driver, self._points[settings.identity].publications)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from ocpphub.driver import Driver, Link
 
 if TYPE_CHECKING:
+    from ocpphub.allocator import Allocator
     from ocpphub.config import ChargePointSettings, HubSettings, Settings
     from ocpphub.core.allocation import Allocation
     from ocpphub.core.charge_point import ChargePoint
@@ -43,17 +44,15 @@ def load_rows(store: Store, identities: Collection[str]) -> Mapping[str, Iterabl
     return found
 
 
-def make_allocation(
-    settings: Settings, driver: Driver, clock: Callable[[], Instant]
-) -> tuple[Allocation, Callable[[], None]]:
-    """The allocation of the process, over all its charge points and feeders, and what ends its running."""
+def make_allocator(settings: Settings, driver: Driver, clock: Callable[[], Instant]) -> Allocator:
+    """The allocation of the process, over all its charge points and feeders, and what runs it."""
     from ocpphub.allocator import Allocator
     from ocpphub.core.allocation import Allocation
 
     allocation = Allocation(settings.charge_points, settings.feeders)
     allocator = Allocator(allocation, driver, clock, asyncio.get_running_loop())
     driver.on_input = allocator.follow
-    return allocation, allocator.close
+    return allocator
 
 
 def make_core(

@@ -220,6 +220,7 @@ class Connection(asyncio.Protocol):
         except Refused as refused:
             self._refuse(value, slot, refused)
             return
+        self._server.requests += 1
         if self._holds and self._holds.keeps(name, params, (value, slot)):
             self._in_flight += 1
         else:
@@ -437,10 +438,8 @@ class Connection(asyncio.Protocol):
         if pause is self._paused or self._half_closed or self._closing:
             return
         self._paused = pause
-        if pause:
-            self._transport.pause_reading()
-        else:
-            self._transport.resume_reading()
+        self._server.counters["paused"] += pause
+        (self._transport.pause_reading if pause else self._transport.resume_reading)()
 
     def _flush(self) -> None:
         output = self.output

@@ -20,12 +20,13 @@ _OVERFLOW_BYTES: Final = 256
 
 
 class Unread:
-    """The unread output of all clients together, in bytes."""
+    """The unread output of all clients together, in bytes, and how many events were dropped for it since start."""
 
-    __slots__ = ("bytes",)
+    __slots__ = ("bytes", "dropped")
 
     def __init__(self) -> None:
         self.bytes = 0
+        self.dropped = 0
 
 
 class Lost:
@@ -155,6 +156,7 @@ class Output:
         return line
 
     def _drop(self, seq: int, key: Hashable, encode: Callable[[int, int], bytes]) -> None:
+        self._unread.dropped += 1
         known = None if self.queue is None else self.queue.get(key)
         if isinstance(known, Lost):
             known.last = seq

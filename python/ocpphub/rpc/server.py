@@ -47,6 +47,8 @@ class RateLimit:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._calls: dict[tuple[Any, str], deque[float]] = {}
+        self.refused = 0
+        """Calls beyond a limit; shown by metrics."""
 
     def check(self, client: Any, name: str, per_minute: int) -> None:
         """Count one call. Raises :class:`UnavailableError` ``busy`` with ``retry_after_ms`` beyond ``per_minute``."""
@@ -55,6 +57,7 @@ class RateLimit:
         while calls and calls[0] <= now - _WINDOW_S:
             calls.popleft()
         if len(calls) >= per_minute:
+            self.refused += 1
             wait_ms = int((calls[0] + _WINDOW_S - now) * 1000) + 1
             raise UnavailableError(
                 "busy", f"more than {per_minute} {name} a minute", path="/method", hint="wait", retry_after_ms=wait_ms
@@ -87,6 +90,9 @@ class Server:
         self.settings = settings
         self.unread = Unread()
         self.counters: Counter[str] = Counter()
+        """What was refused, dropped or cut since start, by name."""
+        self.requests = 0
+        """Requests since start, those that are refused among them."""
         self.rate = RateLimit()
         self.slices = SlicedWork()
         self.is_stopping = False
