@@ -209,7 +209,7 @@ STANDARD_KEYS: Final[tuple[str, ...]] = tuple(
     ChargeProfileMaxStackLevel ChargingScheduleAllowedChargingRateUnit ChargingScheduleMaxPeriods
     ConnectorSwitch3to1PhaseSupported MaxChargingProfilesInstalled SupportedFileTransferProtocols
     AdditionalRootCertificateCheck CertificateSignedMaxChainSize CertificateStoreMaxLength CpoName SecurityProfile
-    MaxCompositeScheduleDuration
+    MaxCompositeScheduleDuration RetryBackOffRandomRange RetryBackOffRepeatTimes RetryBackOffWaitMinimum
     """.split()
 )
-"""Every configuration key that OCPP 1.6 and its security extension name (requirements-core.md 16), and our own one."""
+"""Every configuration key that OCPP 1.6 and its security extension name (requirements-core.md 16), and our own ones."""

@@ -351,3 +351,55 @@ def test_rows_are_json_text() -> None:
     world = quiet_world()
     change(world, "CpoName", "Größe")
     assert orjson.loads(world.rows["configuration", "CpoName"]) == {"value": "Größe", "file": None}
+
+
+@pytest.mark.parametrize(
+    ("declared", "good", "kept", "bad"),
+    [
+        ({"type": "integer", "value": "1", "min": -5, "max": 5}, "-05", "-5", ["6", "-6", "1.0", "", "true"]),
+        ({"type": "decimal", "value": "0.5", "min": 0.1, "max": 1}, "0.25", "0.25", ["0.09", "1.01", "nan", "1e0", ""]),
+        ({"type": "boolean", "value": "true"}, "FALSE", "false", ["0", "no", ""]),
+        ({"type": "list", "value": "a"}, "b , c", "b,c", ["b,,c", "b,b", ","]),
+        ({"type": "string", "value": "a"}, " as it is ", " as it is ", []),
+    ],
+)
+@pytest.mark.parametrize("reboot", [False, True])
+def test_change_custom_key_of_every_type(
+    declared: dict[str, Any], good: str, kept: str, bad: list[str], reboot: bool
+) -> None:
+    """CORE-CC-01, CORE-CC-02, CORE-CC-04, CORE-CC-08: what is refused changes nothing, what is taken stays."""
+    world = quiet_world(custom_keys=(custom_key("Own", **declared, reboot=reboot),))
+    before = dict(world.rows)
+    assert [change(world, "OWN", text) for text in bad] == ["Rejected"] * len(bad)
+    assert (value_of(world, "Own"), world.rows) == (declared["value"], before)
+    assert change(world, "own", good) == ("RebootRequired" if reboot else "Accepted")
+    assert value_of(world.crash(), "Own") == kept
+
+
+@pytest.mark.parametrize("key", ["MeterValuesSampledData", "MeterValuesAlignedData", "StopTxnSampledData"])
+def test_change_measurands_takes_phases_and_is_refused_as_a_whole(key: str) -> None:
+    """CORE-CC-04, CORE-MV-05, CORE-MV-06: as the CSMS sees it."""
+    world = quiet_world()
+    assert change(world, key, "Voltage.L1-N, Current.Import.L3,Power.Active.Import") == "Accepted"
+    for wrong in ("Voltage.L4", "Voltage.", "Voltage.L1,Voltage.L1", "SoC,Magic"):
+        assert change(world, key, wrong) == "Rejected"
+    assert value_of(world, key) == "Voltage.L1-N,Current.Import.L3,Power.Active.Import"
+
+
+def test_change_message_timeout_counts_for_the_next_call() -> None:
+    """CORE-CC-01: at once, without a reboot."""
+    world = quiet_world()
+    assert change(world, "MessageTimeout", "7") == "Accepted"
+    world.csms.silent.add("DataTransfer")
+    request = world.command("data_transfer", "vendor", None, None)
+    assert request not in world.advance(6.9).replies
+    assert world.advance(0.2).result(request) == {"status": "Offline"}
+
+
+def test_value_of_a_key_that_became_read_only_is_given_up() -> None:
+    """CORE-CC-05: what the CSMS may not change any more must not rest on what it changed once."""
+    world = quiet_world()
+    world.rows["configuration", "StopTransactionMaxMeterValues"] = b'{"value":"7","file":null}'
+    again = world.crash().start()
+    assert value_of(again, "StopTransactionMaxMeterValues") == "100"
+    assert ("configuration", "StopTransactionMaxMeterValues") not in again.rows

@@ -11,7 +11,7 @@ from ocpphub import _native
 from ocpphub.core.effects import Disconnect
 from ocpphub.core.inbound import Answer, Handler, Refusal
 from ocpphub.core.instant import Instant
-from ocpphub.core.keys import FEATURE_PROFILES
+from ocpphub.core.key_table import FEATURE_PROFILES
 from ocpphub.core.outbox import OwnCall
 from tests.bad_frames import ROWS, bytes_of, double, slow
 from tests.builders import SMART_CHARGING_OFF, Csms, World, assert_nothing_sent, assert_refuses, settings

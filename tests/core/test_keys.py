@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ocpphub.config import CustomKey
-from ocpphub.core.keys import FEATURE_PROFILES, Key, custom_key, rotation_capacity, standard_keys, supported_profiles
+from ocpphub.core.key_table import standard_keys
+from ocpphub.core.keys import Key, custom_key
 from tests import builders
 
 KEYS = {key.name: key for key in standard_keys(builders.settings())}
@@ -99,17 +100,6 @@ def test_rotation_of_one_connector_twice_is_refused(text: str) -> None:
     assert KEYS["ConnectorPhaseRotation"].normalised(text) is None
 
 
-def test_rotation_of_thousands_of_connectors_fits_a_value() -> None:
-    """CORE-GC-06: at most 500 characters whatever is configured."""
-    point = builders.settings(connectors=5000, connector_overrides=(builders.override(range(1, 5001), rotation="RST"),))
-    key = next(key for key in standard_keys(point) if key.name == "ConnectorPhaseRotation")
-    assert key.default is not None
-    assert len(key.default) <= 500
-    assert key.default.startswith("1.RST,2.RST")
-    longest = ",".join(f"{i}.NotApplicable" for i in range(5000 - rotation_capacity(5000), 5000))
-    assert len(longest) <= 500
-
-
 @pytest.mark.parametrize(
     ("digits", "legal"), [(30, False), (31, False), (32, True), (33, False), (40, True), (42, False)]
 )
@@ -127,11 +117,6 @@ def test_value_of_501_characters_is_refused_for_every_key() -> None:
     """CORE-CC-04, CORE-GC-06."""
     assert KEYS["CpoName"].normalised("n" * 500) == "n" * 500
     assert [key.name for key in KEYS.values() if key.normalised("1" * 501) is not None] == []
-
-
-def test_every_default_is_legal_for_its_own_key() -> None:
-    """CORE-CC-05: the table agrees with itself."""
-    assert [k.name for k in KEYS.values() if k.default is not None and k.normalised(k.default) != k.default] == []
 
 
 @pytest.mark.parametrize(
@@ -184,49 +169,6 @@ def test_key_of_authorization_has_its_access_default_and_range(
     assert (key.default, key.read_only, key.is_derived) == (default, read_only, False)
     assert [text for text in good if key.normalised(text) is None] == []
     assert [text for text in bad if key.normalised(text) is not None] == []
-
-
-@pytest.mark.parametrize(
-    ("current", "connectors", "units", "installed"),
-    [("ac", 1, "Current,Power", "13"), ("dc", 10_000, "Power", "30010"), ("ac", 400_000, "Current,Power", "1000000")],
-)
-def test_keys_of_smart_charging_follow_the_hub(current: str, connectors: int, units: str, installed: str) -> None:
-    """CORE-SC-13, SCA-38: units of a DC hub, three profiles for each connector and ten for the whole."""
-    point = builders.settings(connectors=connectors, electrical=builders.electrical(current=current))
-    keys = {key.name: key.default for key in standard_keys(point)}
-    assert keys["ChargingScheduleAllowedChargingRateUnit"] == units
-    assert keys["MaxChargingProfilesInstalled"] == installed
-
-
-BUILT = ("Core", "LocalAuthListManagement", "RemoteTrigger", "Reservation", "SmartCharging")
-
-
-@pytest.mark.parametrize(
-    ("configured", "profiles"),
-    [(None, BUILT), ("SmartCharging , Core", ("SmartCharging", "Core")), ("nonsense", BUILT)],
-)
-def test_supported_profiles_are_those_that_the_file_leaves(configured: str | None, profiles: tuple[str, ...]) -> None:
-    """CORE-GEN-01: what is illegal is reported elsewhere."""
-    assert supported_profiles(configured) == profiles
-
-
-def test_supported_profiles_name_what_is_built() -> None:
-    """CORE-GEN-01."""
-    assert (
-        KEYS["SupportedFeatureProfiles"].default
-        == FEATURE_PROFILES
-        == "Core,LocalAuthListManagement,RemoteTrigger,Reservation,SmartCharging"
-    )
-    assert KEYS["SupportedFeatureProfiles"].read_only
-
-
-def test_retry_and_ping_defaults_notice_a_dead_link_first() -> None:
-    """CORE-RPC-17, J-304."""
-    value = {name: int(KEYS[name].default or 0) for name in ("WebSocketPingInterval", "TransactionMessageAttempts",
-                                                            "TransactionMessageRetryInterval")}  # fmt: skip
-    assert value["WebSocketPingInterval"] < (
-        value["TransactionMessageAttempts"] * value["TransactionMessageRetryInterval"]
-    )
 
 
 @pytest.mark.parametrize(

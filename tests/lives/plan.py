@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 from ocpphub.config import ChargePointSettings, HubSettings
-from ocpphub.core.keys import standard_keys
+from ocpphub.core.key_table import standard_keys
 from tests.builders import custom_key, hub, link, override, settings
 from tests.lives.csms import Odds
 from tests.lives.records import Header

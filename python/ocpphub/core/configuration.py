@@ -18,7 +18,8 @@ from orjson import dumps
 
 from ocpphub.core.effects import Discard, Effect, Publish, Store
 from ocpphub.core.instant import Instant
-from ocpphub.core.keys import MAX_NAME, MAX_VALUE, Key, custom_key, standard_keys, supported_profiles
+from ocpphub.core.key_table import standard_keys, supported_profiles
+from ocpphub.core.keys import MAX_NAME, MAX_VALUE, Key, custom_key
 from ocpphub.core.messages import GetConfigurationConfirmation, KeyValue
 from ocpphub.core.rows import Rows
 from ocpphub.core.vocabulary import ConfigurationStatus
@@ -96,8 +97,7 @@ class Configuration:
         file_value = None if text is None else key.normalised(text)
         slot = Slot(key, file_value)
         slot.set(key.default if file_value is None else file_value)
-        is_there = key.is_custom or key.profile in self.feature_profiles
-        (self._index if is_there else self._hidden)[key.name.lower()] = slot
+        (self._index if key.is_there(self.feature_profiles) else self._hidden)[key.name.lower()] = slot
 
     def restore(self, rows: Rows) -> None:
         """Take up rows of an earlier process; values that lost to a changed file go at :meth:`start`."""
@@ -112,7 +112,8 @@ class Configuration:
         if slot is None or (table == CUSTOM_TABLE) != slot.key.is_custom:
             return
         value = slot.key.normalised(row["value"])
-        if value is None or row.get("file") != slot.file_value:
+        is_fixed = slot.key.read_only and not slot.key.is_custom  # the CSMS could change it once, and cannot now
+        if value is None or is_fixed or row.get("file") != slot.file_value:
             self._stale.append(Discard(table, name))
         else:
             slot.set(value)

@@ -1,22 +1,22 @@
-"""The configuration keys of this charge point as data: type, access, range, default (OCPP 1.6 chapter 9).
+"""What a configuration key is: type, access, range, and which texts it takes (OCPP 1.6 chapter 9).
 
-Owns which keys exist and which texts they take. Must never hold a value: that is ``configuration.py``. Optional keys
-are present only when the function behind them is (OCPP 1.6 section 9: absent means not there). Also implements
-errata 3.79 to 3.89, OCPP-J 1.6 section 7 and errata 3.9/3.10, security white paper chapter 7.
+Owns the one judgement of a value, for the CSMS, ``hub.toml`` and local clients alike, and how a key is described to
+people. Must never hold a value (``configuration.py``), nor say which keys there are (``key_table.py``).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from ocpphub.core.measurands import measurand_item
 from ocpphub.core.vocabulary import Measurand, Phase
 
 if TYPE_CHECKING:
-    from ocpphub.config import ChargePointSettings, CustomKey
+    from ocpphub.config import CustomKey
 
 Kind = Literal["string", "integer", "decimal", "boolean", "list", "measurands", "rotation", "hex"]
 
@@ -24,20 +24,16 @@ MAX_INTEGER: Final = 2**31 - 1
 MAX_VALUE: Final = 500
 """Characters of a value (OCPP 1.6 section 7.29)."""
 MAX_NAME: Final = 50
-FEATURE_PROFILES: Final = "Core,LocalAuthListManagement,RemoteTrigger,Reservation,SmartCharging"
-"""What is built; SupportedFeatureProfiles tells this, or what ``hub.toml`` leaves of it (OCPP 1.6 section 3.3)."""
-MAX_COMPOSITE_S: Final = 604_800
-"""Longest window of a composite schedule unless configured otherwise: a week (SCA-35)."""
-COMPOSITE_LIMIT_S: Final = 31_536_000
-MAX_PERIODS: Final = 1_000
-MAX_STACK_LEVEL: Final = 100
-MAX_LOCAL_LIST: Final = 1_000_000
-SEND_LOCAL_LIST: Final = 5_000
-"""Entries of one SendLocalList unless configured otherwise: at 209 bytes each they fill the 1 MiB of a frame."""
-MAX_PROFILES: Final = 1_000_000
+CORE: Final = "Core"
+"""The feature profile that is always there."""
+SECURITY: Final = "Security"
+"""Keys of the security extension, which is no feature profile: they are always there too."""
+CUSTOM: Final = "Custom"
 _INTEGER: Final = re.compile(r"-?[0-9]{1,10}", re.ASCII)
 _DECIMAL: Final = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?", re.ASCII)
 _HEX_KEY: Final = re.compile(r"(?:[0-9A-Fa-f]{2}){16,20}", re.ASCII)
+ENERGY: Final = str(Measurand.ENERGY_ACTIVE_IMPORT_REGISTER)
+"""The one measurand that the standard gives as a default."""
 _ROTATIONS: Final = ("NotApplicable", "Unknown", "RST", "RTS", "SRT", "STR", "TRS", "TSR")
 _ROTATION: Final = re.compile(rf"(0|[1-9][0-9]{{0,5}})\.({'|'.join(_ROTATIONS)})", re.ASCII)
 
@@ -50,6 +46,8 @@ class Key:
     from other settings and cannot be set in ``hub.toml``. ``minimum`` and ``maximum`` bound numbers, ``max_items``
     lists, ``choices`` are the items that a list may hold and ``needed`` those it must; ``connectors`` is the highest id
     that a phase rotation may name. A key of a feature ``profile`` exists only while that profile is supported.
+    ``unit``, ``meaning`` and ``follows`` are for people: ``follows`` says what the default follows from where it is not
+    the same for every charge point.
     """
 
     name: str
@@ -62,11 +60,58 @@ class Key:
     choices: tuple[str, ...] = ()
     needed: tuple[str, ...] = ()
     connectors: int = 0
-    profile: str = "Core"
+    profile: str = CORE
     is_secret: bool = False
     is_derived: bool = False
     is_custom: bool = False
     reboot: bool = False
+    unit: str = ""
+    meaning: str = ""
+    follows: str = ""
+
+    def is_there(self, profiles: Collection[str]) -> bool:
+        """Whether the key exists while these feature profiles are switched on."""
+        return self.is_custom or self.profile == SECURITY or self.profile in profiles
+
+    @property
+    def type(self) -> str:
+        """The type as OCPP and ``hub.toml`` name it."""
+        if self.kind in ("measurands", "rotation"):
+            return "list"
+        return "string" if self.kind == "hex" else self.kind
+
+    @property
+    def access(self) -> str:
+        """What the CSMS may do: ``R`` read, ``RW`` read and write, ``W`` write only."""
+        if self.is_secret:
+            return "W"
+        return "R" if self.read_only else "RW"
+
+    @property
+    def effect(self) -> str:
+        """When a change counts; empty for a key that nobody changes while the hub runs."""
+        if self.reboot:
+            return "after a reboot"
+        return "at once" if not self.read_only or self.is_custom else ""
+
+    def range(self) -> str:
+        """The legal values in a few words, with their unit: ``1 to 86400 s``, ``at most 8 measurands``."""
+        if self.kind in ("integer", "decimal"):
+            return f"{self._bounds()} {self.unit}".strip()
+        if self.choices:
+            return f"of {', '.join(self.choices)}"
+        return {
+            "boolean": "true, false",
+            "hex": "32 to 40 hex digits",
+            "measurands": f"at most {self.max_items} measurands",
+            "rotation": f"at most {self.max_items} items",
+        }.get(self.kind, f"at most {MAX_VALUE} characters")
+
+    def _bounds(self) -> str:
+        low, high = self.minimum, None if self.maximum == MAX_INTEGER else self.maximum
+        if low is None or high is None:
+            return f"{low} or more" if low is not None else f"{high} or less" if high is not None else "any"
+        return str(low) if low == high else f"{low} to {high}"
 
     def normalised(self, text: str) -> str | None:
         """``text`` as the key keeps it (booleans lower case, list items without blanks), ``None`` if not legal."""
@@ -96,7 +141,7 @@ class Key:
             "hex": "32 to 40 hex digits, an even number",
             "list": f"different items, none empty, separated by commas, at most {MAX_VALUE} characters",
             "measurands": f"at most {self.max_items} different measurands of OCPP 1.6, none of an interval, "
-            f'each alone or with a phase, such as "{_ENERGY},{Measurand.VOLTAGE}.{Phase.L1}"',
+            f'each alone or with a phase, such as "{ENERGY},{Measurand.VOLTAGE}.{Phase.L1}"',
             "rotation": f'at most {self.max_items} items such as "1.RST", one per connector, connectors 0 to '
             f"{self.connectors}, rotations {', '.join(_ROTATIONS)}",
         }.get(self.kind, f"a text of at most {MAX_VALUE} characters")
@@ -133,129 +178,6 @@ class Key:
         return item in self.choices if self.choices else bool(item)
 
 
-_ENERGY: Final = str(Measurand.ENERGY_ACTIVE_IMPORT_REGISTER)
-_MEASURAND_ITEMS: Final = 8
-
-
-def _integer(name: str, default: int, minimum: int = 0, maximum: int = MAX_INTEGER) -> Key:
-    return Key(name, "integer", str(default), minimum=minimum, maximum=maximum)
-
-
-def _boolean(name: str, default: bool) -> Key:
-    return Key(name, "boolean", str(default).lower())
-
-
-def _derived(name: str, kind: Kind, value: object) -> Key:
-    return Key(name, kind, str(value), read_only=True, is_derived=True)
-
-
-def _measurands(name: str, default: str) -> tuple[Key, Key]:
-    return (
-        Key(name, "measurands", default, max_items=_MEASURAND_ITEMS),
-        _derived(f"{name}MaxLength", "integer", _MEASURAND_ITEMS),
-    )
-
-
-_SUPPORTED: Final = Key(
-    "SupportedFeatureProfiles",
-    "list",
-    FEATURE_PROFILES,
-    read_only=True,
-    choices=tuple(FEATURE_PROFILES.split(",")),
-    needed=("Core",),
-)
-
-
-def supported_profiles(configured: str | None) -> tuple[str, ...]:
-    """The feature profiles that ``hub.toml`` leaves switched on; all that are built when it does not say."""
-    text = None if configured is None else _SUPPORTED.normalised(configured)
-    return tuple((text or FEATURE_PROFILES).split(","))
-
-
-def _smart_charging(name: str, kind: Kind, default: object, **rest: Any) -> Key:
-    return Key(name, kind, str(default), read_only=True, profile="SmartCharging", **rest)
-
-
-def _smart_charging_keys(settings: ChargePointSettings) -> tuple[Key, ...]:
-    """The keys of requirement chapter 16 for the profile SmartCharging: fixed for the CSMS, set in ``hub.toml``."""
-    # SCA-38: amperes on the grid side mean nothing to whoever plans for a DC hub.
-    units = "Power" if settings.electrical.current == "dc" else "Current,Power"
-    # Three for each connector and ten for the station, which is what the chapter asks for at least.
-    installed = min(3 * settings.connectors + 10, MAX_PROFILES)
-    return (
-        _smart_charging("ChargeProfileMaxStackLevel", "integer", 10, minimum=0, maximum=MAX_STACK_LEVEL),
-        _smart_charging("ChargingScheduleAllowedChargingRateUnit", "list", units, choices=("Current", "Power")),
-        _smart_charging("ChargingScheduleMaxPeriods", "integer", 100, minimum=1, maximum=MAX_PERIODS),
-        _smart_charging("ConnectorSwitch3to1PhaseSupported", "boolean", "false"),
-        _smart_charging("MaxChargingProfilesInstalled", "integer", installed, minimum=1, maximum=MAX_PROFILES),
-        # A key of ours: how long a window GetCompositeSchedule answers is nothing that the standard tells (SCA-35).
-        _smart_charging(
-            "MaxCompositeScheduleDuration", "integer", MAX_COMPOSITE_S, minimum=1, maximum=COMPOSITE_LIMIT_S
-        ),
-    )
-
-
-def _local_list_key(name: str, kind: Kind, default: str, **rest: Any) -> Key:
-    return Key(name, kind, default, profile="LocalAuthListManagement", **rest)
-
-
-_LOCAL_LIST_KEYS: Final = (
-    _local_list_key("LocalAuthListEnabled", "boolean", "true"),
-    _local_list_key("LocalAuthListMaxLength", "integer", "100000", read_only=True, minimum=1, maximum=MAX_LOCAL_LIST),
-    _local_list_key(
-        "SendLocalListMaxLength", "integer", str(SEND_LOCAL_LIST), read_only=True, minimum=1, maximum=MAX_LOCAL_LIST
-    ),
-)
-
-
-def standard_keys(settings: ChargePointSettings) -> tuple[Key, ...]:
-    """The standard keys of a charge point, in the order in which GetConfiguration lists them."""
-    rotations = rotation_capacity(settings.connectors)
-    key_count = 100 + len(settings.custom_keys)
-    return (
-        _boolean("AllowOfflineTxForUnknownId", False),
-        _boolean("AuthorizationCacheEnabled", True),
-        _boolean("AuthorizeRemoteTxRequests", False),
-        _integer("ClockAlignedDataInterval", 0, maximum=86_400),
-        _integer("ConnectionTimeOut", 60),
-        Key("ConnectorPhaseRotation", "rotation", _rotation_default(settings, rotations), max_items=rotations,
-            connectors=settings.connectors),
-        _derived("ConnectorPhaseRotationMaxLength", "integer", rotations),
-        _derived("GetConfigurationMaxKeys", "integer", key_count),
-        _integer("HeartbeatInterval", 86_400, minimum=1),
-        _boolean("LocalAuthorizeOffline", True),
-        _boolean("LocalPreAuthorize", False),
-        _integer("MaxEnergyOnInvalidId", 0),
-        _integer("MessageTimeout", 30, minimum=1),
-        *_measurands("MeterValuesAlignedData", _ENERGY),
-        *_measurands("MeterValuesSampledData", _ENERGY),
-        _integer("MeterValueSampleInterval", 300),
-        _integer("MinimumStatusDuration", 0),
-        _derived("NumberOfConnectors", "integer", settings.connectors),
-        _integer("ResetRetries", 1),
-        # Optional (errata 3.89): MeterValues in the transactionData of one StopTransaction, Begin and End among them.
-        _integer("StopTransactionMaxMeterValues", 250, minimum=2),
-        _boolean("StopTransactionOnEVSideDisconnect", True),
-        _boolean("StopTransactionOnInvalidId", True),
-        *_measurands("StopTxnAlignedData", ""),
-        *_measurands("StopTxnSampledData", ""),
-        _SUPPORTED,
-        _integer("TransactionMessageAttempts", 3, minimum=1),
-        # Times the attempts this stays above the ping interval of 30 s (JE 3.9).
-        _integer("TransactionMessageRetryInterval", 20),
-        _boolean("UnlockConnectorOnEVSideDisconnect", True),
-        _integer("WebSocketPingInterval", settings.link.ping_interval_s),
-        *_LOCAL_LIST_KEYS,
-        Key("ReserveConnectorZeroSupported", "boolean", "true", read_only=True, profile="Reservation"),
-        *_smart_charging_keys(settings),
-        Key("AuthorizationKey", "hex", None, is_secret=True, is_derived=True),
-        Key("CpoName", "string", None),
-        # DIFFERENCE: the white paper makes this RW; until a profile can be changed in operation it is read-only, so
-        # that GetConfiguration says what ChangeConfiguration will answer.
-        _derived("SecurityProfile", "integer", settings.security.profile),
-    )  # fmt: skip
-
-
 def custom_key(declared: CustomKey) -> Key:
     """A key that ``hub.toml`` declares."""
     return Key(
@@ -267,20 +189,11 @@ def custom_key(declared: CustomKey) -> Key:
         maximum=None if declared.max is None else Decimal(str(declared.max)),
         is_custom=True,
         reboot=declared.reboot,
+        profile=CUSTOM,
+        meaning="declared in hub.toml",
     )
 
 
 def _custom_kind(name: str) -> Kind:
     kinds: dict[str, Kind] = {"integer": "integer", "decimal": "decimal", "boolean": "boolean", "list": "list"}
     return kinds.get(name, "string")
-
-
-def rotation_capacity(connectors: int) -> int:
-    """How many items of ConnectorPhaseRotation surely fit a value (requirement chapter 18)."""
-    longest = len(f"{connectors}.NotApplicable,")
-    return min(connectors + 1, (MAX_VALUE + 1) // longest)
-
-
-def _rotation_default(settings: ChargePointSettings, capacity: int) -> str:
-    known = [f"{i}.{over.rotation}" for over in settings.connector_overrides if over.rotation for i in over.ids]
-    return ",".join(known[:capacity]) or "0.Unknown"
