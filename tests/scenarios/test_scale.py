@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.builders import Csms, World, settings
+from tests.builders import CONTROLLER, Csms, World, settings
 
 
 def test_status_flood_of_thousands_is_overtaken_by_whoever_waits() -> None:
@@ -77,3 +77,23 @@ def test_availability_of_thousands_changed_twice_tells_each_edge_in_order() -> N
     assert set(last.values()) == {"Unavailable"}
     assert len(last) == 2_001
     assert world.actions.count("StatusNotification") <= 2_001 + 2
+
+
+def test_burst_of_ten_thousand_is_done_in_its_round_trips_and_lets_everybody_in() -> None:
+    """CORE-BOOT-14, J-367: 10,001 round trips for a quiet CSMS; a tag or a session waits for one of them."""
+    rtt_s = 0.02
+    world = World(settings(connectors=10_000), csms=Csms(latency_s=rtt_s)).boot().attach(1).advance(20)
+    world.report(1, plugged=True, energy_wh=1_000)
+    asked = len(world.calls)
+    world.command("authorize", CONTROLLER, "TAG", 1)
+    world.advance(2)
+    actions = [call.action for call in world.calls[asked:]]
+    assert "Authorize" in actions[:2]
+    begun = actions.index("Authorize")
+    assert "StartTransaction" in actions[begun : begun + 3]
+    quiet = World(settings(connectors=10_000), csms=Csms(latency_s=rtt_s)).boot()
+    first_s = quiet.calls[-1].at_s
+    quiet.advance(10_001 * rtt_s * 1.1)
+    told = [call for call in quiet.calls if call.action == "StatusNotification"]
+    assert len(told) == 10_001
+    assert told[-1].at_s - first_s <= 10_001 * rtt_s * 1.1
