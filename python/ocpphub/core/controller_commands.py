@@ -7,7 +7,7 @@ never hold a rule of a connector: these are in the parts.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from orjson import dumps, loads
 
@@ -25,6 +25,9 @@ from ocpphub.core.transaction import Transaction
 from ocpphub.core.verdict import Verdict
 from ocpphub.core.vocabulary import AvailabilityStatus, AvailabilityType, Reason
 from ocpphub.errors import LocalError
+
+if TYPE_CHECKING:
+    from ocpphub.config import ChargePointSettings, HubSettings
 
 ALLOCATION_SLICE: Final = 500
 """Connectors of ``allocation.get`` in one turn of the loop."""
@@ -53,6 +56,16 @@ class ControllerCommands:
     def statistics(self, now: Instant) -> Statistics:
         """Its numbers, for metrics; a read."""
         return statistics(self._parts, self._inbound, now)
+
+    def reconfigure(self, settings: ChargePointSettings, hub: HubSettings, now: Instant) -> None:
+        """Go on with settings that differ in nothing but what :meth:`Parts.reconfigure` takes.
+
+        A time that runs already ends as it was begun, and a vehicle that is plugged in keeps its authorisation.
+        Effects: transactions that may start now do.
+        """
+        self._parts.reconfigure(settings, hub)
+        self._parts.sessions.settle_waiting(now)
+        self._end(now)
 
     def _end(self, now: Instant) -> None:
         raise NotImplementedError

@@ -82,10 +82,15 @@ class Meters:
         self._emit, self._clock = emit, clock
         self._max_mw = max_powers_mw(settings)
         self._moduli: dict[int, int] = {}
+        self._meters: list[_Meter | None] = [None] * len(self._max_mw)
+        self.reconfigure(settings)
+
+    def reconfigure(self, settings: ChargePointSettings) -> None:
+        """Take the configured register ends (``meter_modulus_wh``), which may have changed."""
+        self._moduli = {}
         for override in settings.connector_overrides:
             if override.meter_modulus_wh is not None:
                 self._moduli.update(dict.fromkeys(override.ids, override.meter_modulus_wh))
-        self._meters: list[_Meter | None] = [None] * len(self._max_mw)
 
     def restore(self, rows: Rows) -> None:
         """Take up the checkpoints of an earlier process."""

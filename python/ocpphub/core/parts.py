@@ -173,8 +173,6 @@ class Parts:
             self.may_start,
         )
         self.permits.settle = self.charging.limit_changed
-        overrides = settings.connector_overrides
-        free = {each: over.free_vend_id_tag for over in overrides if over.free_vend_id_tag for each in over.ids}
         self.presenting = Presenting(
             timers,
             self.configuration,
@@ -184,7 +182,7 @@ class Parts:
             self.authorization,
             self.reservations,
             self.unlock,
-            free,
+            _free_vend(settings),
         )
         self.charging.offer = self.presenting.offer
         self.connectors.on_free = self.charging.settle
@@ -308,6 +306,13 @@ class Parts:
             self.transactions.stop(transaction, stop)
         self._orphans = []
 
+    def reconfigure(self, settings: ChargePointSettings, hub: HubSettings | None) -> None:
+        """Take other settings; they may differ in ``reload.LIVE_HUB`` and ``reload.LIVE_CONNECTOR`` alone."""
+        self.settings, self._hub = settings, hub
+        self.presenting.free_vend = _free_vend(settings)
+        self.meters.reconfigure(settings)
+        self.sessions.hub = hub
+
     # what parts ask of one another
 
     @property
@@ -343,3 +348,8 @@ class Parts:
 
     def _ask_connection(self, controller: Controller, method: str, params: dict[str, Any], done: AskDone) -> None:
         self.questions.ask(method, params, done, controller=controller.number)
+
+
+def _free_vend(settings: ChargePointSettings) -> dict[int, str]:
+    overrides = settings.connector_overrides
+    return {each: over.free_vend_id_tag for over in overrides if over.free_vend_id_tag for each in over.ids}
