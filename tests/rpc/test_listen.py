@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ocpphub.errors import LocalError
-from ocpphub.rpc.listen import ListeningPath
+from ocpphub.rpc.listen import InheritedPath, ListeningPath
 
 
 @pytest.fixture
@@ -155,3 +155,15 @@ def test_path_after_a_refusal_can_be_taken(path: Path) -> None:
     path.unlink()
 
     ListeningPath(path).close()
+
+
+def test_socket_that_another_process_has_made_stays_in_its_place(path: Path) -> None:
+    """What systemd makes, systemd removes."""
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listening.bind(str(path))
+    listening.listen()
+
+    InheritedPath(path, listening).close()
+
+    assert [entry.name for entry in path.parent.iterdir()] == ["hub.sock"]
+    assert listening.fileno() == -1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import orjson
 import pytest
 
+from ocpphub.config import Role
 from ocpphub.errors import UnavailableError
 from ocpphub.rpc import server as server_module
 from ocpphub.rpc.server import RateLimit
@@ -89,6 +90,26 @@ async def test_server_refuses_a_client_whose_credentials_are_unknown() -> None:
 
         assert client.answer()["error"]["code"] == -32004
         assert client.closed
+
+
+@pytest.mark.asyncio
+async def test_server_with_other_roles_closes_who_may_not_do_the_same_and_nobody_else() -> None:
+    """T40"""
+    before = (Role("monitor", 1, None, None), Role("controller", 2, None, (1, 2)), Role("operator", 3, None, None))
+    after = (Role("monitor", 1, None, None), Role("controller", 2, None, (1,)))
+    async with running_hub(rpc=rpc_settings(before)) as bench:
+        server = serve(bench)
+        monitor, controller, operator = (ClientDouble(server, uid=uid) for uid in (1, 2, 3))
+
+        server.set_roles(after)
+        await turns()
+
+        assert (monitor.closed, controller.closed, operator.closed) == (False, True, True)
+        assert monitor.result("rpc.ping") == "pong"
+        again = ClientDouble(server, uid=3)
+        again.send({"jsonrpc": "2.0", "id": 1, "method": "restart"})
+        assert again.answer()["error"]["code"] == -32004
+        assert len(server.connections) == 2
 
 
 @pytest.mark.asyncio

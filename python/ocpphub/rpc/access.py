@@ -92,6 +92,11 @@ class Access:
         self._ranges = ranges
         self.methods: dict[str, Method] = {m.name: m for m in METHODS.values() if m.level in ranges}
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Access) and self._ranges == other._ranges
+
+    __hash__ = None  # type: ignore[assignment]  # compared, never looked up
+
     def connectors(self, level: str) -> ConnectorSet | None:
         """The connectors this principal may name at a level, ``None`` for all."""
         return self._ranges[level]

@@ -53,6 +53,19 @@ class ListeningPath:
             os.close(self._lock)
 
 
+class InheritedPath:
+    """A listening socket that a service manager has made and keeps: ``close`` lets go of it, the path stays."""
+
+    def __init__(self, path: Path, listening: socket.socket) -> None:
+        self.path = path
+        self.socket = listening
+        listening.setblocking(False)
+
+    def close(self) -> None:
+        """Let go of our share of it; clients that connect now wait for the next start."""
+        self.socket.close()
+
+
 def _refused(path: Path, what: str, hint: str) -> LocalError:
     return LocalError("invalid_state", f"{path}: {what}", hint=hint)
 

@@ -12,20 +12,22 @@ import asyncio
 import contextlib
 import logging
 import os
+import socket
+import sys
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from ocpphub.api import ChargePoint
-from ocpphub.config import RpcSettings
+from ocpphub.config import Role, RpcSettings
 from ocpphub.errors import LocalError, UnavailableError
 from ocpphub.rpc.access import Access, AccessTable, Principal, read_principal
 from ocpphub.rpc.attachment import LEASE_INTERVAL_S, Attachment
-from ocpphub.rpc.connection import CLOSE_DEADLINE_S, MAX_IN_TURN, Connection
+from ocpphub.rpc.connection import MAX_IN_TURN, Connection
 from ocpphub.rpc.controller_methods import MAX_ROWS
-from ocpphub.rpc.listen import BACKLOG, ListeningPath
+from ocpphub.rpc.listen import BACKLOG, InheritedPath, ListeningPath
 from ocpphub.rpc.output import Unread
 from ocpphub.rpc.protocol import MAX_BATCH, encode_error
 from ocpphub.rpc.slices import SlicedWork
@@ -35,9 +37,13 @@ log = logging.getLogger("ocpphub.rpc")
 API: Final = 1
 MAX_UNREAD_BYTES: Final = 128 * 2**20
 """Unread output of all clients; beyond it the client with the most is cut (reliability.md 3.5)."""
+STOP_S: Final = 1.0
+"""How long clients may take to read their last answers when the process stops: it ends within 5 s of SIGTERM (F47)."""
 LEASES_IN_TURN: Final = 200
 """Leases renewed per turn of the loop (performance.md P3: slices of at most 5 ms)."""
 _WINDOW_S: Final = 60.0
+# Python 3.13 would remove the path, which is another's business where the socket is inherited.
+_KEEP_PATH: Final[dict[str, Any]] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
 _RATE_CLIENTS: Final = 4096
 
 
@@ -74,6 +80,7 @@ class Server:
     """Serves some charge points on one socket path.
 
     ``is_ready`` tells ``server.info.ready``. A socket of its own for one charge point is a server with that one only.
+    ``inherited`` is the listening socket when a service manager has made it already.
     """
 
     def __init__(
@@ -84,6 +91,7 @@ class Server:
         *,
         version: str,
         is_ready: Callable[[], bool] = lambda: True,
+        inherited: socket.socket | None = None,
     ) -> None:
         self.path = path
         self.charge_points = charge_points
@@ -96,11 +104,13 @@ class Server:
         self.rate = RateLimit()
         self.slices = SlicedWork()
         self.is_stopping = False
-        self.connections: set[Connection] = set()
+        self.connections: dict[Connection, Principal] = {}
         self._version = version
         self._is_ready = is_ready
         self._access = AccessTable(settings.roles, os.geteuid())
-        self._listening: ListeningPath | None = None
+        self._listening: ListeningPath | InheritedPath | None = None
+        if inherited is not None:
+            self._listening = InheritedPath(path, inherited)
         self._server: asyncio.AbstractServer | None = None
         self._deserted: asyncio.Event | None = None
         self._attachments: dict[int, Attachment] = {}
@@ -119,8 +129,11 @@ class Server:
         """Take the path, unless :meth:`claim` has, and serve."""
         self.claim()
         loop = asyncio.get_running_loop()
-        listening = cast(ListeningPath, self._listening).socket
-        self._server = await loop.create_unix_server(lambda: Connection(self, loop), sock=listening, backlog=BACKLOG)
+        assert self._listening is not None  # noqa: S101  # what claim promises
+        listening = self._listening.socket
+        self._server = await loop.create_unix_server(
+            lambda: Connection(self, loop), sock=listening, backlog=BACKLOG, **_KEEP_PATH
+        )
         log.info("serving %d charge points on %s", len(self.charge_points), self.path)
 
     async def stop(self) -> None:
@@ -139,7 +152,7 @@ class Server:
         if self.connections:
             self._deserted = asyncio.Event()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._deserted.wait(), CLOSE_DEADLINE_S)
+                await asyncio.wait_for(self._deserted.wait(), STOP_S)
         for connection in tuple(self.connections):
             connection.cut("shutting down")
 
@@ -154,7 +167,7 @@ class Server:
             except OSError as error:
                 refusal = LocalError("forbidden", "credentials unknown", hint=str(error))
             else:
-                self.connections.add(connection)
+                self.connections[connection] = principal
                 return principal
         self.counters["refused"] += 1
         log.warning("client refused: %s", refusal)
@@ -166,7 +179,7 @@ class Server:
         """A client is gone; False when it was not admitted, or is known to be gone."""
         if connection not in self.connections:
             return False
-        self.connections.discard(connection)
+        del self.connections[connection]
         self.slices.forget(connection)
         if not self.connections and self._deserted is not None:
             self._deserted.set()
@@ -196,6 +209,15 @@ class Server:
                 attachment.renew()
         if numbers:
             loop.call_soon(self._renew_some, numbers, loop)
+
+    def set_roles(self, roles: Iterable[Role]) -> None:
+        """Judge by other roles from now on; who may not do the same as before is closed, and may connect again."""
+        before, self._access = self._access, AccessTable(roles, os.geteuid())
+        changed = [each for each, who in self.connections.items() if before.of(who) != self._access.of(who)]
+        for connection in changed:
+            connection.close()
+        if changed:
+            log.warning("%d clients closed, their roles have changed", len(changed))
 
     def access(self, principal: Principal) -> Access:
         """What this principal may call."""
