@@ -23,7 +23,7 @@ from ocpphub.core.effects import (
     Store,
 )
 from ocpphub.core.instant import Instant
-from ocpphub.driver import FIFO_LIMIT, Answer, Driver
+from ocpphub.driver import FIFO_LIMIT, STUCK_S, Answer, Driver
 from ocpphub.errors import LocalError, UnavailableError
 from ocpphub.store.memory import MemoryStore
 from tests.virtual_loop import VirtualLoop
@@ -214,6 +214,29 @@ def test_driver_whose_store_raises_treats_it_as_a_failed_commit(bench: Bench) ->
     bench.loop.turn()
     assert [type(error) for error in bench.fatal] == [ValueError]
     assert bench.left == []
+
+
+def test_driver_complains_of_a_commit_that_is_stuck_and_of_no_other(bench: Bench) -> None:
+    """Reliability N21: what the watchdog asks."""
+    bench.loop.pass_time(STUCK_S + 1)
+    assert bench.driver.complaint() is None, "an idle store is no stuck one"
+    bench.input(row())
+    bench.loop.turn()
+    bench.loop.pass_time(STUCK_S)
+    assert bench.driver.complaint() is None
+    bench.loop.pass_time(1)
+    assert bench.driver.complaint() == "a commit has been under way for 31 s"
+
+    bench.store.sync()
+
+    assert bench.driver.complaint() is None
+
+
+def test_driver_complains_of_a_failed_commit(bench: Bench) -> None:
+    bench.input(row())
+    bench.loop.turn()
+    bench.store.fail(OSError("I/O error"))
+    assert bench.driver.complaint() == "a commit failed"
 
 
 def test_driver_with_a_store_that_is_done_at_once_needs_no_second_turn() -> None:
