@@ -27,11 +27,14 @@ EXISTING: dict[str, Any] = {
     "connectors": 1,
 }
 """What a furnished hub has, by the parameter that names it."""
-EITHER: dict[str, tuple[str, ...]] = {
-    "station.set_limit": ("limit_w", "feeder"),
-    "connector.report_many": ("columns", "rows"),
+COLUMNS: dict[str, Any] = {"columns": ["connector_id"], "rows": [[1]]}
+APART: dict[str, dict[str, dict[str, Any]]] = {
+    "station.set_limit": {"limit_w": {"limit_w": 1, "valid_for_s": 1}, "feeder": {"limit_a": 1, "valid_for_s": 1}},
+    "connector.report_many": {"columns": COLUMNS, "rows": COLUMNS},
 }
-"""Parameters that go not with the others, or name what no furnished hub has."""
+"""Parameters that do not go with all others, or name what no furnished hub has: what they go with."""
+RANGED_UID = OTHER_UID + 1
+"""Who may name connectors 1 and 2 only."""
 FILLED = ("reservation.list", "outbox.list", "schedule.profiles", "connector.list")
 READS = (
     *("charge_point.get", "connector.list", "schedule.profiles", "reservation.list", "outbox.list"),
@@ -40,20 +43,27 @@ READS = (
 
 
 class Furnished:
-    """The hub, and a client that drives its connectors."""
+    """The hub, a client that drives its connectors, and one that may name two of them."""
 
-    def __init__(self, bench: HubBench, client: ClientDouble) -> None:
+    def __init__(self, bench: HubBench) -> None:
+        self._server = server = serve(bench)
         self.bench = bench
-        self.client = client
+        self.client = ClientDouble(server, uid=OTHER_UID)
+        self.ranged = ClientDouble(server, uid=RANGED_UID)
         self._number = 100
 
-    async def ask(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
+    def newcomer(self) -> ClientDouble:
+        """Another operator, who has no connectors."""
+        return ClientDouble(self._server, uid=OTHER_UID)
+
+    async def ask(self, method: str, params: dict[str, Any], client: ClientDouble | None = None) -> dict[str, Any]:
         """The answer to a call, whenever it comes."""
+        client = client or self.client
         self._number += 1
-        self.client.received()
-        self.client.call(method, number=self._number, **params)
+        client.received()
+        client.send({"jsonrpc": "2.0", "id": self._number, "method": method, "params": params})
         for _ in range(200):
-            for message in self.client.received():
+            for message in client.received():
                 if message.get("id") == self._number:
                     assert isinstance(message, dict)
                     return message
@@ -71,25 +81,25 @@ class Furnished:
         return len(self.bench.store.commits), self.bench.point.publications.seq
 
 
-def right_params(name: str) -> dict[str, Any]:
-    """Parameters of a method that are right, made from its schemas; all that go together."""
+def right_params(name: str, about: str = "") -> dict[str, Any]:
+    """Parameters of a method that are right, made from its schemas: all that go together, or with the one named."""
+    apart = APART.get(name, {})
+    if about in apart:
+        return apart[about]
     return {
         param["name"]: EXISTING.get(param["name"], SCHEMAS.example(param["schema"]))
         for param in DESCRIBED[name]["params"]
-        if param["name"] not in EITHER.get(name, ())
+        if param["name"] not in apart
     }
 
 
 @asynccontextmanager
-async def furnished_hub(connectors: tuple[int, ...] | None = None) -> AsyncIterator[Furnished]:
-    """A transaction runs on connector 1, its start waits for a retry, and the client has a subscription.
-
-    The client is an operator, of ``connectors`` only where they are given.
-    """
+async def furnished_hub() -> AsyncIterator[Furnished]:
+    """A transaction runs on connector 1, its start waits for a retry, 3 is reserved, the client has a subscription."""
     csms = Csms(errors={"StartTransaction": "InternalError"})
-    rpc = rpc_settings([Role("operator", OTHER_UID, None, connectors)])
+    rpc = rpc_settings([Role("operator", OTHER_UID, None, None), Role("operator", RANGED_UID, None, (1, 2))])
     async with running_hub(POINT, rpc=rpc, csms=csms) as bench:
-        hub = Furnished(bench, ClientDouble(serve(bench), uid=OTHER_UID))
+        hub = Furnished(bench)
         await _furnish(hub)
         yield hub
 

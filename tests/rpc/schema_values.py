@@ -7,9 +7,11 @@ from typing import Any
 
 from jsonschema import Draft7Validator
 
+LARGEST = 2**63 - 1
+"""No line carries a larger integer."""
 Wrong = tuple[Any, str]
 """A wrong value, and the JSON pointer to what is wrong in it."""
-OF_EACH_TYPE: tuple[Any, ...] = (None, True, 7, -7, 1.5, "text", "", [], [None], {}, {"a": 1})
+OF_EACH_TYPE: tuple[Any, ...] = (None, True, 7, -7, 1.5, "text", "", [], {})
 MOMENT = "2027-01-15T08:00:00Z"
 """Now, for a hub whose CSMS is a double."""
 
@@ -52,7 +54,7 @@ class Schemas:
             case "string":
                 return MOMENT if schema.get("format") == "date-time" else "x" * max(1, schema.get("minLength", 1))
             case "array":
-                is_filled = "minItems" in schema or "properties" in self.resolved(schema["items"])
+                is_filled = "minItems" in schema or "properties" in self.resolved(schema.get("items", {}))
                 return [self.example(schema["items"])] if is_filled else []
             case _:
                 return {name: self.example(schema["properties"][name]) for name in schema.get("required", ())}
@@ -61,7 +63,8 @@ class Schemas:
         """Values of other types, beyond every bound, and with one wrong part."""
         schema = self.resolved(schema)
         judge = self.validator(schema)
-        yield from ((value, "") for value in OF_EACH_TYPE if not judge.is_valid(value))
+        types = [value for value in OF_EACH_TYPE if not (isinstance(value, dict) and "properties" in schema)]
+        yield from ((value, "") for value in types if not judge.is_valid(value))
         yield from ((value, "") for value in self._beyond(schema))
         if "items" in schema:
             yield from (([value], f"/0{path}") for value, path in self.wrong(schema["items"]))
@@ -70,7 +73,7 @@ class Schemas:
 
     def at_bounds(self, schema: dict[str, Any]) -> Iterator[Any]:
         """The outermost values that are right."""
-        if "maxLength" in schema:
+        if "maxLength" in schema and "format" not in schema:
             yield "ä" * schema["maxLength"]
         yield from (schema[name] for name in ("minimum", "maximum") if name in schema)
         yield from schema.get("enum", ())
@@ -78,7 +81,7 @@ class Schemas:
     def _beyond(self, schema: dict[str, Any]) -> Iterator[Any]:
         if "minimum" in schema:
             yield schema["minimum"] - 1
-        if "maximum" in schema:
+        if schema.get("maximum", LARGEST) < LARGEST:
             yield schema["maximum"] + 1
         if schema.get("minLength"):
             yield "x" * (schema["minLength"] - 1)

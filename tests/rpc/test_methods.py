@@ -92,7 +92,7 @@ def test_parameters_that_are_right_become_arguments(method: str, params: dict[st
         ("subscribe", {"topics": []}, "/params/topics"),
         ("subscribe", {"topics": ["nothing"]}, "/params/topics/0"),
         ("subscribe", {"topics": ["is_connected"], "snapshot": 1}, "/params/snapshot"),
-        ("subscribe", {"topics": ["is_connected"], "since": {"stream": "s"}}, "/params/since"),
+        ("subscribe", {"topics": ["is_connected"], "since": {"stream": "s"}}, "/params/since/seq"),
         ("subscribe", {"topics": ["is_connected"], "since": {"stream": "s", "seq": -1}}, "/params/since/seq"),
         ("unsubscribe", {"subscription": "1"}, "/params/subscription"),
         ("rpc.use", {}, "/params/charge_point"),

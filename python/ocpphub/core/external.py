@@ -73,8 +73,8 @@ class ExternalLimits:
             raise _wrong("not a name", "/params/feeder", "the name of a feeder")
         index = self._index(feeder)
         if index is None:
-            names = ", ".join(self.allotment.feeders()) or "there is none"
-            raise _wrong("no such feeder", "/params/feeder", f"one of {names}")
+            names = ", ".join(self.allotment.feeders())
+            raise _wrong("no such feeder", "/params/feeder", f"one of {names}" if names else "none is configured")
         key = _STATION if feeder is None else f"{_FEEDER}{feeder}"
         external = External(amount, self.clock.utc_ms(now) + valid_for_s * 1000)
         self._own[index] = key, external

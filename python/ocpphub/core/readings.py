@@ -241,9 +241,9 @@ def _understood(item: object, path: str) -> _Meaning:
 
 def _one_of(item: Mapping[str, Any], name: str, allowed: Sequence[str], path: str) -> str | None:
     """The member ``name`` as one of our own texts, ``None`` when it is absent."""
-    value = item.get(name)
-    if value is None:
+    if name not in item:
         return None
+    value = item[name]
     if isinstance(value, str) and value in allowed:
         return allowed[allowed.index(value)]
     raise _error(f"{name} is not allowed", f"{path}/{name}", _nearest(value, allowed))

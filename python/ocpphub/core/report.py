@@ -231,8 +231,11 @@ class Columns:
 
 
 def _read_columns(columns: Any, rows: list[Any]) -> Columns:
-    if type(columns) is not list or not all(type(name) is str for name in columns):
+    if type(columns) is not list:
         raise wrong("not an array of names", "/params/columns", "an array of column names")
+    no_name = next((index for index, name in enumerate(columns) if type(name) is not str), None)
+    if no_name is not None:
+        raise wrong("not a name", f"/params/columns/{no_name}", "the name of a column")
     if "connector_id" not in columns or len(set(columns)) != len(columns):
         raise wrong("connector_id is missing or a name is there twice", "/params/columns", "different names")
     plain = {name: index for index, name in enumerate(columns) if name in _COLUMNS}

@@ -220,7 +220,12 @@ class ClientSession:
         """End a subscription of this connection."""
         known = self._subscriptions.pop(subscription, None)
         if known is None:
-            raise LocalError("invalid_params", "no such subscription", path="/params/subscription")
+            raise LocalError(
+                "invalid_params",
+                "no such subscription",
+                path="/params/subscription",
+                hint="as subscribe has answered it",
+            )
         known.end()
 
     def use(self, identity: str) -> None:

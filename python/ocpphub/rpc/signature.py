@@ -24,6 +24,7 @@ How = Literal[
 _REQUIRED: Final = object()
 """Stands for the default of a parameter that has none."""
 _ALIKE: Final = 0.6
+_POSITION: Final = 'an object of "stream" and "seq"'
 
 
 class Kind(Protocol):
@@ -196,8 +197,11 @@ class Position:
     """``{"stream", "seq"}``: the last event a client has seen."""
 
     def check(self, value: Any, path: str) -> tuple[str, int]:
-        if type(value) is not dict or value.keys() != {"stream", "seq"}:
-            raise _wrong("not a position", path, 'an object of "stream" and "seq"')
+        if type(value) is not dict:
+            raise _wrong("not a position", path, _POSITION)
+        for name in (*value, "stream", "seq"):
+            if name not in ("stream", "seq") or name not in value:
+                raise _wrong("not a position", f"{path}/{name[:50]}", _POSITION)
         stream = Text(max=64).check(value["stream"], f"{path}/stream")
         return stream, Integer(0, 2**63 - 1).check(value["seq"], f"{path}/seq")
 
