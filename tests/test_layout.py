@@ -26,15 +26,18 @@ ARROWS: dict[str, set[str]] = {
     "__main__": {"cli"},
     "cli": {
         *("", "daemon", "rpc.client", "schedule_cli", "sim", "config", "config_check", "config_text", "log", "errors"),
-        *("checkout", "sessions_cli", "trace"),
+        *("checkout", "sessions_cli", "keys_cli", "trace"),
     },
     "schedule_cli": {"picture", "plot"},
     "plot": {"picture"},
     "picture": set(),
     "trace": set(),
-    "daemon": {"", "api", "rpc", "csms", "store.sqlite", "metrics", "config", "log", "errors"},
+    "daemon": {"", "api", "rpc", "csms", "store.sqlite", "metrics_server", "config", "log", "errors"},
+    "metrics": {""},
+    "metrics_server": {"metrics", "rpc.listen", "errors"},
     "records": {"store", "errors"},
     "sessions_cli": set(),
+    "keys_cli": {"core.key_table", "core.keys", "errors"},
     "api": {"wiring", "records", "interface", "clients", "driver", "core", "publications", "config", "errors"},
     "wiring": {"allocator", "driver", "core", "csms", "endpoint", "store.sqlite"},
     "allocator": {"driver", "core"},
@@ -48,7 +51,7 @@ ARROWS: dict[str, set[str]] = {
     "connection": {"endpoint"},
     "endpoint": {"errors"},
     "publications": {"core.instant"},
-    "clients": {"core.controllers", "errors"},
+    "clients": {"core.controllers", "core.vendor", "errors"},
     "rpc": {"rpc", "api", "records", "clients", "publications", "config", "errors"},
     "rpc.protocol": {"_native", "errors"},
     "rpc.client": {"errors"},
@@ -73,6 +76,7 @@ LIBRARIES: dict[str, set[str]] = {
     "ocpp": {"sim"},
     "cryptography": {"sim.tls"},
     "matplotlib": {"plot"},
+    "prometheus_client": {"metrics"},
 }
 """Library -> the only modules that may import it."""
 
@@ -107,6 +111,7 @@ TESTED_ELSEWHERE = {
     "wiring": "tests/test_api.py",
     "sim.demo": "tests/e2e/test_demo.py",
     "sim.killing": "tests/e2e/test_demo.py",
+    "sim.operating": "tests/e2e/test_demo.py",
 }
 """Modules whose behaviour shows in another module's tests: records, tables, and the tour."""
 

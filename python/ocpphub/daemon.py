@@ -15,11 +15,13 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from ocpphub import __version__
 from ocpphub.api import Hub
 from ocpphub.errors import LocalError, OcpphubError
+from ocpphub.metrics_server import MetricsServer, make_metrics_server
 from ocpphub.rpc.server import Server
 
 if TYPE_CHECKING:
@@ -68,7 +70,9 @@ async def run(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end, DONE)
     hub = Hub(settings, on_fatal=store_failed)
-    servers = make_servers(hub)
+    sockets = make_servers(hub)
+    metrics = make_metrics_server(settings.metrics.listen, hub, sockets)
+    servers: list[Server | MetricsServer] = [*sockets, *([metrics] if metrics else [])]
     freezing: list[asyncio.TimerHandle] = []
     try:
         # The paths come first, so that a second process is refused before it touches anything else (T02, F48).
@@ -126,7 +130,7 @@ def _freeze(loop: asyncio.AbstractEventLoop, handles: list[asyncio.TimerHandle])
     handles[:] = [loop.call_later(FREEZE_INTERVAL_S, _freeze, loop, handles)]
 
 
-async def _stop(hub: Hub, servers: list[Server], *, failed: bool) -> None:
+async def _stop(hub: Hub, servers: Sequence[Server | MetricsServer], *, failed: bool) -> None:
     """Clients first, then links, then the store: whoever has been answered finds the effect after the next start."""
     for server in servers:
         await server.stop()

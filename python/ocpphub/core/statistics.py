@@ -8,8 +8,10 @@ Implements: decisions.md 6 (what is given up is shown); style.md "Logging" (a me
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from ocpphub.core.vocabulary import ChargePointStatus, RegistrationStatus
@@ -23,6 +25,7 @@ REGISTRATIONS: Final = ("none", *map(str, RegistrationStatus))
 """``none``: BootNotification was not answered yet."""
 OUTCOMES: Final = ("ok", "error", "timeout", "link_lost")
 """How an own CALL may end, as in :class:`~ocpphub.core.outbox.Outcome`."""
+_STATUS: Final = attrgetter("status._value_")  # a plain text: the hash of a member of an enumeration is slow
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +72,7 @@ def statistics(parts: Parts, inbound: Inbound, now: Instant) -> Statistics:
     messages, size, oldest_ms, aside = parts.transactions.state()
     durable = parts.durable.state()
     times = [each for each in (oldest_ms, parts.durable.oldest_ms) if each is not None]
-    connectors: dict[str, int] = dict.fromkeys(map(str, ChargePointStatus), 0)
-    running = 0
-    for row, condition in zip(parts.connectors, parts.connectors.conditions[1:], strict=True):
-        connectors[condition.status] += 1
-        running += row.transaction is not None
+    found = Counter(map(_STATUS, parts.connectors.conditions[1:]))
     lost, counters = parts.transactions.lost, parts.outbox.counters
     return Statistics(
         is_connected=parts.state.is_connected,
@@ -86,8 +85,8 @@ def statistics(parts: Parts, inbound: Inbound, now: Instant) -> Statistics:
         aside=aside + durable["aside"],
         samples_lost={"thinned": lost.thinned, "dropped": lost.dropped},
         messages_lost=lost.messages + parts.durable.dropped,
-        connectors=connectors,
-        running=running,
+        connectors={str(each): found[each.value] for each in ChargePointStatus},
+        running=sum(1 for row in parts.connectors if row.transaction is not None),
         started=parts.transactions.started,
         ended=parts.transactions.ended,
         sent=counters.sent,
