@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    from ocpphub import sessions_cli
+    from ocpphub import keys_cli, sessions_cli
     from ocpphub.sim import command
 
     top = argparse.ArgumentParser(
@@ -66,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
     _configuration_commands(commands, output)
     _client_commands(commands, output, client)
     _schedule_commands(commands, [output, client])
+    keys_cli.add_parser(commands, [output]).set_defaults(command=_keys)
     sessions_cli.add_parser(commands, [client], _moment).set_defaults(command=_sessions)
     command.add_parser(commands, [output, client]).set_defaults(command=_simulate)
     demo = commands.add_parser("demo", help="a narrated tour with an embedded CSMS")
@@ -270,6 +271,19 @@ def _sessions(options: argparse.Namespace) -> int:
     except OSError as error:
         sys.stderr.write(f"{options.output}: {error.strerror}\n")
         return FAILED
+
+
+def _keys(options: argparse.Namespace) -> int:
+    from ocpphub import errors, keys_cli
+
+    settings = None if options.config is None else _load(options.config)
+    if settings is None and options.config is not None:
+        return BAD_CONFIGURATION
+    try:
+        keys_cli.show(options, settings)
+    except errors.LocalError as error:
+        return _print_error(error, options.json)
+    return DONE
 
 
 def _simulate(options: argparse.Namespace) -> int:

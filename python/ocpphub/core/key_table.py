@@ -119,7 +119,8 @@ _SUPPORTED: Final = Key(
     read_only=True,
     choices=tuple(FEATURE_PROFILES.split(",")),
     needed=(CORE,),
-    meaning="the feature profiles that are switched on",
+    meaning="feature profiles that are switched on: " + FEATURE_PROFILES.replace(",", ", "),
+    follows="all",
 )
 _CORE_KEYS: Final = (
     _boolean("AllowOfflineTxForUnknownId", False, "offline, a tag that nobody here knows may charge"),
@@ -174,7 +175,7 @@ def _core_keys(basis: Basis) -> tuple[Key, ...]:
             max_items=capacity,
             connectors=basis.connectors,
             meaning="which phase of the grid is which of a connector, such as 1.RST",
-            follows="rotation of the connectors, else 0.Unknown",
+            follows="0.Unknown, or as known",
         ),
         _derived(
             "ConnectorPhaseRotationMaxLength",
@@ -183,7 +184,7 @@ def _core_keys(basis: Basis) -> tuple[Key, ...]:
             "how many items ConnectorPhaseRotation takes",
             unit="items",
             minimum=1,
-            follows="connectors: as many as fit",
+            follows="as many as fit",
         ),
         _derived(
             "GetConfigurationMaxKeys",
@@ -192,7 +193,7 @@ def _core_keys(basis: Basis) -> tuple[Key, ...]:
             "keys of one GetConfiguration; more are answered too",
             unit="keys",
             minimum=_KEYS,
-            follows=f"{_KEYS} and one for each custom key",
+            follows=f"{_KEYS} + custom keys",
         ),
         _derived(
             "NumberOfConnectors",
@@ -210,7 +211,7 @@ def _core_keys(basis: Basis) -> tuple[Key, ...]:
             maximum=MAX_INTEGER,
             unit="s",
             meaning="time between pings of the link; 0: none",
-            follows="ping_interval_s of the link: 30",
+            follows="link.ping_interval_s: 30",
         ),
     )
 
@@ -256,7 +257,7 @@ def _smart_charging_keys(basis: Basis) -> tuple[Key, ...]:
             "Power" if basis.is_dc else "Current,Power",
             "units of limits: Current is A, Power is W",
             choices=("Current", "Power"),
-            follows="Current,Power; of a DC hub Power",
+            follows="Current,Power; DC: Power",
         ),
         _smart_charging(
             "ChargingScheduleMaxPeriods", "integer", 100, "most periods of a schedule", minimum=1, maximum=MAX_PERIODS
@@ -271,7 +272,7 @@ def _smart_charging_keys(basis: Basis) -> tuple[Key, ...]:
             "most charging profiles at a time",
             minimum=1,
             maximum=MAX_PROFILES,
-            follows="10 and three for each connector",
+            follows="10 + 3 for each connector",
         ),
         # A key of ours: how long a window GetCompositeSchedule answers is nothing that the standard tells (SCA-35).
         _smart_charging(
@@ -296,7 +297,7 @@ def _security_keys(basis: Basis) -> tuple[Key, ...]:
             is_derived=True,
             profile=SECURITY,
             meaning="password of HTTP Basic; with profile 1 or 2 the link is opened anew with it",
-            follows="authorization_key_file of the security settings",
+            follows="in authorization_key_file",
         ),
         Key("CpoName", "string", None, profile=SECURITY, meaning="the operator's name, for certificates"),
         # DIFFERENCE: the white paper makes this RW; until a profile can be changed in operation it is read-only, so
@@ -309,6 +310,6 @@ def _security_keys(basis: Basis) -> tuple[Key, ...]:
             minimum=0,
             maximum=3,
             profile=SECURITY,
-            follows="profile of the security settings: 0",
+            follows="security.profile: 0",
         ),
     )

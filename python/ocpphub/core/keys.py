@@ -99,12 +99,12 @@ class Key:
         if self.kind in ("integer", "decimal"):
             return f"{self._bounds()} {self.unit}".strip()
         if self.choices:
-            return f"of {', '.join(self.choices)}"
+            return f"{', '.join(self.needed)} and others" if self.needed else f"of {', '.join(self.choices)}"
         return {
             "boolean": "true, false",
             "hex": "32 to 40 hex digits",
             "measurands": f"at most {self.max_items} measurands",
-            "rotation": f"at most {self.max_items} items",
+            "rotation": "items such as 1.RST",
         }.get(self.kind, f"at most {MAX_VALUE} characters")
 
     def _bounds(self) -> str:
@@ -185,13 +185,20 @@ def custom_key(declared: CustomKey) -> Key:
         _custom_kind(declared.type),
         declared.value,
         read_only=declared.read_only,
-        minimum=None if declared.min is None else Decimal(str(declared.min)),
-        maximum=None if declared.max is None else Decimal(str(declared.max)),
+        minimum=_bound(declared.min),
+        maximum=_bound(declared.max),
         is_custom=True,
         reboot=declared.reboot,
         profile=CUSTOM,
         meaning="declared in hub.toml",
     )
+
+
+def _bound(value: float | None) -> Decimal | int | None:
+    """A bound as ``hub.toml`` has written it, a whole number without its fraction."""
+    if value is None:
+        return None
+    return int(value) if value == int(value) else Decimal(str(value))
 
 
 def _custom_kind(name: str) -> Kind:
