@@ -112,10 +112,10 @@ class Driver:
         """The core, for reads only. Raises :class:`LocalError` ``unknown_charge_point``."""
         return self._lane(identity).core
 
-    def traffic(self, identity: str) -> tuple[int, int, int]:
-        """How often the link of a charge point has opened; the frames it brought, and those it was given."""
+    def traffic(self, identity: str) -> tuple[int, int, int, bool]:
+        """How often a link has opened, the frames it brought, those it was given, and whether it is not read from."""
         lane = self._lane(identity)
-        return lane.session, lane.received, lane.sent
+        return lane.session, lane.received, lane.sent, lane.paused
 
     def replace(self, core: ChargePoint) -> None:
         """Go on with a new core where the last one asked for it; its link is closed. :meth:`start` it next."""

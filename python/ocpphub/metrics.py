@@ -76,6 +76,7 @@ class Point(NamedTuple):
     connections: int
     received: int
     sent: int
+    is_paused: bool
 
 
 class Limit(NamedTuple):
@@ -133,6 +134,9 @@ POINT: Final = (
     Metric(
         "ocpphub_link_connections_total", "counter", "How often the link has opened.", attrgetter("connections")
     ),
+    Metric("ocpphub_link_paused", "gauge",
+           "1 while the link is not read from: too many CALLs of the CSMS wait, or too much waits for the disk.",
+           attrgetter("is_paused")),
     Metric("ocpphub_stopped", "gauge", "1 while OCPP is stopped by the command stop.", _core("is_stopped")),
     Metric("ocpphub_registration", "gauge", "1 for the registration that the charge point has.",
            _core("registration"), "status"),
