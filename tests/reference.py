@@ -19,8 +19,8 @@ from ocpphub.core.key_table import Basis, key_table
 from ocpphub.core.status import TRANSITIONS, way
 from ocpphub.core.vocabulary import ChargePointStatus
 from ocpphub.errors import JSON_RPC_NUMBERS
-from ocpphub.metrics import SCOPES
 from ocpphub.keys_cli import Row
+from ocpphub.metrics import SCOPES
 from ocpphub.publications import TOPICS, VARIABLES
 from ocpphub.rpc.methods import METHODS, discover
 from ocpphub.rpc.signature import Method
