@@ -1,6 +1,6 @@
 """The process: a hub, its sockets, signals and the order in which it all ends.
 
-Owns what only a daemon does: uvloop, limits of the process, the garbage collector, SIGTERM and SIGINT, exit codes.
+Owns what only a daemon does: uvloop, limits of the process, the garbage collector, signals, exit codes.
 Must never end a transaction: a stop of the process is an interruption, the next start resumes (decisions.md 6).
 
 Implements: decisions.md 3 and 6; performance.md P6; reliability.md T02, T09, F47.
@@ -14,15 +14,21 @@ import logging
 import os
 import resource
 import signal
+import socket
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ocpphub import __version__
 from ocpphub.api import Hub
 from ocpphub.errors import LocalError, OcpphubError
 from ocpphub.metrics_server import MetricsServer, make_metrics_server
+from ocpphub.reload import Reloader
 from ocpphub.rpc.server import Server
+from ocpphub.service import ServiceManager, Watchdog, inherited_sockets
 
 if TYPE_CHECKING:
     from ocpphub.config import Settings
@@ -44,6 +50,8 @@ def main(settings: Settings) -> int:
     import uvloop
 
     prepare_process(settings)
+    for warning in settings.warnings:
+        log.warning("%s", warning)
     try:
         return uvloop.run(run(settings))
     except OcpphubError as error:
@@ -54,6 +62,7 @@ def main(settings: Settings) -> int:
 async def run(settings: Settings) -> int:
     """Start the hub and its sockets, serve until a signal or a failed commit, stop in order; the exit code.
 
+    SIGTERM and SIGINT end it, SIGHUP reads the configuration again (``reload.py``).
     Raises :class:`OcpphubError` when it cannot start: :class:`LocalError` for what the settings name.
     """
     loop = asyncio.get_running_loop()
@@ -67,13 +76,19 @@ async def run(settings: Settings) -> int:
         log.critical("the store failed, ending: %s", error)
         end(STORE_FAILED)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, end, DONE)
+    manager = ServiceManager(os.environ)
     hub = Hub(settings, on_fatal=store_failed)
-    sockets = make_servers(hub)
+    sockets = make_servers(hub, inherited_sockets(os.environ))
     metrics = make_metrics_server(settings.metrics.listen, hub, sockets)
     servers: list[Server | MetricsServer] = [*sockets, *([metrics] if metrics else [])]
+    reloader = Reloader(hub, sockets, manager)
+    watchdog = Watchdog(manager, partial(_complaint, hub))
     freezing: list[asyncio.TimerHandle] = []
+    stop = partial(end, DONE)
+    handlers: dict[int, Callable[[], None]]
+    handlers = {signal.SIGTERM: stop, signal.SIGINT: stop, signal.SIGHUP: reloader.request}
+    for number, handler in handlers.items():
+        loop.add_signal_handler(number, handler)
     try:
         # The paths come first, so that a second process is refused before it touches anything else (T02, F48).
         for server in servers:
@@ -83,33 +98,64 @@ async def run(settings: Settings) -> int:
             await server.start()
         _freeze(loop, freezing)
         log.info("ocpphub %s is up", __version__)
+        manager.ready(f"up with {len(settings.charge_points)} charge points")
+        watchdog.start()
         return await ended
     finally:
+        manager.stopping()
+        watchdog.stop()
         for handle in freezing:
             handle.cancel()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in handlers:
             loop.remove_signal_handler(number)
+        await reloader.stop()
         failed = ended.done() and not ended.cancelled() and ended.result() == STORE_FAILED
         await _stop(hub, servers, failed=failed)
 
 
-def make_servers(hub: Hub) -> list[Server]:
-    """The hub's socket with all charge points, and one for each charge point that has a socket of its own."""
-    settings = hub.settings
-    servers = [
-        Server(
-            settings.hub.socket, hub.charge_points, settings.rpc, version=__version__, is_ready=lambda: hub.is_running
-        )
-    ]
+def make_servers(hub: Hub, inherited: Mapping[Path, socket.socket] | None = None) -> list[Server]:
+    """The hub's socket with all charge points, and one for each charge point that has a socket of its own.
+
+    Those that a service manager has made already are used as they are. Raises :class:`LocalError` for one of them that
+    the settings do not name.
+    """
+    settings, made = hub.settings, dict(inherited or {})
+    served = [(settings.hub.socket, hub.charge_points)]
     for row in settings.charge_points:
         if row.socket is not None:
-            only = {row.identity: hub.charge_points[row.identity]}
-            servers.append(Server(row.socket, only, settings.rpc, version=__version__, is_ready=lambda: hub.is_running))
+            served.append((row.socket, {row.identity: hub.charge_points[row.identity]}))
+    servers = [
+        Server(
+            path,
+            points,
+            settings.rpc,
+            version=__version__,
+            is_ready=lambda: hub.is_running,
+            inherited=made.pop(Path(os.path.realpath(path)), None),
+        )
+        for path, points in served
+    ]
+    if made:
+        strangers = ", ".join(str(path) for path in made)
+        hint = "the same path in hub.toml: socket of [hub] or of a [[charge_point]]"
+        raise LocalError("invalid_params", f"the service manager made {strangers}, which is not configured", hint=hint)
     return servers
 
 
+def _complaint(hub: Hub) -> str | None:
+    """What keeps the watchdog from being fed; ``None`` when the hub is well."""
+    return "the hub is down" if hub.driver is None else hub.driver.complaint()
+
+
 def prepare_process(settings: Settings) -> None:
-    """Limits of the process: no core dumps (they hold keys), quick thread switches, enough descriptors (T09)."""
+    """Limits of the process: no core dumps (they hold keys), quick thread switches, enough descriptors (T09).
+
+    What nobody caught goes to the log, so that it is masked and one record too.
+    """
+    sys.excepthook = lambda *error: log.critical("ending: nobody caught this", exc_info=error)
+    threading.excepthook = lambda args: log.critical(
+        "a thread ended", exc_info=(args.exc_type, args.exc_value or args.exc_type(), args.exc_traceback)
+    )
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.umask(0o077)
@@ -132,8 +178,7 @@ def _freeze(loop: asyncio.AbstractEventLoop, handles: list[asyncio.TimerHandle])
 
 async def _stop(hub: Hub, servers: Sequence[Server | MetricsServer], *, failed: bool) -> None:
     """Clients first, then links, then the store: whoever has been answered finds the effect after the next start."""
-    for server in servers:
-        await server.stop()
+    await asyncio.gather(*(server.stop() for server in servers))
     try:
         await hub.stop()
     except OcpphubError as error:
