@@ -122,7 +122,7 @@ class Reloader:
         log.info("reloaded %s: %s", settings.source, ", ".join(plan.taken) or "nothing that a running hub takes")
         for key in plan.pending:
             log.warning("%s needs a restart", key)
-        waiting = f", {_counted(len(plan.pending), 'key')} need a restart" if plan.pending else ""
+        waiting = f", a restart is needed for {len(plan.pending)}" if plan.pending else ""
         return f"reloaded: {_counted(len(plan.taken), 'key')} taken{waiting}"
 
     def _reconfigure(self, row: ChargePointSettings) -> None:
