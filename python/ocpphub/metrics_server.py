@@ -30,7 +30,10 @@ PATH: Final = "/metrics"
 MAX_REQUEST_BYTES: Final = 8 * 1024
 DEADLINE_S: Final = 5.0
 """For a request and its answer together."""
-MAX_CONNECTIONS: Final = 8
+MAX_SCRAPES: Final = 8
+"""Scrapes under way; one more is answered with 503."""
+MAX_CONNECTIONS: Final = 64
+"""Connections; one more is closed without an answer."""
 BACKLOG: Final = 16
 _TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -44,6 +47,7 @@ class MetricsServer:
         self._socket: socket.socket | None = None
         self._server: asyncio.AbstractServer | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._scrapes = 0
 
     def claim(self) -> None:
         """Take the address. Raises :class:`LocalError` that names ``metrics.listen`` when it cannot be had."""
@@ -98,6 +102,10 @@ class MetricsServer:
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  # the library runs this in a task of its own
+        if len(self._tasks) >= MAX_CONNECTIONS:
+            self._metrics.refused += 1
+            writer.transport.abort()
+            return
         self._tasks.add(task)
         writer.transport.set_write_buffer_limits(high=0)  # drain waits until the client has everything
         try:
@@ -105,19 +113,14 @@ class MetricsServer:
                 writer.write(await self._answer(reader))
                 await writer.drain()
             writer.close()
-        except (TimeoutError, OSError, EOFError):
+        except (TimeoutError, OSError, EOFError, asyncio.CancelledError):
+            # Too slow, gone, or the end of the process: asyncio would log a cancelled task of its own as a fault.
             writer.transport.abort()
-        except asyncio.CancelledError:
-            writer.transport.abort()
-            raise
         finally:
             self._tasks.discard(task)
 
     async def _answer(self, reader: asyncio.StreamReader) -> bytes:
         """What a request is answered. Raises ``EOFError`` when the client leaves before it has asked."""
-        if len(self._tasks) > MAX_CONNECTIONS:
-            self._metrics.refused += 1
-            return _response("503 Service Unavailable", "too many scrapes at once\n", "Retry-After: 1\r\n")
         try:
             head = await reader.readuntil(b"\r\n\r\n")
         except asyncio.LimitOverrunError:
@@ -129,7 +132,14 @@ class MetricsServer:
             return _response("404 Not Found", f"only {PATH} is here\n")
         if words[0] != b"GET":
             return _response("405 Method Not Allowed", "only GET\n", "Allow: GET\r\n")
-        return _response("200 OK", await self._metrics.scrape())
+        if self._scrapes >= MAX_SCRAPES:
+            self._metrics.refused += 1
+            return _response("503 Service Unavailable", "too many scrapes at once\n", "Retry-After: 1\r\n")
+        self._scrapes += 1
+        try:
+            return _response("200 OK", await self._metrics.scrape())
+        finally:
+            self._scrapes -= 1
 
 
 def make_metrics_server(listen: str | None, hub: Hub, servers: Sequence[Server]) -> MetricsServer | None:
