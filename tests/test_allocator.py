@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from ocpphub.allocator import Allocator
 from ocpphub.api import ChargePoint
 from ocpphub.clients import new_controller
 from ocpphub.config import Feeder
+from ocpphub.core.allocation import Allocation
+from ocpphub.core.cap import Amount, External
+from ocpphub.core.instant import Instant
+from ocpphub.core.member import Granted, Wish
+from ocpphub.driver import Driver
 from tests import builders
 from tests.builders import Csms
 from tests.hub_doubles import HubBench, hub_settings, turns
+from tests.virtual_loop import VirtualLoop
 
 CONTROLLER = new_controller(1_000, is_operator=True)
 FREE = 300
@@ -117,3 +124,57 @@ async def test_hub_that_stops_leaves_no_timer_behind() -> None:
         one = next(iter(bench.hub.charge_points.values()))
         await turns()
         assert permits(one) == [0.0, 0.0]
+
+
+class TellingDouble:
+    """A driver whose cores take every permit at once."""
+
+    def __init__(self, allocation: Allocation) -> None:
+        self.allocation = allocation
+        self.permits: dict[int, Granted] = {}
+
+    def tell_permits(self, identity: str) -> bool:
+        self.permits.update(self.allocation.take(identity, 100))
+        return True
+
+
+def test_shortfall_of_a_limit_is_counted_in_seconds_until_the_decrease_is_confirmed() -> None:
+    """decisions.md 5: for how long more may be drawn than a limit allows, running or over, each limit by itself."""
+    loop = VirtualLoop()
+    allocation = Allocation([builders.settings(identity="A", connectors=1)], [feeder(40.0, A=1)])
+    allocation.begin("A", 0, lambda connector_id: None, (), loop.now_s)
+    driver = TellingDouble(allocation)
+    allocator = Allocator(
+        allocation, cast(Driver, driver), lambda: Instant(loop.now_s, 0), cast(asyncio.AbstractEventLoop, loop)
+    )
+    main = allocation.feeder("main")
+    assert main is not None
+
+    def shortfalls() -> tuple[float, float]:
+        return round(allocator.shortfall_s(main), 6), allocator.shortfall_s(allocation.station("A"))
+
+    def follow() -> None:
+        allocator.follow()
+        while loop.soon:
+            loop.turn()
+
+    allocation.want(0, Wish(320, 22_080.0, 3, True), loop.now_s)
+    follow()
+    loop.pass_time(10.0)
+    assert shortfalls() == (0.0, 0.0)
+    allocation.set_external(main, External(Amount(10_000), 0), loop.now_s)
+    follow()
+    loop.pass_time(1.0)
+    assert shortfalls() == (1.0, 0.0)
+    loop.turn()
+    loop.pass_time(1.5)
+    allocation.confirm(0, driver.permits[1].seq, loop.now_s)
+    follow()
+    assert driver.permits[1].limit_a == 10.0
+    assert shortfalls() == (2.5, 0.0)
+    loop.pass_time(60.0)
+    assert shortfalls() == (2.5, 0.0)
+    allocation.set_external(main, External(Amount(9_000), 0), loop.now_s)
+    follow()
+    loop.pass_time(0.5)
+    assert shortfalls() == (3.0, 0.0)

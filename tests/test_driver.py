@@ -552,3 +552,27 @@ async def test_driver_is_never_drained_by_a_failed_commit(bench: Bench) -> None:
     bench.store.fail(OSError("gone"))
     with pytest.raises(UnavailableError):
         await drained
+
+
+def test_commit_that_is_durable_is_told_with_its_time_and_its_rows(bench: Bench) -> None:
+    """For metrics: from the begin of the commit to the disk; one that is under way is not told."""
+    told: list[tuple[float, int]] = []
+    bench.driver.on_commit = lambda seconds, rows: told.append((seconds, rows))
+    bench.input(row("a"), row("b"))
+    bench.loop.turn()
+    bench.loop.now_s += 0.25
+    assert told == []
+    bench.store.sync()
+    assert told == [(0.25, 2)]
+
+
+def test_traffic_of_a_link_is_counted(bench: Bench) -> None:
+    """For metrics: connections, frames of both directions, and whether the link is read from."""
+    bench.driver.receive("CP1", b"[]", False)
+    bench.input(Send(b"1"), Send(b"2"))
+    bench.driver.disconnected("CP1")
+    bench.input(Send(b"lost"))
+    bench.driver.connected("CP1")
+    bench.core.accepting_frames = False
+    bench.driver.receive("CP1", b"[]", False)
+    assert bench.driver.traffic("CP1") == (2, 2, 2, True)
