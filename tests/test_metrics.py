@@ -364,7 +364,7 @@ async def test_metrics_measure_how_late_the_loop_is() -> None:
     """A timer of one second, and none left at the end."""
     loop = VirtualLoop()
     async with running_hub() as bench:
-        numbers = Metrics(bench.hub, [])
+        numbers = Metrics(bench.hub, [], loop.time)
         numbers.start(cast(asyncio.AbstractEventLoop, loop))
         loop.pass_time(1.0)
         assert numbers.loop_lag.sum == 0.0

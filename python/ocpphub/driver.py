@@ -220,7 +220,7 @@ class Driver:
         """Why nothing can leave: a commit failed or is stuck; ``None`` when all is well. Asked by the watchdog."""
         if self._failure is not None:
             return "a commit failed"
-        under_way_s = self._loop.time() - self._commit_began_s
+        under_way_s = self._clock().monotonic_s - self._commit_began_s
         if self._committing and under_way_s > STUCK_S:
             return f"a commit has been under way for {under_way_s:.0f} s"
         return None
@@ -315,7 +315,7 @@ class Driver:
         number = self._gathering
         self._gathering += 1
         self._scheduled, self._committing = False, True
-        self._commit_began_s = self._loop.time()
+        self._commit_began_s = self._clock().monotonic_s
         try:
             self._store.commit(batch, partial(self._committed, number, len(batch)))
         except Exception as error:  # noqa: BLE001  # any failure ends the process, in an orderly way
@@ -330,7 +330,7 @@ class Driver:
         else:
             self._durable = number
             if self.on_commit is not None:
-                self.on_commit(self._loop.time() - self._commit_began_s, rows)
+                self.on_commit(self._clock().monotonic_s - self._commit_began_s, rows)
             if self._gathered:
                 self._begin_commit()
             blocked, self._blocked = self._blocked, {}

@@ -240,10 +240,13 @@ SCOPES: Final[tuple[tuple[Labels, tuple[Metric, ...]], ...]] = (
 
 
 class Metrics:
-    """Reads a hub and the servers of its sockets. Use it on the hub's loop."""
+    """Reads a hub and the servers of its sockets. Use it on the hub's loop.
 
-    def __init__(self, hub: Hub, servers: Sequence[Server]) -> None:
-        self._hub, self._servers = hub, servers
+    ``clock`` gives monotonic seconds; the loop's own time may be as old as its turn, and counts milliseconds.
+    """
+
+    def __init__(self, hub: Hub, servers: Sequence[Server], clock: Callable[[], float] = time.monotonic) -> None:
+        self._hub, self._servers, self._clock = hub, servers, clock
         self.commit_seconds, self.commit_rows = Histogram(_SECONDS), Histogram(_ROWS)
         self.loop_lag = Histogram(_SECONDS)
         self.started_s = _started_s()
@@ -270,10 +273,10 @@ class Metrics:
         self.commit_rows.observe(rows)
 
     def _due(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._timer = loop.call_later(LAG_INTERVAL_S, self._tick, loop, loop.time() + LAG_INTERVAL_S)
+        self._timer = loop.call_later(LAG_INTERVAL_S, self._tick, loop, self._clock() + LAG_INTERVAL_S)
 
     def _tick(self, loop: asyncio.AbstractEventLoop, due_s: float) -> None:
-        self.loop_lag.observe(max(0.0, loop.time() - due_s))
+        self.loop_lag.observe(max(0.0, self._clock() - due_s))
         self._due(loop)
 
     async def scrape(self) -> bytes:
