@@ -317,13 +317,10 @@ def _load(path: Path) -> Settings | None:
     from ocpphub import config
 
     try:
-        settings = config.load(path, os.environ)
+        return config.load(path, os.environ)
     except config.ConfigError as error:
         _print_problems(error, as_json=False)
         return None
-    for warning in settings.warnings:
-        sys.stderr.write(f"warning: {warning}\n")
-    return settings
 
 
 def _warn_of_stale_extension() -> None:

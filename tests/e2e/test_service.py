@@ -27,6 +27,8 @@ os.dup2(int(sys.argv[1]), 3)
 os.environ["LISTEN_PID"] = str(os.getpid())
 os.execv(sys.executable, [sys.executable, "-m", "ocpphub", "run", "-c", sys.argv[2]])
 """
+LONG = "x" * 49
+"""An identity that is worth a warning."""
 FREE = '[[charge_point.connector]]\nids = "1"\nfree_vend_id_tag = "FREE"\n'
 
 
@@ -43,7 +45,8 @@ class Supervisor:
         self.notified.settimeout(20)
         self.file = directory / "hub.toml"
         words = {"socket": self.path, "state": directory / "state", "csms_url": NOWHERE, "connectors": 2}
-        self.file.write_text(CONFIGURATION.format(**words, more='log_format = "json"'))
+        text = CONFIGURATION.format(**words, more='log_format = "json"')
+        self.file.write_text(text.replace("CP1", LONG))
         self.log = directory / "log"
         environment = {"PYTHONPATH": str(ROOT / "python"), "PATH": os.environ["PATH"], "PYTHONWARNINGS": "ignore"}
         environment |= {"NOTIFY_SOCKET": str(directory / "notify"), "WATCHDOG_USEC": "200000"}
@@ -104,8 +107,11 @@ def test_daemon_under_a_service_manager_from_its_start_to_its_end(supervisor: Su
 
     waiting = RawClient(supervisor.path)  # for the next start
     waiting.close()
-    levels = [record["level"] for record in supervisor.records()]
-    assert "error" in levels, "every record is one JSON object, the mistake of the file among them"
+    # Every record is one JSON object, what is said before the start and about a bad file among them.
+    said = {(record["level"], word) for record in supervisor.records() for word in record["message"].split()}
+    assert {("warning", "charge_point[0].identity"), ("error", "is"), ("info", "rpc.role")} <= {
+        (level, word.rstrip(",:")) for level, word in said
+    }
 
 
 @contextmanager
