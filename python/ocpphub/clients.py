@@ -1,7 +1,7 @@
 """The connections of local programs as a core knows them: their numbers, and which of them answers a question.
 
-Owns the numbers of controllers, which are never used twice in a process. Must never know a socket: a client is whoever
-can be asked.
+Owns the numbers of controllers, which are never used twice in a process, and keeps over resets who handles which
+vendor. Must never know a socket: a client is whoever can be asked.
 
 Implements: design rpc.md "Requests from the gateway to a client".
 """
@@ -13,6 +13,7 @@ from collections.abc import Hashable
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ocpphub.core.controllers import Controller
+from ocpphub.core.vendor import Vendors
 from ocpphub.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -38,18 +39,21 @@ class Client(Protocol):
 class Clients:
     """The connections that one charge point may ask, by the number of their controller."""
 
-    __slots__ = ("_clients", "_identity")
+    __slots__ = ("_clients", "_identity", "vendors")
 
     def __init__(self, identity: str) -> None:
         self._identity = identity
         self._clients: dict[int, Client] = {}
+        self.vendors = Vendors()
+        """Which of them handles DataTransfer of which vendor."""
 
     def add(self, number: int, client: Client) -> None:
         """From now on this client answers for the controller of this number."""
         self._clients[number] = client
 
     def discard(self, number: int) -> None:
-        """The connection is gone; one that is not known is none's loss."""
+        """The connection is gone, and handles no vendor any more; one that is not known is none's loss."""
+        self.vendors.lost(number)
         self._clients.pop(number, None)
 
     def ask(self, question: Ask, answer: Answer) -> None:

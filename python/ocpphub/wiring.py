@@ -17,6 +17,7 @@ from ocpphub.driver import Driver, Link
 
 if TYPE_CHECKING:
     from ocpphub.allocator import Allocator
+    from ocpphub.api import ChargePoint as Point
     from ocpphub.config import ChargePointSettings, HubSettings, Settings
     from ocpphub.core.allocation import Allocation
     from ocpphub.core.charge_point import ChargePoint
@@ -55,16 +56,18 @@ def make_allocator(settings: Settings, driver: Driver, clock: Callable[[], Insta
     return allocator
 
 
-def make_core(
-    settings: ChargePointSettings, hub: HubSettings, allocation: Allocation, rows: Iterable[Row], now: Instant
-) -> ChargePoint:
-    """A core out of the rows of its charge point. Raises :class:`LocalError` for settings that it refuses."""
+def make_core(point: Point, hub: HubSettings, allocation: Allocation, rows: Iterable[Row], now: Instant) -> ChargePoint:
+    """A core out of the rows of its charge point, with the vendor handlers that its connections have registered.
+
+    Raises :class:`LocalError` for settings that it refuses.
+    """
     from ocpphub.core.allotment import Allotment
     from ocpphub.core.charge_point import ChargePoint
     from ocpphub.endpoint import read_authorization_key
 
+    settings = point.settings
     path = settings.security.authorization_key_file
-    return ChargePoint(
+    core = ChargePoint(
         settings,
         rows,
         now,
@@ -74,6 +77,8 @@ def make_core(
         authorization_key=None if path is None else read_authorization_key(path),
         allotment=Allotment(allocation, settings.identity),
     )
+    core.use_vendors(point.clients.vendors)
+    return core
 
 
 def make_link(

@@ -6,9 +6,7 @@ from typing import Any
 
 import pytest
 
-from ocpphub import _native
 from ocpphub.core.effects import Send
-from ocpphub.core.remote import REFUSALS
 from tests.builders import Csms, World, settings
 
 
@@ -106,10 +104,3 @@ def test_trigger_all_statuses_in_pending_sends_each_once_and_again_after_accepte
     world.csms.registration = "Accepted"
     world.forget().advance(100)
     assert world.actions.count("StatusNotification") == 4
-
-
-def test_refusals_are_legal_confirmations_of_core_actions() -> None:
-    """CORE-RPC-11, CORE-RPC-18: every refusing status is one its confirmation has."""
-    for action, status in REFUSALS.items():
-        assert _native.actions()[action]["profile"] == "Core"
-        assert _native.encode_result("x", action, {"status": status})

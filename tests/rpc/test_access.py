@@ -37,7 +37,7 @@ DRIVING = {
 POLICY = {
     "monitor": READS,
     "energy": READS | {"station.set_limit"},
-    "controller": READS | DRIVING | {"data_transfer", "security_event"},
+    "controller": READS | DRIVING | {"data_transfer", "data_transfer.register", "security_event"},
     "operator": set(METHODS),
 }
 """rpc.md "Access", written down again by hand."""

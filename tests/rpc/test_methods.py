@@ -119,4 +119,4 @@ def test_discover_describes_every_method_and_parameter() -> None:
 
 
 def test_methods_that_are_not_built_are_absent() -> None:
-    assert not set(METHODS) & {"data_transfer.register", "firmware.report"}
+    assert not set(METHODS) & {"firmware.report", "diagnostics.report"}

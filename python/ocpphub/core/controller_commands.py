@@ -22,6 +22,7 @@ from ocpphub.core.parts import Parts
 from ocpphub.core.presenting import authorize_result, check_id_tag
 from ocpphub.core.statistics import Statistics, statistics
 from ocpphub.core.transaction import Transaction
+from ocpphub.core.vendor import Vendors
 from ocpphub.core.verdict import Verdict
 from ocpphub.core.vocabulary import AvailabilityStatus, AvailabilityType, Reason
 from ocpphub.errors import LocalError
@@ -191,6 +192,23 @@ class ControllerCommands:
             raise LocalError("invalid_params", "no such entry", path="/params/id", hint="an id of outbox.list")
         self._effects.append(Reply(request, None))
         self._end(now)
+
+    def register_vendor(
+        self,
+        request: int,
+        controller: Controller,
+        vendor_id: str,
+        message_ids: Sequence[str] | None,
+        now: Instant,
+    ) -> None:
+        """``data_transfer.register``: the connection handles this vendor's DataTransfer. Effects: ``Reply`` null."""
+        self._parts.vendor_transfers.vendors.register(controller, vendor_id, message_ids)
+        self._effects.append(Reply(request, None))
+        self._end(now)
+
+    def use_vendors(self, vendors: Vendors) -> None:
+        """Look into this table of vendor handlers, which outlives the core; before :meth:`start`."""
+        self._parts.vendor_transfers.vendors = vendors
 
     def list_transactions(self, request: int, now: Instant) -> None:
         """Reply: :meth:`live_transactions` of now, when all that was written before is durable (the archive too)."""

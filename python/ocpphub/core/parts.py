@@ -43,6 +43,7 @@ from ocpphub.core.state import ChargePointState
 from ocpphub.core.status import StatusQueue, StatusTurns
 from ocpphub.core.timers import Timers
 from ocpphub.core.transaction import Stop, Transaction
+from ocpphub.core.vendor import VendorTransfers
 from ocpphub.core.vocabulary import ChargePointErrorCode, Reason
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ class Parts:
         self.state = ChargePointState(settings, emit, timers, self.boot, configuration, self.durable, self.transactions)
         self.security = SecurityEvents(emit, self.durable, self.clock)
         self.transfers = DataTransfers(emit, self.prompt)
+        self.vendor_transfers = VendorTransfers(self.questions.ask, reply)
         self.schedules = SmartCharging(settings, hub, emit, timers, self.clock, configuration, reply)
         self._build_connectors()
         self._build_sessions()
@@ -231,6 +233,7 @@ class Parts:
             **self.authorization.handlers(),
             **self.reservations.handlers(),
             **self.remote.handlers(),
+            **self.vendor_transfers.handlers(),
             "Reset": self.reset.handle,
         }
         profiles = self.configuration.feature_profiles

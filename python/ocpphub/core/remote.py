@@ -1,14 +1,13 @@
 """Operations that the CSMS starts and that do not belong to a feature of their own (OCPP 1.6 chapter 5).
 
-Owns TriggerMessage for the messages that exist, ChangeConfiguration, GetConfiguration, ChangeAvailability, and the
-refusing status of DataTransfer, which nobody handles yet. Must never send an answer: it returns it, and names what
-follows, so that the answer always leaves first (section 5.17).
+Owns TriggerMessage for the messages that exist, ChangeConfiguration, GetConfiguration and ChangeAvailability. Must
+never send an answer: it returns it, and names what follows, so that the answer always leaves first (section 5.17).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, cast
+from typing import cast
 
 from ocpphub import _native
 from ocpphub.core.boot import Boot
@@ -25,20 +24,10 @@ from ocpphub.core.messages import (
 )
 from ocpphub.core.status import StatusQueue
 from ocpphub.core.vocabulary import (
-    DataTransferStatus,
     MessageTrigger,
     RegistrationStatus,
     TriggerMessageStatus,
 )
-
-REFUSALS: Final = {
-    "DataTransfer": DataTransferStatus.UNKNOWN_VENDOR_ID,
-}
-"""Core operations without a feature behind them yet, and the status that says so."""
-
-
-def _refusing(status: str) -> Handler:
-    return lambda call, now: Answer({"status": status})
 
 
 class Operations:
@@ -60,7 +49,6 @@ class Operations:
     def handlers(self) -> dict[str, Handler]:
         """Action -> handler for every action of the profiles Core and RemoteTrigger."""
         return {
-            **{action: _refusing(status) for action, status in REFUSALS.items()},
             "ChangeAvailability": self.change_availability,
             "ChangeConfiguration": self.change_configuration,
             "GetConfiguration": self.get_configuration,

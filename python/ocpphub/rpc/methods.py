@@ -4,7 +4,7 @@ Owns names, kinds and ranges of parameters and the texts that ``rpc.discover`` s
 what a value means is the core's business, here it only has a type. A method of rpc.md that is not built yet is absent.
 
 Implements: design rpc.md "Interface commands", "Interface variables" and the reads of "Schedules, station, records".
-The methods of controllers are in ``controller_methods.py``, those of records in ``record_methods.py``.
+The methods of controllers are in ``controller_methods.py``, those of records, permits and vendors in modules of theirs.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from ocpphub.rpc.signature import (
     Position,
     Text,
 )
+from ocpphub.rpc.vendor_methods import VENDOR_ROWS
 
 _SLICE: Final = 500
 """Connector states encoded per loop turn by ``connector.list`` (performance.md P6: slices of at most 5 ms)."""
@@ -349,7 +350,7 @@ _ROWS: Final = (
 )
 
 METHODS: Final[dict[str, Method]] = {
-    row.name: row for row in (*_ROWS, *CONTROLLER_ROWS, *ALLOCATION_ROWS, *RECORD_ROWS)
+    row.name: row for row in (*_ROWS, *VENDOR_ROWS, *CONTROLLER_ROWS, *ALLOCATION_ROWS, *RECORD_ROWS)
 }
 
 _SOURCE: Final = {

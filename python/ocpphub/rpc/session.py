@@ -119,6 +119,10 @@ class ClientSession:
         self.attachment.add(charge_point)
         self._server.lease(self.attachment)
 
+    def answer_for(self, charge_point: ChargePoint) -> None:
+        """The charge point may ask the connection from now on; which one requests are about stays as it is."""
+        self.attachment.add(charge_point)
+
     def check_connector(self, charge_point: ChargePoint, method: Method, connector_id: int) -> None:
         """Raises :class:`LocalError` ``unknown_connector`` unless the client may name this connector."""
         allowed = self.access.connectors(method.level)
