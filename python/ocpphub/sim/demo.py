@@ -27,6 +27,7 @@ from ocpphub.sim.charging import HARDWARE_A, STATION_A, ChargingSteps
 from ocpphub.sim.csms import Csms, Received
 from ocpphub.sim.killing import kill_part
 from ocpphub.sim.narrator import Narrator
+from ocpphub.sim.operating import OperatingSteps
 from ocpphub.sim.sessions import sessions_part
 
 IDENTITY: Final = "DEMO-HUB"
@@ -71,6 +72,7 @@ class _Tour:
         self.client = AsyncClient(self.socket)
         self.hub: asyncio.subprocess.Process | None = None
         self.sharing: permits.PermitSteps | None = None
+        self.operating = OperatingSteps(self, folder, _command())
 
     async def run(self, duration_s: float | None) -> int:
         loop = asyncio.get_running_loop()
@@ -102,6 +104,7 @@ class _Tour:
     async def clean_up(self) -> None:
         if self.sharing is not None:
             await self.sharing.close()
+        await self.operating.close()
         with contextlib.suppress(OSError, OcpphubError):
             await self.client.close()
         if self.hub is not None and self.hub.returncode is None:
@@ -118,6 +121,10 @@ class _Tour:
     async def tour(self) -> None:
         charging = ChargingSteps(self, IDENTITY, _command())
         self.sharing = permits.PermitSteps(self, IDENTITY)
+
+        def sessions() -> Awaitable[None]:
+            return sessions_part(self, IDENTITY)
+
         steps = (
             self.start,
             self.registration,
@@ -129,7 +136,7 @@ class _Tour:
             charging.profiles,
             charging.explanation,
             charging.picture,
-            *self.sharing.steps([lambda: sessions_part(self, IDENTITY)]),
+            *self.sharing.steps([self.operating.monitor, self.operating.metrics, self.operating.trace, sessions]),
             lambda: kill_part(self, IDENTITY),
             self.stop_and_restart,
             self.cut_link,
