@@ -7,6 +7,7 @@ import gc
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from ocpphub import daemon, wiring
+from ocpphub.api import Hub
 from ocpphub.config import Settings
 from ocpphub.errors import LocalError, UnavailableError
 from ocpphub.rpc.client import AsyncClient
@@ -35,6 +37,19 @@ print(json.dumps({
     "core": resource.getrlimit(resource.RLIMIT_CORE),
     "files": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
 }))
+"""
+UNCAUGHT = """
+import threading
+from ocpphub import daemon, log
+from tests.hub_doubles import hub_settings
+log.setup("info", "json")
+daemon.prepare_process(hub_settings())
+def fail():
+    raise ValueError('{"idTag":"SECRET"}')
+thread = threading.Thread(target=fail)
+thread.start()
+thread.join()
+fail()
 """
 
 
@@ -183,3 +198,30 @@ def test_process_is_prepared_for_keys_and_many_clients() -> None:
 
     prepared = json.loads(child.stdout)
     assert prepared == {"switch": pytest.approx(0.0005), "core": [0, 0], "files": 300 + 1 + 512}
+
+
+def test_socket_of_the_service_manager_that_nothing_names_is_refused(settings: Settings, tmp_path: Path) -> None:
+    """T38: one that nobody would serve must not look as if somebody did."""
+    made = {path: socket.socket(socket.AF_UNIX) for path in (tmp_path / "hub.sock", tmp_path / "other.sock")}
+
+    with pytest.raises(LocalError, match=r"made .*/other\.sock, which is not configured"):
+        daemon.make_servers(Hub(settings, store=MemoryStore()), made)
+
+    for each in made.values():
+        each.close()
+
+
+def test_error_that_nobody_caught_is_a_masked_record(tmp_path: Path) -> None:
+    """T30: in a thread, and where it ends the process."""
+    root = Path(__file__).resolve().parents[1]
+    environment = os.environ | {"PYTHONPATH": f"{root}:{root / 'python'}"}
+    child = subprocess.run(
+        [sys.executable, "-c", UNCAUGHT], capture_output=True, check=False, env=environment, timeout=30
+    )
+
+    thread, end = (json.loads(line) for line in child.stderr.splitlines())
+    assert (thread["message"], end["message"]) == ("a thread ended", "ending: nobody caught this")
+    for record in (thread, end):
+        assert record["level"] == "critical"
+        assert '"idTag":"#' in record["exception"]
+    assert child.returncode == 1
