@@ -31,6 +31,7 @@ from ocpphub.core.charge_point import ChargePoint as Core
 from ocpphub.core.instant import Instant
 from ocpphub.csms import CsmsLink
 from ocpphub.driver import Driver, Link
+from ocpphub.metrics import Metrics
 from ocpphub.store import Store, Write
 from ocpphub.store.memory import MemoryStore
 from ocpphub.store.sqlite import SqliteStore
@@ -195,6 +196,7 @@ class HubProcess:
         self.driver: Driver | None = None
         self.hub = Hub(self.settings, store=self.store, link=self._link, clock=self.clock)
         self.servers = daemon.make_servers(self.hub)
+        self._metrics: Metrics | None = None
         self.points: list[ChargePoint] = list(self.hub.charge_points.values())
 
     def _link(self, settings: ChargePointSettings, driver: Driver) -> Link:
@@ -239,6 +241,16 @@ class HubProcess:
         """Wait until everything is durable."""
         assert self.driver is not None
         await self.driver.drained()
+
+    async def scrape(self) -> float:
+        """CPU seconds of one scrape of the metrics."""
+        if self._metrics is None:
+            self._metrics = Metrics(self.hub, self.servers)
+        begun = time.thread_time()
+        text = await self._metrics.scrape()
+        taken = time.thread_time() - begun
+        assert text.count(b"ocpphub_connectors{") > 0
+        return taken
 
     # whole round trips inside this process
 
@@ -376,7 +388,18 @@ def _ignore(result: Any, error: Exception | None) -> None:
 async def main(path: str, store: str, fsync_s: str) -> None:
     """Serve commands until the bench is done."""
     process = HubProcess(Path(path), store, float(fsync_s))
-    names = ("heartbeats", "start", "accepted", "waiting", "commits", "drained", "transfers", "plug_in", "reports")
+    names = (
+        "scrape",
+        "heartbeats",
+        "start",
+        "accepted",
+        "waiting",
+        "commits",
+        "drained",
+        "transfers",
+        "plug_in",
+        "reports",
+    )
     turns = Turns()
     commands = {name: getattr(process, name) for name in names}
     await serve(commands | {"watch_turns": turns.begin, "longest_turn": turns.end, "collect": collect})

@@ -84,11 +84,18 @@ async def _hub(connectors: int, rounds: int) -> dict[str, float]:
                         before = hub.cpu_s()
                         clients.call(0, line("connector.list"))
                         lists.append(min(taken, hub.cpu_s() - before))
+                scrapes, pauses = [], []
+                for _ in range(rounds):
+                    await hub.ask("watch_turns")
+                    scrapes.append(await hub.ask("scrape"))
+                    pauses.append(await hub.ask("longest_turn"))
                 collections = [await hub.ask("collect") for _ in range(rounds)]
     return {
         "connectors": float(connectors),
         "idle_mib": resident / MIB,
         "list_s": statistics.median(lists),
         "list_turn_s": statistics.median(turns),
+        "scrape_s": statistics.median(scrapes),
+        "scrape_turn_s": statistics.median(pauses),
         "collect_s": statistics.median(collections),
     }

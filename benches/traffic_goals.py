@@ -88,6 +88,7 @@ def process_goals(other: Row) -> list[Goal]:
         ("collect_ms", f"{number}: a full collection after the freeze, ms of CPU", other["collect_s"] * 1e3, 5.0),
         ("list_ms", f"connector.list of {number}: ms of CPU", other["list_s"] * 1e3, 25.0),
         ("list_turn_ms", "the same: its longest turn of the loop, ms of CPU", other["list_turn_s"] * 1e3, 5.0),
+        ("scrape_ms", f"a metrics scrape at {number}: ms of CPU", other["scrape_s"] * 1e3, 5.0),
     )
     return [Goal(key, text, figure, bound, gated=False) for key, text, figure, bound in rows]
 
