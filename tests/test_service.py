@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import socket
+import stat
 import subprocess
 import time
 from collections.abc import Iterator
@@ -291,6 +292,26 @@ def test_unit_is_understood_by_systemd(tmp_path: Path) -> None:
 
     assert done.stderr == ""
     assert done.returncode == 0
+
+
+def test_user_and_directories_are_made_as_the_units_want_them(tmp_path: Path) -> None:
+    """The socket's directory is there before ocpphub runs, and hub.toml is for root and the group only."""
+    tools = [shutil.which("systemd-sysusers"), shutil.which("systemd-tmpfiles")]
+    if None in tools or os.geteuid() != 0:
+        pytest.skip("needs systemd-sysusers, systemd-tmpfiles and root")
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "run").mkdir()
+    for tool, options, name in zip(tools, ([], ["--create"]), ("sysusers", "tmpfiles"), strict=True):
+        command = [str(tool), f"--root={tmp_path}", *options, str(UNIT.with_suffix(f".{name}"))]
+        subprocess.run(command, capture_output=True, check=True)
+
+    user = next(line for line in (tmp_path / "etc/passwd").read_text().splitlines() if line.startswith("ocpphub:"))
+    uid, gid = map(int, user.split(":")[2:4])
+    states = [(tmp_path / name).stat() for name in ("run/ocpphub", "etc/ocpphub")]
+    assert [(state.st_uid, state.st_gid, stat.S_IMODE(state.st_mode)) for state in states] == [
+        (uid, gid, 0o750),
+        (0, gid, 0o750),
+    ]
 
 
 def test_units_and_configuration_agree() -> None:
