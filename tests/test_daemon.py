@@ -26,7 +26,7 @@ from tests import builders
 from tests.hub_doubles import hub_settings
 
 CHILD = """
-import json, resource, sys
+import faulthandler, json, resource, sys
 from pathlib import Path
 from ocpphub import daemon
 from tests.hub_doubles import hub_settings, rpc_settings
@@ -34,6 +34,7 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (256, resource.getrlimit(resource.RLI
 daemon.prepare_process(hub_settings(rpc=rpc_settings(max_connections=300)))
 print(json.dumps({
     "switch": sys.getswitchinterval(),
+    "says where it hung": faulthandler.is_enabled(),
     "core": resource.getrlimit(resource.RLIMIT_CORE),
     "files": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
 }))
@@ -197,7 +198,8 @@ def test_process_is_prepared_for_keys_and_many_clients() -> None:
     child = subprocess.run([sys.executable, "-c", CHILD], capture_output=True, check=True, env=environment, timeout=30)
 
     prepared = json.loads(child.stdout)
-    assert prepared == {"switch": pytest.approx(0.0005), "core": [0, 0], "files": 300 + 1 + 512}
+    limits = {"switch": pytest.approx(0.0005), "core": [0, 0], "files": 300 + 1 + 512}
+    assert prepared == {**limits, "says where it hung": True}
 
 
 def test_socket_of_the_service_manager_that_nothing_names_is_refused(settings: Settings, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -213,6 +214,14 @@ def test_charge_point_that_the_file_has_no_more_goes_on(file: Path) -> None:
 
     assert found.pending == ("charge_point[CP2]",)
     assert found.settings == running
+
+
+def test_keys_that_a_running_hub_takes_are_the_documented_ones() -> None:
+    text = (Path(__file__).resolve().parents[1] / "docs" / "how-to.md").read_text()
+    rows = text.partition("## Change the configuration of a running hub")[2].partition("\n## ")[0].splitlines()
+    named = {name for row in rows if row.startswith("| `") for name in re.findall(r"(\w+)`", row.split("|")[1])}
+
+    assert named == {*reload.LIVE_HUB, *reload.LIVE_CONNECTOR}
 
 
 def test_file_that_says_the_same_in_other_words_is_no_change(file: Path) -> None:

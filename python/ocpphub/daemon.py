@@ -9,6 +9,7 @@ Implements: decisions.md 3 and 6; performance.md P6; reliability.md T02, T09, F4
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import gc
 import logging
 import os
@@ -98,17 +99,17 @@ async def run(settings: Settings) -> int:
             await server.start()
         _freeze(loop, freezing)
         log.info("ocpphub %s is up", __version__)
-        manager.ready(f"up with {len(settings.charge_points)} charge points")
+        manager.ready(f"up, charge points: {len(settings.charge_points)}")
         watchdog.start()
         return await ended
     finally:
+        await reloader.stop()
         manager.stopping()
         watchdog.stop()
         for handle in freezing:
             handle.cancel()
         for number in handlers:
             loop.remove_signal_handler(number)
-        await reloader.stop()
         failed = ended.done() and not ended.cancelled() and ended.result() == STORE_FAILED
         await _stop(hub, servers, failed=failed)
 
@@ -150,8 +151,10 @@ def _complaint(hub: Hub) -> str | None:
 def prepare_process(settings: Settings) -> None:
     """Limits of the process: no core dumps (they hold keys), quick thread switches, enough descriptors (T09).
 
-    What nobody caught goes to the log, so that it is masked and one record too.
+    What nobody caught goes to the log, so that it is masked and one record too. Only a process that is killed while it
+    hangs, as by the watchdog, says in plain lines where it stood.
     """
+    faulthandler.enable()
     sys.excepthook = lambda *error: log.critical("ending: nobody caught this", exc_info=error)
     threading.excepthook = lambda args: log.critical(
         "a thread ended", exc_info=(args.exc_type, args.exc_value or args.exc_type(), args.exc_traceback)
@@ -178,7 +181,9 @@ def _freeze(loop: asyncio.AbstractEventLoop, handles: list[asyncio.TimerHandle])
 
 async def _stop(hub: Hub, servers: Sequence[Server | MetricsServer], *, failed: bool) -> None:
     """Clients first, then links, then the store: whoever has been answered finds the effect after the next start."""
-    await asyncio.gather(*(server.stop() for server in servers))
+    for error in await asyncio.gather(*(server.stop() for server in servers), return_exceptions=True):
+        if isinstance(error, Exception):
+            log.error("a socket did not stop in order", exc_info=error)
     try:
         await hub.stop()
     except OcpphubError as error:

@@ -84,7 +84,7 @@ def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
 def test_daemon_under_a_service_manager_from_its_start_to_its_end(supervisor: Supervisor) -> None:
     """F48 T38: a client connects before the daemon is up; ready, alive, reload, stopping; the socket outlives it."""
     early = RawClient(supervisor.path)
-    assert "STATUS=up with 1 charge points" in supervisor.hears("READY=1")
+    assert "STATUS=up, charge points: 1" in supervisor.hears("READY=1")
     supervisor.hears("WATCHDOG=1")
     assert early.call("rpc.ping")["result"] == "pong"
 
