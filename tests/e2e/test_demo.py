@@ -48,7 +48,8 @@ def test_demo_over_tls_shows_every_step_and_ends_with_0() -> None:
 
     CORE-SC-02, SCA-19: profiles of the CSMS, and charging_schedules that follow them. CORE-TX-01, CORE-RS-07,
     CORE-RSP-01, CORE-TXQ-02, CORE-TXQ-10, AMB-18: sessions, a remote start, a cut link and a killed hub.
-    decisions.md 5: permits under a limit that shrinks, turns, and a controller that is killed.
+    decisions.md 5: permits under a limit that shrinks, turns, and a controller that is killed. For whoever operates it:
+    a client that may only look, a second charge point, a metrics scrape, a trace.
     """
     with started("--secure", "--duration", "0", connectors=9) as process:
         output, _ = process.communicate(timeout=170)
@@ -80,6 +81,9 @@ def test_demo_over_tls_shows_every_step_and_ends_with_0() -> None:
     assert "ok: the claims were counted for 30 s, then the fallback" in output
     assert "ok: it is back, and its permits count again: 15.0 A, 15.0 A" in output
     assert re.search(r"ok: in \d+ looks the claims were above the limit for \d\.\d s at most", output)
+    assert "ok: the role monitor is refused, and told which role it would need" in output
+    assert 'ocpphub_link_up{charge_point="SOUTH"} 1.0' in output
+    assert "ok: the CALL and its answer, each with the frame as it was" in output
     assert "ok: each session has one record at the CSMS" in output
     assert "ok: ended for the reason Remote" in output
     assert "messages after the reconnect, in the order of their events" in output
