@@ -119,7 +119,9 @@ class Reloader:
         if _ROLES in plan.taken:
             for server in self._servers:
                 server.set_roles(settings.rpc.roles)
-        log.info("reloaded %s: %s", settings.source, ", ".join(plan.taken) or "nothing that a running hub takes")
+        log.info(
+            "reloaded %s: %s", settings.source, ", ".join(plan.taken) or "no key that a running hub takes has changed"
+        )
         for key in plan.pending:
             log.warning("%s needs a restart", key)
         waiting = f", a restart is needed for {len(plan.pending)}" if plan.pending else ""
