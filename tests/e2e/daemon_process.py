@@ -39,12 +39,14 @@ START_S = 20.0
 class DaemonProcess:
     """A running daemon."""
 
-    def __init__(self, directory: Path, more: str = "", csms_url: str = NOWHERE, connectors: int = 10) -> None:
+    def __init__(
+        self, directory: Path, more: str = "", csms_url: str = NOWHERE, connectors: int = 10, tail: str = ""
+    ) -> None:
         self.socket = directory / "hub.sock"
         self.state = directory / "state"
         file = directory / "hub.toml"
         words = {"socket": self.socket, "state": self.state, "more": more, "csms_url": csms_url}
-        file.write_text(CONFIGURATION.format(**words, connectors=connectors))
+        file.write_text(CONFIGURATION.format(**words, connectors=connectors) + tail)
         self.log = directory / "log"
         # An environment of its own, so that a sanitiser or coverage of the tests does not leak into it.
         environment = {key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "LANG", "TMPDIR")}
