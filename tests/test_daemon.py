@@ -227,3 +227,29 @@ def test_error_that_nobody_caught_is_a_masked_record(tmp_path: Path) -> None:
         assert record["level"] == "critical"
         assert '"idTag":"#' in record["exception"]
     assert child.returncode == 1
+
+
+@pytest.mark.asyncio
+async def test_socket_of_the_service_manager_serves_the_charge_point_that_names_it(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through another spelling of its path as well; it stays when the daemon ends."""
+    (tmp_path / "link").symlink_to(tmp_path)
+    point = builders.settings(csms_url="ws://127.0.0.1:1/ocpp", socket=tmp_path / "link" / "own.sock")
+    made = socket.socket(socket.AF_UNIX)
+    made.bind(str(tmp_path / "own.sock"))
+    made.listen()
+    inode = (tmp_path / "own.sock").stat().st_ino
+    monkeypatch.setattr(daemon, "inherited_sockets", lambda environ: {tmp_path / "own.sock": made})
+    running = asyncio.create_task(daemon.run(hub_settings(point, directory=tmp_path)))
+
+    for name in ("hub.sock", "own.sock"):
+        client = await until_served(tmp_path / name)
+        assert (await client.call("charge_point.get"))["identity"] == "CP1"
+        await client.close()
+
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await asyncio.wait_for(running, 5) == 0
+    assert (tmp_path / "own.sock").stat().st_ino == inode
+    assert not (tmp_path / "hub.sock").exists()
+    assert not (tmp_path / "own.sock.lock").exists()
