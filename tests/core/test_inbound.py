@@ -21,6 +21,12 @@ def world_with(**handlers: Handler) -> World:
     return World(handlers=handlers).boot().forget()
 
 
+def running(world: World) -> _native.Call:
+    call = world.core._inbound._running
+    assert call is not None
+    return call
+
+
 def test_inbound_call_while_own_call_is_open_is_answered_at_once() -> None:
     """CORE-RPC-06, J-234."""
     world = World().boot().forget()
@@ -54,7 +60,7 @@ def test_inbound_calls_behind_a_running_one_wait_in_order() -> None:
     world.receive([2, "b", "Reset"])
     world.receive([2, "c", "ClearCache", {}])
     assert_nothing_sent(world)
-    world.core.answer("slow", {"status": "Unlocked"}, world.now)
+    world.core.answer(running(world), {"status": "Unlocked"}, world.now)
     world.settle()
     assert [answer[:2] for answer in world.answers] == [[3, "slow"], [3, "a"], [4, "b"], [3, "c"]]
 
@@ -67,7 +73,7 @@ def test_inbound_more_than_64_waiting_calls_stop_the_reading() -> None:
     for index in range(65):
         world.receive([2, f"w{index}", "ClearCache", {}])
         accepting.append(world.core.accepting_frames)
-    world.core.answer("slow", {"status": "Unlocked"}, world.now)
+    world.core.answer(running(world), {"status": "Unlocked"}, world.now)
     accepting.append(world.core.accepting_frames)
     assert accepting == [True] * 64 + [False, True]
 
@@ -77,7 +83,7 @@ def test_inbound_identical_repeat_of_a_running_call_is_ignored() -> None:
     world = world_with(UnlockConnector=slow)
     for _ in range(3):
         world.receive([2, "dup", "UnlockConnector", {"connectorId": 1}])
-    world.core.answer("dup", {"status": "Unlocked"}, world.now)
+    world.core.answer(running(world), {"status": "Unlocked"}, world.now)
     world.settle()
     assert world.answers == [[3, "dup", {"status": "Unlocked"}]]
 
@@ -98,7 +104,7 @@ def test_inbound_other_call_with_a_running_id_is_a_generic_error(frame: list[Any
     world.receive([2, "dup", "UnlockConnector", {"connectorId": 1}])
     world.receive(frame)
     assert_refuses(world, "GenericError", "dup")
-    world.core.answer("dup", {"status": "Unlocked"}, world.now)
+    world.core.answer(running(world), {"status": "Unlocked"}, world.now)
     world.settle()
     assert world.answers[-1] == [3, "dup", {"status": "Unlocked"}]
 
@@ -108,7 +114,7 @@ def test_inbound_broken_frame_with_a_running_id_is_a_formation_violation() -> No
     world = world_with(UnlockConnector=slow, ClearCache=slow)
     world.receive([2, "dup", "UnlockConnector", {"connectorId": 1}])
     world.receive([2, "dup", "UnlockConnector"])
-    world.core.answer("dup", {"status": "Unlocked"}, world.now)
+    world.core.answer(running(world), {"status": "Unlocked"}, world.now)
     world.settle()
     assert [answer[:3] for answer in world.answers] == [
         [3, "dup", {"status": "Unlocked"}],
@@ -205,10 +211,16 @@ def test_inbound_answer_after_the_link_was_lost_leads_to_nothing() -> None:
     """J-238: the id belongs to a connection that is gone."""
     world = world_with(UnlockConnector=slow)
     world.receive([2, "old", "UnlockConnector", {"connectorId": 1}])
+    old = running(world)
     world.disconnect().connect()
-    world.core.answer("old", {"status": "Unlocked"}, world.now)
+    world.core.answer(old, {"status": "Unlocked"}, world.now)
     world.settle()
     assert world.answers == []
+    world.receive([2, "old", "UnlockConnector", {"connectorId": 2}])  # another CALL with the same id
+    world.core.answer(old, {"status": "UnlockFailed"}, world.now)
+    assert world.settle().answers == []
+    world.core.answer(running(world), {"status": "Unlocked"}, world.now)
+    assert world.settle().answers == [[3, "old", {"status": "Unlocked"}]]
     assert world.ask("ClearCache")
 
 
@@ -217,10 +229,8 @@ def test_inbound_handler_asks_a_local_client_and_answers_later() -> None:
     world = World().boot().forget()
 
     def unlock(call: _native.Call, now: Instant) -> None:
-        unique_id = call.unique_id
-
         def done(result: Any, error: Exception | None, at: Instant) -> None:
-            world.core.answer(unique_id, {"status": "UnlockFailed" if error else result["status"]}, at)
+            world.core.answer(call, {"status": "UnlockFailed" if error else result["status"]}, at)
 
         world.core._parts.questions.ask("connector.unlock", {"connector_id": 1}, done, connector_id=1)
 

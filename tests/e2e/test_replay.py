@@ -193,6 +193,13 @@ def sample(item: dict[str, Any]) -> Any:
     return {"integer": 1, "timestamp": "2027-01-01T00:00:00Z"}.get(item["kind"], "x")
 
 
+def unlocked(core: ChargePoint, now: Instant) -> None:
+    """The handler of the CALL that runs answers it."""
+    call = core._inbound._running
+    assert call is not None
+    core.answer(call, {"status": "Unlocked"}, now)
+
+
 async def play(made: Bench, stub: Stub, websocket: ServerConnection, row: dict[str, Any]) -> None:
     """One row on the shared connection."""
     made.use(row)
@@ -208,7 +215,7 @@ async def play(made: Bench, stub: Stub, websocket: ServerConnection, row: dict[s
     if row["name"].startswith("id-duplicate"):
         # Only once both frames are in: a ping behind them has been answered.
         await (await websocket.ping())
-        made.apply(lambda core, now: core.answer("dup-1", {"status": "Unlocked"}, now))
+        made.apply(unlocked)
         assert (await stub.replies.get())[:2] == [3, "dup-1"]
     replies = await stub.probe(websocket)
     if not row["name"].startswith("id-duplicate"):

@@ -284,13 +284,13 @@ class ChargePoint(ControllerCommands):
 
     # for handlers
 
-    def answer(self, unique_id: str, reaction: Answer | Refusal | Mapping[str, Any], now: Instant) -> None:
+    def answer(self, call: _native.Call, reaction: Answer | Refusal | Mapping[str, Any], now: Instant) -> None:
         """Answer a CALL that its handler left open. Effects: ``Send``, then the answers of the CALLs behind it."""
-        self._reply(unique_id, reaction if isinstance(reaction, Answer | Refusal) else Answer(reaction), now)
+        self._reply(call, reaction if isinstance(reaction, Answer | Refusal) else Answer(reaction), now)
         self._end(now)
 
-    def _reply(self, unique_id: str, reaction: Answer | Refusal, now: Instant) -> None:
-        self._inbound.answer(unique_id, reaction, now, is_pending=self._boot.is_pending)
+    def _reply(self, call: _native.Call, reaction: Answer | Refusal, now: Instant) -> None:
+        self._inbound.answer(call, reaction, now, is_pending=self._boot.is_pending)
 
     # commands
 

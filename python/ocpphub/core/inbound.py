@@ -43,6 +43,8 @@ class Refusal:
 
 Handler = Callable[[_native.Call, Instant], Answer | Refusal | None]
 """Handles one CALL; ``None`` promises ``ChargePoint.answer`` later, until then later CALLs wait."""
+Reply = Callable[[_native.Call, Answer | Refusal, Instant], None]
+"""Gives the answer that was promised."""
 
 
 @dataclass(slots=True)
@@ -135,9 +137,12 @@ class Inbound:
             log.exception("the handler of %s failed", call.action)
             return Refusal("InternalError", "the request could not be handled")
 
-    def answer(self, unique_id: str, reaction: Answer | Refusal, now: Instant, *, is_pending: bool) -> None:
-        """A handler answers the running CALL; late answers, after the link was lost, lead to nothing."""
-        if self._running is None or self._running.unique_id != unique_id:
+    def answer(self, call: _native.Call, reaction: Answer | Refusal, now: Instant, *, is_pending: bool) -> None:
+        """A handler answers the running CALL; late answers, after the link was lost, lead to nothing.
+
+        The CSMS may have given the id to another CALL meanwhile: it is the very CALL that counts.
+        """
+        if self._running is not call:
             log.debug("an answer came after its call was gone")
             return
         self._finish(reaction, now)

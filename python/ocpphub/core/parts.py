@@ -24,7 +24,7 @@ from ocpphub.core.data_transfer import DataTransfers
 from ocpphub.core.delivery import TransactionQueue
 from ocpphub.core.effects import Ask, Effect, Store
 from ocpphub.core.external import ExternalLimits
-from ocpphub.core.inbound import Answer, Handler, Refusal
+from ocpphub.core.inbound import Handler, Reply
 from ocpphub.core.instant import Instant
 from ocpphub.core.meter import Meters
 from ocpphub.core.metering import Metering
@@ -100,7 +100,7 @@ class Parts:
         emit: Callable[[Effect], None],
         boot_id: str,
         authorization_key: bytes | None,
-        reply: Callable[[str, Answer | Refusal, Instant], None],
+        reply: Reply,
         allotment: Allotment | None = None,
     ) -> None:
         self.allotment = allotment or Allotment(Allocation([settings]), settings.identity, is_alone=True)

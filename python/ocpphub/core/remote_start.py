@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 from ocpphub import _native
 from ocpphub.core.charging import Charging
 from ocpphub.core.connector import Connector, Connectors
-from ocpphub.core.inbound import Answer, Handler, Refusal
+from ocpphub.core.inbound import Answer, Handler, Reply
 from ocpphub.core.instant import Instant
 from ocpphub.core.messages import (
     RemoteStartTransactionRequest,
@@ -44,7 +44,7 @@ class RemoteTransactions:
     presenting: Presenting
     schedules: SmartCharging
     ask: AskController
-    reply: Callable[[str, Answer | Refusal, Instant], None]
+    reply: Reply
 
     def handlers(self) -> dict[str, Handler]:
         """Action -> handler."""
@@ -100,10 +100,9 @@ class RemoteTransactions:
         if row.transaction is not None:
             self.charging.stop(row, Reason.UNLOCK_COMMAND, now)
             self.charging.settle(row, now)
-        unique_id = call.unique_id
 
         def answered(result: Any, error: Exception | None, at: Instant) -> None:
-            self.reply(unique_id, Answer({"status": _unlock_status(result)}), at)
+            self.reply(call, Answer({"status": _unlock_status(result)}), at)
 
         if not self.ask(row, UNLOCK, answered):
             return Answer({"status": UnlockStatus.UNLOCK_FAILED})

@@ -26,7 +26,7 @@ from ocpphub.core.composite import composite, explanation
 from ocpphub.core.configuration import Configuration
 from ocpphub.core.effects import Discard, Effect, Store
 from ocpphub.core.electrical import RATE_UNITS, new_profiles
-from ocpphub.core.inbound import Answer, Handler, Refusal
+from ocpphub.core.inbound import Answer, Handler, Refusal, Reply
 from ocpphub.core.instant import Instant
 from ocpphub.core.messages import ClearChargingProfileRequest, GetCompositeScheduleRequest
 from ocpphub.core.permit import Limit, ceiling_of, limit_of
@@ -61,7 +61,6 @@ TURN_CONNECTORS: Final = 5_000
 _MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _REJECTED: Final = {"status": str(GetCompositeScheduleStatus.REJECTED)}
 
-Reply = Callable[[str, Answer | Refusal, Instant], None]
 """Answers a CALL that was left open: its id, the answer, now."""
 
 
@@ -93,7 +92,7 @@ class SmartCharging:
         """Hears that the limits of a connector, of all for 0, may be others now."""
         self._aside: set[str] = set()
         """Keys of stored rows that cannot be used: they stay until the CSMS clears what it believes to be there."""
-        self._open: tuple[str, dict[str, Any], Iterator[bytes]] | None = None
+        self._open: tuple[_native.Call, dict[str, Any], Iterator[bytes]] | None = None
         """A GetCompositeSchedule that is computed in slices: its id, its answer so far, and the work that is left."""
 
     def _engine(self, settings: ChargePointSettings) -> _native.Profiles:
@@ -206,14 +205,14 @@ class SmartCharging:
         work = self._composite(connector_id, start_s, duration_s, unit)
         if schedule := next(work):
             return Answer({**answer, "chargingSchedule": Fragment(schedule)})
-        self._open = call.unique_id, answer, work
+        self._open = call, answer, work
         self._timers.set(COMPOSITE, now.monotonic_s)
         return None
 
     def _continue_composite(self, now: Instant) -> None:
         if self._open is None:
             return
-        unique_id, answer, work = self._open
+        call, answer, work = self._open
         reaction: Answer | Refusal
         try:
             schedule = next(work)
@@ -227,7 +226,7 @@ class SmartCharging:
                 self._timers.set(COMPOSITE, now.monotonic_s)
                 return
         self._open = None
-        self._reply(unique_id, reaction, now)
+        self._reply(call, reaction, now)
 
     def link_lost(self) -> None:
         """Nobody waits for an open answer any more."""

@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol, cast
 
 from ocpphub import _native
 from ocpphub.core.controllers import Controller
-from ocpphub.core.inbound import Answer, Handler, Refusal
+from ocpphub.core.inbound import Answer, Handler, Reply
 from ocpphub.core.instant import Instant
 from ocpphub.core.messages import DataTransferRequest
 from ocpphub.core.vocabulary import DataTransferStatus
@@ -99,7 +99,7 @@ class AskConnection(Protocol):
 class VendorTransfers:
     """The handler of the action DataTransfer."""
 
-    def __init__(self, ask: AskConnection, reply: Callable[[str, Answer | Refusal, Instant], None]) -> None:
+    def __init__(self, ask: AskConnection, reply: Reply) -> None:
         self._ask, self._reply = ask, reply
         self.vendors = Vendors()
         """Who handles what; the shell puts its own in this place."""
@@ -119,10 +119,9 @@ class VendorTransfers:
             return Answer({"status": DataTransferStatus.UNKNOWN_MESSAGE_ID})
         found = {"vendor_id": vendor_id, "message_id": message_id, "data": request.get("data")}
         params = {name: value for name, value in found.items() if value is not None}
-        unique_id = call.unique_id
 
         def done(result: Any, error: Exception | None, at: Instant) -> None:
-            self._reply(unique_id, Answer(_confirmation(vendor_id, result, error)), at)
+            self._reply(call, Answer(_confirmation(vendor_id, result, error)), at)
 
         self._ask("data_transfer.handle", params, done, controller=handler.controller.number)
         return None
