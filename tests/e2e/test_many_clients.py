@@ -122,9 +122,9 @@ def daemon(tmp_path: Path) -> Iterator[DaemonProcess]:
 
 
 def test_clients_that_stop_reading_are_cut_at_their_limit_and_the_others_get_every_answer(
-    daemon: DaemonProcess, record_property: Callable[[str, object], None]
+    daemon: DaemonProcess,
 ) -> None:
-    """T05, T08: 100 of 1,000 leave their answers unread."""
+    """T05, T08: 100 of 1,000 leave their answers unread; ``pytest -s`` shows what the others have waited."""
     with (
         clients(daemon.socket, READERS) as readers,
         clients(daemon.socket, STOPPED) as stopped,
@@ -149,5 +149,4 @@ def test_clients_that_stop_reading_are_cut_at_their_limit_and_the_others_get_eve
         assert most_kib - before_kib <= STOPPED * (OUTPUT_BYTES + CHUNK_BYTES) // 1024 + SLACK_KIB
         assert [reader.answers for reader in readers] == [2 * CALLS // READERS] * READERS
     assert daemon.log.read_text().count("it left too much output unread") == STOPPED
-    record_property("p99 alone, ms", p99_ms(alone_s))
-    record_property("p99 beside the stopped, ms", p99_ms(beside_s))
+    print(f"p99 of the others: {p99_ms(alone_s):.1f} ms alone, {p99_ms(beside_s):.1f} ms beside the stopped")
