@@ -75,7 +75,7 @@ check: build ## format, lint, types, stub, clippy, cargo test, licences, layout,
 	else echo "cargo-deny is not installed: licences and advisories were not checked"; fi
 	$(PY) -m pytest -q tests/test_layout.py
 	$(PY) tests/requirements_matrix.py --check
-	PYTHONPATH=python $(PY) tests/reference.py --check
+	PYTHONPATH=python:. $(PY) tests/reference.py --check
 
 bench: build ## every benchmark table from one run, written to benches/RESULTS.md and RESULTS.json
 	$(PY) -m benches.run
@@ -98,7 +98,7 @@ allocation-days: build ## judge every clause of the permits at every event of N 
 
 docs: build ## regenerate docs/requirements.md and the reference pages that come from tables
 	$(PY) tests/requirements_matrix.py
-	PYTHONPATH=python $(PY) tests/reference.py
+	PYTHONPATH=python:. $(PY) tests/reference.py
 
 lock: $(VENV)/.stamp-locked ## resolve pyproject.toml again into requirements.lock
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --group check --group bench --universal --python-version 3.11 \

@@ -28,6 +28,14 @@ def test_reference_draws_every_edge_of_the_status_table() -> None:
     assert "Preparing --> Charging" in page
 
 
+def test_reference_lists_what_the_log_may_say() -> None:
+    """style.md "Limits and logging": each kind of record, under its level."""
+    page = reference.pages()["log-events.md"]
+    _, _, warnings = page.partition("## WARNING\n")
+    assert "| `ocpphub.core` | the queue is at its bound: ... samples were given up |" in warnings
+    assert page.index("## CRITICAL") < page.index("cannot start: ...") < page.index("## ERROR")
+
+
 def test_reference_that_is_out_of_date_fails_the_check(tmp_path: Path) -> None:
     """`make check` writes nothing and notices."""
     assert reference.main(["--check"], tmp_path) == 1
