@@ -221,7 +221,7 @@ class Connection(asyncio.Protocol):
             self._refuse(value, slot, refused)
             return
         self._server.requests += 1
-        if self._holds and self._holds.keeps(name, params, (value, slot)):
+        if self._holds and self._holds.keeps(name, params, (value, slot), self._session.charge_point):
             self._in_flight += 1
         else:
             self._carry_out(request_id, name, params, slot)

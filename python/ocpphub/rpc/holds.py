@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from ocpphub.api import ChargePoint
 from ocpphub.rpc.signature import Method
 
 WAITING: Final = frozenset(("connector.authorize",))
@@ -26,11 +27,19 @@ class Holds:
     def __bool__(self) -> bool:
         return bool(self._held)
 
-    def keeps(self, name: str, params: dict[str, Any], request: Any) -> bool:
-        """Hold a request up if it names a connector that has one waiting."""
+    def keeps(self, name: str, params: dict[str, Any], request: Any, chosen: ChargePoint | None) -> bool:
+        """Hold a request up if it names a connector that has one waiting.
+
+        One that names no charge point is about the ``chosen`` one, whatever the connection chooses while it waits:
+        its ``params``, which are part of it, say so from now on.
+        """
         connector_id = params.get("connector_id")
         if name in NEVER_HELD or type(connector_id) is not int or connector_id not in self._held:
             return False
+        if "charge_point" not in params:
+            if chosen is None:
+                return False  # it will be refused
+            params["charge_point"] = chosen.identity
         self._held[connector_id].append(request)
         return True
 
