@@ -64,7 +64,7 @@ class Connector:
                 async for event in permits:
                     await self.apply(event["value"])
         except (TimeoutError, UnavailableError) as error:
-            print(error, file=sys.stderr)
+            print(str(error) or "no lease in time", file=sys.stderr)
         finally:
             if meter is not None:
                 meter.cancel()
