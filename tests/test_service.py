@@ -122,6 +122,7 @@ def test_environment_is_taken_so_that_no_child_believes_it_meant_for_it() -> Non
         ("", "", None),
         ("soon", "", None),
     ],
+    ids=["any process", "this process", "another process", "zero", "empty", "no number"],
 )
 def test_watchdog_is_wanted_by_its_interval_and_of_this_process_only(usec: str, pid: str, expected: float) -> None:
     assert ServiceManager({"WATCHDOG_USEC": usec, "WATCHDOG_PID": pid}).watchdog_s == expected
