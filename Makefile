@@ -60,17 +60,16 @@ demo: build ## the narrated tour: embedded CSMS, a hub of 200 connectors, all se
 test: build ## every test: unit, core, rpc, scenarios, end to end, oracle, and the Rust ones
 	$(CARGO) test --locked --quiet
 	OCPPHUB_FUZZ_SECONDS=$(FUZZ_SECONDS) $(CARGO) test --locked --quiet --test fuzz_smoke
-	$(PY) -m pytest -q -n $(WORKERS) -m "not alone"
+	$(PY) -m pytest -q -n $(WORKERS) --dist worksteal -m "not alone"
 	$(PY) -m pytest -q -m alone
 
-check: build ## format, lint, types, stub, clippy, cargo test, licences, layout, requirement matrix; changes nothing
+check: build ## format, lint, types, stub, clippy, licences, layout, requirement matrix; changes nothing
 	$(BIN)/ruff format --check --quiet $(SOURCES)
 	$(BIN)/ruff check --quiet $(SOURCES)
 	$(BIN)/mypy
 	MYPYPATH=python $(PY) -m mypy.stubtest ocpphub._native --concise
 	$(CARGO) fmt --check
 	$(CARGO) clippy $(PEDANTIC) --lib --tests --quiet -- -D warnings
-	$(CARGO) test --locked --quiet
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --locked check; \
 	else echo "cargo-deny is not installed: licences and advisories were not checked"; fi
 	$(PY) -m pytest -q tests/test_layout.py

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -33,6 +34,7 @@ class Event(NamedTuple):
     text: str
 
 
+@cache
 def events() -> list[Event]:
     """Every kind of record, the worst level first."""
     found = {event for path in PACKAGE.rglob("*.py") if "sim" not in path.parts for event in _of(path)}
