@@ -111,6 +111,7 @@ TESTED_ELSEWHERE = {
     "lane": "tests/test_driver.py",
     "link": "tests/test_driver.py",
     "wiring": "tests/test_api.py",
+    "rpc.schemas": "tests/rpc/test_discover.py",
     "sim.demo": "tests/e2e/test_demo.py",
     "sim.killing": "tests/e2e/test_demo.py",
     "sim.operating": "tests/e2e/test_demo.py",

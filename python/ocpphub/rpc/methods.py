@@ -4,7 +4,8 @@ Owns names, kinds and ranges of parameters and the texts that ``rpc.discover`` s
 what a value means is the core's business, here it only has a type. A method of rpc.md that is not built yet is absent.
 
 Implements: design rpc.md "Interface commands", "Interface variables" and the reads of "Schedules, station, records".
-The methods of controllers are in ``controller_methods.py``, those of records, permits and vendors in modules of theirs.
+The methods of controllers are in ``controller_methods.py``, those of records, permits and vendors in modules of theirs;
+what several results are made of is in ``schemas.py``.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from typing import Any, Final, Protocol
 
 from ocpphub.api import ChargePoint
 from ocpphub.publications import TOPICS, VARIABLES
-from ocpphub.rpc.allocation_methods import ALLOCATION_ROWS, ALLOCATION_SCHEMAS
+from ocpphub.rpc.allocation_methods import ALLOCATION_ROWS
 from ocpphub.rpc.connectors import ConnectorSet
-from ocpphub.rpc.controller_methods import CONTROLLER_ROWS, CONTROLLER_SCHEMAS
-from ocpphub.rpc.record_methods import RECORD_ROWS, RECORD_SCHEMAS
+from ocpphub.rpc.controller_methods import CONTROLLER_ROWS
+from ocpphub.rpc.record_methods import RECORD_ROWS
+from ocpphub.rpc.schemas import SCHEMAS
 from ocpphub.rpc.signature import (
     ANY_TEXT,
     Boolean,
@@ -353,165 +355,6 @@ METHODS: Final[dict[str, Method]] = {
     row.name: row for row in (*_ROWS, *VENDOR_ROWS, *CONTROLLER_ROWS, *ALLOCATION_ROWS, *RECORD_ROWS)
 }
 
-_SOURCE: Final = {
-    "type": "object",
-    "properties": {
-        "kind": {"enum": ["profile", "hardware", "station", "default", "external", "connectors"]},
-        "charging_profile_id": {"type": "integer"},
-        "purpose": {"type": "string"},
-        "stack_level": {"type": "integer"},
-        "connector_id": {"type": "integer"},
-    },
-    "required": ["kind"],
-}
-_COUNT: Final = {"type": "integer", "minimum": 0}
-_SCHEMAS: Final[dict[str, Any]] = {
-    "ChargePointState": {
-        "type": "object",
-        "properties": {
-            "identity": {"type": "string"},
-            "registration": {"enum": ["Accepted", "Pending", "Rejected", "none"]},
-            "is_connected": _BOOLEAN,
-            "stopped": _BOOLEAN,
-            "connectors": _COUNT,
-            "url": {"type": "string", "description": "of the CSMS, without user and password"},
-            "queue": {
-                "type": "object",
-                "properties": {
-                    "messages": _COUNT,
-                    "bytes": _COUNT,
-                    "oldest": {"type": ["string", "null"], "format": "date-time"},
-                    "aside": _COUNT,
-                },
-                "required": ["messages", "bytes", "oldest", "aside"],
-            },
-            "clock_offset_s": {"type": "number"},
-            "security_profile": {"enum": [0, 1, 2, 3]},
-            "certificates": {"type": "array"},
-            "monitored_keys": {"type": "array", "items": {"type": "string"}},
-            "store_condition": {"type": "string", "description": "what is wrong with the database; absent = nothing"},
-        },
-        "required": [
-            *("identity", "registration", "is_connected", "stopped", "connectors", "url", "queue", "clock_offset_s"),
-            *("security_profile", "certificates", "monitored_keys"),
-        ],
-    },
-    "ServerInfo": {
-        "type": "object",
-        "properties": {
-            "name": {"const": "ocpphub"},
-            "version": {"type": "string"},
-            "api": {"const": 1, "description": "version of the contract"},
-            "ready": _BOOLEAN,
-            "charge_points": {"type": "array", "items": {"type": "string"}},
-            "limits": {"type": "object", "additionalProperties": _COUNT},
-            "counters": {"type": "object", "additionalProperties": _COUNT},
-            "clients": _COUNT,
-            "uptime_s": {"type": "number", "minimum": 0},
-        },
-        "required": [
-            *("name", "version", "api", "ready", "charge_points", "limits", "counters", "clients", "uptime_s"),
-        ],
-    },
-    "ChargingSchedule": {
-        "type": "object",
-        "properties": {
-            "chargingRateUnit": {"enum": ["A", "W"]},
-            "duration": {"type": "integer"},
-            "chargingSchedulePeriod": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "properties": {
-                        "startPeriod": {"type": "integer"},
-                        "limit": {"type": "number"},
-                        "numberPhases": {"type": "integer"},
-                    },
-                    "required": ["startPeriod", "limit", "numberPhases"],
-                },
-            },
-        },
-        "required": ["chargingRateUnit", "duration", "chargingSchedulePeriod"],
-    },
-    "Explanation": {
-        "type": "object",
-        "properties": {
-            "start": {"type": "string", "format": "date-time"},
-            "end": {"type": "string", "format": "date-time"},
-            "limit": {"type": "number"},
-            "unit": {"enum": ["A", "W"]},
-            "phases": {"type": "integer"},
-            "winner": _SOURCE,
-            "losers": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "properties": {
-                        "source": _SOURCE,
-                        "why": {
-                            "enum": [
-                                *("lower_stack_level", "gap", "not_valid_yet", "expired"),
-                                *("hidden_by_own_default", "overruled_by_tx_profile", "not_the_minimum"),
-                            ]
-                        },
-                    },
-                    "required": ["source", "why"],
-                },
-            },
-        },
-        "required": ["start", "end", "limit", "unit", "phases", "winner", "losers"],
-    },
-    "InstalledProfile": {
-        "type": "object",
-        "properties": {
-            "connector_id": {"type": "integer"},
-            "accepted_at": {"type": "string", "format": "date-time"},
-            "charging_profile_id": {"type": "integer"},
-            "transaction_id": {"type": "integer"},
-            "stack_level": _COUNT,
-            "purpose": {"enum": ["ChargePointMaxProfile", "TxDefaultProfile", "TxProfile"]},
-            "kind": {"enum": ["Absolute", "Recurring", "Relative"]},
-            "recurrency_kind": {"enum": ["Daily", "Weekly"]},
-            "valid_from": {"type": "string", "format": "date-time"},
-            "valid_to": {"type": "string", "format": "date-time"},
-            "charging_schedule": {
-                "type": "object",
-                "properties": {
-                    "duration": _COUNT,
-                    "start_schedule": {"type": "string", "format": "date-time"},
-                    "charging_rate_unit": {"enum": ["A", "W"]},
-                    "min_charging_rate": {"type": "number"},
-                    "charging_schedule_period": {
-                        "type": "array",
-                        "items": {
-                            "type": "object",
-                            "properties": {
-                                "start_period": _COUNT,
-                                "limit": {"type": "number"},
-                                "number_phases": {"type": "integer"},
-                            },
-                            "required": ["start_period", "limit"],
-                        },
-                    },
-                },
-                "required": ["charging_rate_unit", "charging_schedule_period"],
-            },
-        },
-        "required": [
-            *("connector_id", "accepted_at", "charging_profile_id", "stack_level", "purpose", "kind"),
-            "charging_schedule",
-        ],
-    },
-    "KeyValue": {
-        "type": "object",
-        "properties": {"key": {"type": "string"}, "read_only": {"type": "boolean"}, "value": {"type": "string"}},
-        "required": ["key", "read_only"],
-    },
-    **CONTROLLER_SCHEMAS,
-    **ALLOCATION_SCHEMAS,
-    **RECORD_SCHEMAS,
-}
-
 
 def discover() -> dict[str, Any]:
     """The OpenRPC 1.3 document of this table; ``info.version`` is the version of the contract, not of the package."""
@@ -519,7 +362,7 @@ def discover() -> dict[str, Any]:
         "openrpc": "1.3.2",
         "info": {"title": "ocpphub", "version": "1"},
         "methods": [_describe(method) for method in METHODS.values()],
-        "components": {"schemas": _SCHEMAS},
+        "components": {"schemas": SCHEMAS},
     }
 
 
