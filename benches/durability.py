@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ import uvloop
 
 from benches import footprint, hub_process, stations, traffic_goals
 from benches.csms import BenchCsms
-from benches.goals import Goal
+from benches.goals import Measured
 from benches.hub_process import HubProcess
 from benches.lines import Clients, line
 from benches.worker import MIB, ROOT, process_cpu_s, resident_of
@@ -60,21 +60,12 @@ WHOLE = Extent(5.0, 100, 20_000, 10_000, 100_000)
 QUICK = Extent(1.0, 20, 2_000, 1_000, 3_000)
 
 
-@dataclass(slots=True)
-class Results:
-    """Figures by name, and the goal lines."""
-
-    other: dict[str, float] = field(default_factory=dict)
-    spread: dict[str, float] = field(default_factory=dict)
-    goals: list[Goal] = field(default_factory=list)
-
-
-def run(rounds: int, extent: Extent = WHOLE) -> Results:
+def run(rounds: int, extent: Extent = WHOLE) -> Measured:
     """Measure every part of P5. Each runs in this process, which is the hub then; the start is that of the daemon.
 
     ``rounds`` is not looked at: a second of ten thousand reports is many rounds.
     """
-    results = Results()
+    results = Measured()
     interval_s = sys.getswitchinterval()
     with tempfile.TemporaryDirectory() as name:
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 LARGE = 150
@@ -136,6 +136,15 @@ def encode_goals(frames: Figures, meter: Mapping[str, float]) -> list[Goal]:
             f"{meter['MeterLayout.encode']:.0f} ns and {meter['orjson.dumps']:.0f} ns",
         ),
     ]
+
+
+@dataclass(slots=True)
+class Measured:
+    """What a part has measured, by name, and its goal lines."""
+
+    other: dict[str, float] = field(default_factory=dict)
+    spread: dict[str, float] = field(default_factory=dict)
+    goals: list[Goal] = field(default_factory=list)
 
 
 def worst(

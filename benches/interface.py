@@ -8,7 +8,6 @@ CPU time is that of the server's process, its writer thread included; the client
 from __future__ import annotations
 
 import statistics
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,10 +17,10 @@ from typing import Any
 import orjson
 import uvloop
 
-from benches import hub_process, permits, traffic_goals
-from benches.csms import BenchCsms
+from benches import permits, traffic_goals
 from benches.goals import Goal
 from benches.lines import Clients, Source, line
+from benches.running import running_hub
 from benches.worker import Worker
 
 CLIENTS = 50
@@ -80,22 +79,16 @@ def run(rounds: int, extent: Extent = WHOLE) -> Results:
 
 async def _run(rounds: int, extent: Extent) -> Results:
     results = Results()
-    with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
-        async with BenchCsms() as csms, Worker("benches.peers_process") as peers:
-            path = hub_process.configure(directory, csms.url, connectors=ROWS)
-            async with Worker("benches.hub_process", str(path), "sqlite", "0") as hub:
-                await hub.ask("start")
-                await hub.ask("accepted")
-                bench = _Bench(results, directory, hub, peers, rounds, extent)
-                with Clients([bench.socket] * CLIENTS) as clients:
-                    bench.plug_in(clients)
-                    await csms.quiet()  # a transaction runs on every connector, and the CSMS knows of them all
-                    await hub.ask("accepted")
-                    clients.settle()
-                    await bench.single(clients)
-                with Clients([bench.socket]) as clients:
-                    bench.many(clients)
+    async with running_hub(ROWS, "sqlite") as (hub, csms, directory), Worker("benches.peers_process") as peers:
+        bench = _Bench(results, directory, hub, peers, rounds, extent)
+        with Clients([bench.socket] * CLIENTS) as clients:
+            bench.plug_in(clients)
+            await csms.quiet()  # a transaction runs on every connector, and the CSMS knows of them all
+            await hub.ask("accepted")
+            clients.settle()
+            await bench.single(clients)
+        with Clients([bench.socket]) as clients:
+            bench.many(clients)
     return results
 
 

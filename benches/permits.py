@@ -7,16 +7,12 @@ got. The time is the wall's, the work of all the clients included: it is shown a
 from __future__ import annotations
 
 import statistics
-import tempfile
 import time
-from pathlib import Path
 
 import uvloop
 
-from benches import hub_process
-from benches.csms import BenchCsms
 from benches.lines import Clients, line
-from benches.worker import Worker
+from benches.running import running_hub
 
 ROWS = 1_000
 """Rows of one report, the most that are allowed."""
@@ -32,27 +28,23 @@ def run(connectors: int, rounds: int) -> dict[str, float]:
 
 
 async def _run(connectors: int, rounds: int) -> dict[str, float]:
-    with tempfile.TemporaryDirectory() as name:
-        async with BenchCsms() as csms:
-            path = hub_process.configure(Path(name), csms.url, connectors=connectors)
-            async with Worker("benches.hub_process", str(path), "memory", "0") as hub:
-                await hub.ask("start")
-                await hub.ask("accepted")
-                with Clients([Path(name) / "hub.sock"] * (connectors + 1)) as clients:
-                    _plug_in(clients, connectors)
-                    await csms.quiet()  # a transaction runs on every connector, and the CSMS knows of them all
-                    await hub.ask("accepted")
-                    _take_over(clients, connectors)
-                    waits, turns = [], []
-                    for number in range(rounds + 1):
-                        amperes = AMPERES[number % len(AMPERES)]
-                        clients.settle()
-                        await hub.ask("watch_turns")
-                        waits.append(clients.told(_limit(connectors, amperes), b'"limit_a":%d.0,' % amperes))
-                        turns.append(await hub.ask("longest_turn"))
-                        _confirm(clients, connectors)
-                    clients.settle()
-                    delays = [_delay(clients) for _ in range(COMMANDS)]
+    waits, turns = [], []
+    async with running_hub(connectors, "memory") as running:
+        hub, csms, _ = running
+        with Clients([running.socket] * (connectors + 1)) as clients:
+            _plug_in(clients, connectors)
+            await csms.quiet()  # a transaction runs on every connector, and the CSMS knows of them all
+            await hub.ask("accepted")
+            _take_over(clients, connectors)
+            for number in range(rounds + 1):
+                amperes = AMPERES[number % len(AMPERES)]
+                clients.settle()
+                await hub.ask("watch_turns")
+                waits.append(clients.told(_limit(connectors, amperes), b'"limit_a":%d.0,' % amperes))
+                turns.append(await hub.ask("longest_turn"))
+                _confirm(clients, connectors)
+            clients.settle()
+            delays = [_delay(clients) for _ in range(COMMANDS)]
     return {
         "command_p99_s": statistics.quantiles(delays, n=100)[-1],
         "permits": float(connectors),

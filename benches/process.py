@@ -10,18 +10,15 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import uvloop
 
-from benches import hub_process, traffic_goals
-from benches.csms import BenchCsms
-from benches.goals import Goal
+from benches import traffic_goals
+from benches.goals import Measured
 from benches.lines import Clients, line
-from benches.worker import MIB, ROOT, Worker
+from benches.running import running_hub
+from benches.worker import MIB, ROOT
 
 STARTS: dict[str, Sequence[str]] = {
     "bare": ("-c", "pass"),
@@ -32,18 +29,9 @@ WHOLE, QUICK = 10_000, 2_000
 """Connectors."""
 
 
-@dataclass(slots=True)
-class Results:
-    """Seconds and bytes by name, and the goal lines."""
-
-    other: dict[str, float] = field(default_factory=dict)
-    spread: dict[str, float] = field(default_factory=dict)
-    goals: list[Goal] = field(default_factory=list)
-
-
-def run(rounds: int, connectors: int = WHOLE) -> Results:
+def run(rounds: int, connectors: int = WHOLE) -> Measured:
     """Measure every part of P6."""
-    results = Results()
+    results = Measured()
     results.other = starts(rounds) | uvloop.run(_hub(connectors, rounds))
     results.goals = traffic_goals.process_goals(results.other)
     return results
@@ -59,37 +47,32 @@ def starts(rounds: int) -> dict[str, float]:
             subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL, env=environment)
             after = os.times()
             laps[name].append(after.children_user + after.children_system - sum(before[2:4]))
-    medians = {name: statistics.fmean(figures) for name, figures in laps.items()}  # the clock ticks a hundred a second
-    return {f"{name}_s": medians[name] - medians["bare"] for name in ("import", "help")}
+    means = {name: statistics.fmean(figures) for name, figures in laps.items()}  # the clock ticks a hundred a second
+    return {f"{name}_s": means[name] - means["bare"] for name in ("import", "help")}
 
 
 async def _hub(connectors: int, rounds: int) -> dict[str, float]:
-    with tempfile.TemporaryDirectory() as name:
-        async with BenchCsms() as csms:
-            path = hub_process.configure(Path(name), csms.url, connectors=connectors)
-            async with Worker("benches.hub_process", str(path), "sqlite", "0") as hub:
-                await hub.ask("start")
-                await hub.ask("accepted")
-                await csms.quiet()  # it has been told of every connector
-                resident = hub.resident()
-                with Clients([Path(name) / "hub.sock"]) as clients:
-                    assert len(clients.call(0, line("connector.list"))) == connectors
-                    lists, turns = [], []
-                    for _ in range(rounds):
-                        await hub.ask("watch_turns")
-                        before = hub.cpu_s()
-                        clients.call(0, line("connector.list"))
-                        taken = hub.cpu_s() - before
-                        turns.append(await hub.ask("longest_turn"))
-                        before = hub.cpu_s()
-                        clients.call(0, line("connector.list"))
-                        lists.append(min(taken, hub.cpu_s() - before))
-                scrapes, pauses = [], []
-                for _ in range(rounds):
-                    await hub.ask("watch_turns")
-                    scrapes.append(await hub.ask("scrape"))
-                    pauses.append(await hub.ask("longest_turn"))
-                collections = [await hub.ask("collect") for _ in range(rounds)]
+    lists, turns, scrapes, pauses = [], [], [], []
+    async with running_hub(connectors, "sqlite") as running:
+        hub, csms, _ = running
+        await csms.quiet()  # it has been told of every connector
+        resident = hub.resident()
+        with Clients([running.socket]) as clients:
+            assert len(clients.call(0, line("connector.list"))) == connectors
+            for _ in range(rounds):
+                await hub.ask("watch_turns")
+                before = hub.cpu_s()
+                clients.call(0, line("connector.list"))
+                taken = hub.cpu_s() - before
+                turns.append(await hub.ask("longest_turn"))
+                before = hub.cpu_s()
+                clients.call(0, line("connector.list"))
+                lists.append(min(taken, hub.cpu_s() - before))
+        for _ in range(rounds):
+            await hub.ask("watch_turns")
+            scrapes.append(await hub.ask("scrape"))
+            pauses.append(await hub.ask("longest_turn"))
+        collections = [await hub.ask("collect") for _ in range(rounds)]
     return {
         "connectors": float(connectors),
         "idle_mib": resident / MIB,

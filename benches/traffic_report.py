@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benches import delivery, durability, interface, process
-from benches.goals import Goal
+from benches import delivery, interface
+from benches.goals import Goal, Measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +19,8 @@ class Traffic:
 
     interface: interface.Results
     delivery: delivery.Results
-    durability: durability.Results
-    process: process.Results
+    durability: Measured
+    process: Measured
 
     @property
     def goals(self) -> list[Goal]:
@@ -65,12 +65,12 @@ def delivery_sections(results: delivery.Results) -> list[str]:
     ]
 
 
-def durability_sections(results: durability.Results) -> list[str]:
+def durability_sections(results: Measured) -> list[str]:
     """The figures behind the goals."""
     return ["### Commits, bytes, the start", _list(results.other)]
 
 
-def process_sections(results: process.Results) -> list[str]:
+def process_sections(results: Measured) -> list[str]:
     """The figures behind the goals."""
     return [_list(results.other)]
 
