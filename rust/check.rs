@@ -5,29 +5,51 @@ use crate::json::{MAX_DEPTH, Scanner};
 use crate::number::Number;
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 
 /// The names of one open object; few are compared, many are hashed, so that the whole stays linear.
+///
+/// The set holds hashes alone: names in it would outgrow the caches, and be read again whenever it grows.
 #[derive(Default)]
 struct Names<'a> {
-    few: Vec<Cow<'a, [u8]>>,
-    many: HashSet<Cow<'a, [u8]>>,
+    all: Vec<Cow<'a, [u8]>>,
+    many: HashSet<u64, BuildHasherDefault<Hashed>>,
+    key: RandomState,
 }
 
 impl<'a> Names<'a> {
     /// Whether the name is new.
     fn add(&mut self, name: Cow<'a, [u8]>) -> bool {
         const FEW: usize = 12;
-        if self.many.is_empty() {
-            if self.few.contains(&name) {
-                return false;
-            }
-            self.few.push(name);
-            if self.few.len() > FEW {
-                self.many = self.few.drain(..).collect();
-            }
-            return true;
+        if self.all.len() == FEW {
+            self.many = self.all.iter().map(|each| self.key.hash_one(each)).collect();
         }
-        self.many.insert(name)
+        let may_be_known = self.all.len() < FEW || !self.many.insert(self.key.hash_one(&name));
+        if may_be_known && self.all.contains(&name) {
+            return false;
+        }
+        self.all.push(name);
+        true
+    }
+}
+
+/// A hash is its own hash.
+#[derive(Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
+        }
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
     }
 }
 

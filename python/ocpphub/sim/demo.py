@@ -22,7 +22,7 @@ from ocpp.v16 import call
 
 from ocpphub.errors import OcpphubError, UnavailableError
 from ocpphub.rpc.client import AsyncClient, AsyncSubscription
-from ocpphub.sim import permits
+from ocpphub.sim import permits, programs
 from ocpphub.sim.charging import HARDWARE_A, STATION_A, ChargingSteps
 from ocpphub.sim.csms import Csms, Received
 from ocpphub.sim.killing import kill_part
@@ -174,17 +174,8 @@ class _Tour:
         """Start the hub; seconds until its socket answered."""
         began = asyncio.get_running_loop().time()
         configuration = self.folder / "hub.toml"
-        # A session of its own: Ctrl-C in the terminal ends the tour, which then ends the hub in good order.
-        environment = {name: text for name, text in os.environ.items() if not name.startswith("OCPPHUB_")}
         with (self.folder / "hub.log").open("ab") as log:
-            self.hub = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "ocpphub", "run", "-c", str(configuration)),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment,
-                start_new_session=True,
-            )
+            self.hub = await programs.start("run", "-c", str(configuration), stdout=log, stderr=log)
         if not await self.until(self.is_reachable, START_S, "waiting for the socket"):
             raise TourError(f"no socket at {self.socket} after {START_S:g} s\n{self.last_log_lines()}")
         return asyncio.get_running_loop().time() - began

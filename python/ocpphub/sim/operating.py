@@ -10,15 +10,14 @@ import asyncio
 import contextlib
 import json
 import os
-import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from ocpphub.errors import OcpphubError
 from ocpphub.rpc.client import AsyncClient
-from ocpphub.sim import charging
+from ocpphub.sim import charging, programs
 from ocpphub.sim.csms import Csms
 
 IDENTITIES: Final = ("NORTH", "SOUTH")
@@ -59,7 +58,7 @@ class OperatingSteps:
         await self._csms.start()
         configuration = self._folder / "site.toml"
         configuration.write_text(_configuration(self._folder, self._csms.url))
-        self._hub = await self._program("run", "-c", str(configuration))
+        self._hub = await programs.start("run", "-c", str(configuration))
         is_up = await self.tour.until(self._is_reachable, WAIT_S, "waiting for the socket")
         is_up = is_up and await self.tour.until(self._are_connected, WAIT_S, "waiting for both links")
         self.say.check(is_up, f"{' and '.join(IDENTITIES)} are connected, each over a link of its own")
@@ -91,7 +90,7 @@ class OperatingSteps:
         self.say.step("A live trace of the link, in a format that other tools read")
         socket = self.tour.client.path
         self.say.note(f"{self._command} watch --trace --socket {socket}")
-        reader = await self._program("watch", "--trace", "--socket", str(socket))
+        reader = await programs.start("watch", "--trace", "--socket", str(socket), stdout=asyncio.subprocess.PIPE)
         assert reader.stdout is not None  # noqa: S101  # told to mypy
         try:
             async with asyncio.timeout(WAIT_S):
@@ -125,20 +124,6 @@ class OperatingSteps:
     async def _are_connected(self) -> bool:
         states = [await self._client.call("charge_point.get", charge_point=each) for each in IDENTITIES]
         return all(state["is_connected"] and state["registration"] == "Accepted" for state in states)
-
-    async def _program(self, *arguments: str) -> asyncio.subprocess.Process:
-        environment = {name: text for name, text in os.environ.items() if not name.startswith("OCPPHUB_")}
-        command: Sequence[str] = (sys.executable, "-m", "ocpphub", *arguments)
-        nothing = asyncio.subprocess.DEVNULL
-        return await asyncio.create_subprocess_exec(
-            *command,
-            stdin=nothing,
-            stdout=asyncio.subprocess.PIPE if arguments[0] == "watch" else nothing,
-            stderr=nothing,
-            env=environment,
-            limit=2**20,
-            start_new_session=True,
-        )
 
 
 async def _scraped(path: Path) -> str:
