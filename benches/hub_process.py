@@ -142,7 +142,7 @@ class Tap:
         self._driver = driver
         self.received: Callable[[str], None] | None = None
         self.connected, self.disconnected = driver.connected, driver.disconnected
-        self.authorization_key = driver.authorization_key
+        self.access = driver.access
 
     def receive(self, identity: str, frame: bytes, binary: bool) -> None:
         """A message of the CSMS."""

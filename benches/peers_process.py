@@ -26,6 +26,7 @@ from websockets.typing import Subprotocol
 
 from benches.worker import resident_of, serve
 from ocpphub.config import ChargePointSettings
+from ocpphub.core.credentials import Access
 from ocpphub.csms import CsmsLink
 
 OCPP = [Subprotocol("ocpp1.6")]
@@ -182,13 +183,16 @@ def _now() -> str:
 
 
 class Quiet:
-    """A link's receiver that wants nothing."""
+    """A link's receiver that wants nothing but to reach ``url``."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
 
     def connected(self, identity: str) -> None: ...
     def disconnected(self, identity: str) -> None: ...
     def receive(self, identity: str, frame: bytes, binary: bool) -> None: ...
-    def authorization_key(self, identity: str) -> bytes | None:
-        return None
+    def access(self, identity: str) -> Access:
+        return Access(0, self.url)
 
 
 class Peers:
@@ -225,7 +229,7 @@ class Peers:
 
         charge_points = config.load(settings[0], os.environ).charge_points
         assert len(charge_points) >= number
-        receiver = Quiet()
+        receiver = Quiet(charge_points[0].csms_url)
 
         async def open_link(index: int) -> CsmsLink:
             return await _linked(charge_points[index], receiver)

@@ -110,7 +110,7 @@ async def test_hub_that_stops_before_its_first_commit_leaves_no_link_open() -> N
 async def test_hub_whose_link_does_not_close_stops_all_the_same(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("ocpphub.api.LINK_CLOSE_S", 0.01)
+    monkeypatch.setattr("ocpphub.link.CLOSE_S", 0.01)
     bench = HubBench(hub_settings(), None, None)
     await bench.hub.start()
 

@@ -14,6 +14,7 @@ import pytest
 
 from ocpphub.config import Security
 from ocpphub.connection import Connection
+from ocpphub.core.credentials import Access
 from ocpphub.csms import CsmsLink
 from ocpphub.endpoint import BackOff, Failure
 from ocpphub.errors import LocalError
@@ -92,7 +93,7 @@ class ScriptedLink(CsmsLink):
             connected=lambda identity: log.append("connected"),
             disconnected=lambda identity: log.append("disconnected"),
             receive=lambda identity, frame, binary: log.append((identity, frame, binary)),
-            authorization_key=lambda identity: bytes.fromhex(KEY_HEX),
+            access=lambda identity: Access(1, "ws://127.0.0.1/ocpp", bytes.fromhex(KEY_HEX)),
         )
         super().__init__(builders.settings(**changes), receiver, **kwargs)
 
@@ -382,7 +383,7 @@ async def test_link_keeps_key_and_query_out_of_log_and_objects(caplog: pytest.Lo
     caplog.set_level(logging.DEBUG)
     settings = {"csms_url": "ws://127.0.0.1/ocpp?token=canary", "security": security(1)}
     link = ScriptedLink([], settings=settings, back_off=StubBackOff(3600.0))
-    header = link._credentials()["Authorization"]
+    header = link._credentials(bytes.fromhex(KEY_HEX))["Authorization"]
     link.script.append(OSError("x"))
     link.connect({})
     await settle()

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from ocpphub.core.credentials import Access
 from ocpphub.core.effects import (
+    Abandon,
     Ask,
     Connect,
     Discard,
@@ -17,10 +19,12 @@ from ocpphub.core.effects import (
     Effect,
     Ping,
     Publish,
+    Record,
     Recreate,
     Reply,
     Send,
     Store,
+    Work,
 )
 from ocpphub.core.instant import Instant
 from ocpphub.driver import FIFO_LIMIT, STUCK_S, Answer, Driver
@@ -81,6 +85,7 @@ class Bench:
             lambda: Instant(self.loop.now_s, 0),
             on_publish=lambda identity, effect: self.left.append((identity, effect.topic)),
             on_ask=lambda identity, effect, answer: self.answers.append(answer),
+            outside=self,
             on_recreate=self.recreated.append,
             on_fatal=self.fatal.append,
             loop=cast(asyncio.AbstractEventLoop, self.loop),
@@ -91,6 +96,16 @@ class Bench:
         core = ScriptedCore(identity)
         self.driver.add(cast("ChargePoint", core), RecordingLink(self.left))
         return core
+
+    def work(self, identity: str, work: Work, answer: Answer) -> None:
+        self.answers.append(answer)
+        self.left.append(("work", work.method))
+
+    def abandon(self, identity: str, number: int) -> None:
+        self.left.append(("abandon", number))
+
+    def record(self, identity: str, record: Record) -> None:
+        self.left.append(("record", record.kind))
 
     def input(self, *effects: Effect, identity: str = "CP1") -> None:
         """One mutation with these effects."""
@@ -384,10 +399,50 @@ def test_driver_asked_for_a_stranger_names_it(bench: Bench) -> None:
     assert caught.value.code == "unknown_charge_point"
 
 
-def test_driver_gives_the_link_the_key_of_the_core(bench: Bench) -> None:
+def test_driver_gives_the_link_the_access_of_the_core(bench: Bench) -> None:
     """S-154."""
-    cast(Any, bench.core).authorization_key = lambda: b"key"
-    assert bench.driver.authorization_key("CP1") == b"key"
+    access = Access(1, "ws://csms.test", b"key")
+    cast(Any, bench.core).access = lambda: access
+    assert bench.driver.access("CP1") is access
+
+
+def test_driver_takes_the_first_answer_to_a_piece_of_work_however_long_it_takes(bench: Bench) -> None:
+    """A transfer has no deadline here, and leaves behind the write before it as everything does."""
+    bench.input(Store("configuration", "A", b"1"), Work(7, "transfer.download", {}))
+    assert ("work", "transfer.download") not in bench.left
+    bench.loop.turn()
+    bench.store.sync()
+    bench.loop.pass_time(86_400)
+    assert bench.left[-1] == ("work", "transfer.download")
+    (answer,) = bench.answers
+    answer({"ok": True}, None)
+    answer({"ok": False}, None)
+    assert bench.core.inputs[1:] == [("receive_answer", 7, {"ok": True}, None)]
+
+
+def test_driver_abandons_work_when_told_and_at_a_reset(bench: Bench) -> None:
+    bench.input(Work(1, "transfer.upload", {}), Work(2, "archive.make", {}), Abandon(1))
+    bench.answers[0]({"ok": True}, None)
+    assert bench.core.inputs[1:] == []
+    bench.input(Recreate())
+    assert [each for each in bench.left if each[0] == "abandon"] == [("abandon", 1), ("abandon", 2)]  # type: ignore[index]
+
+
+def test_driver_whose_work_cannot_be_begun_answers_itself(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = RuntimeError("bug")
+    monkeypatch.setattr(bench, "work", lambda identity, work, answer: (_ for _ in ()).throw(error))
+    bench.driver._outside = bench
+    bench.input(Work(1, "transfer.upload", {}))
+    assert bench.core.inputs[1:] == [("receive_answer", 1, None, error)]
+
+
+def test_driver_hands_security_events_to_the_log_behind_the_write_before_them(bench: Bench) -> None:
+    """White paper A04.FR.04."""
+    bench.input(Store("outbox", "1", b"{}"), Record("StartupOfTheDevice", "", 0))
+    assert ("record", "StartupOfTheDevice") not in bench.left
+    bench.loop.turn()
+    bench.store.sync()
+    assert ("record", "StartupOfTheDevice") in bench.left
 
 
 def test_driver_takes_an_input_caused_by_an_output_behind_what_already_waits(bench: Bench) -> None:

@@ -25,9 +25,10 @@ from ocpphub import wiring
 from ocpphub.clients import Clients
 from ocpphub.core.effects import Publish
 from ocpphub.core.instant import Instant
-from ocpphub.driver import Answer, Driver, Link
+from ocpphub.driver import Answer, Driver
 from ocpphub.errors import LocalError, UnavailableError
 from ocpphub.interface import ConfigurationKeys, DataTransferResult, KeyValue, SecurityEvent, names_of
+from ocpphub.link import Link, wait_closed
 from ocpphub.publications import TOPICS, ConnectorFilter, Publications, Schedules
 from ocpphub.publications import Variable as Variable
 
@@ -37,11 +38,10 @@ if TYPE_CHECKING:
     from ocpphub.core.charge_point import ChargePoint as Core
     from ocpphub.records import Selection
     from ocpphub.store import Row, Store
+    from ocpphub.work import Workshop
 
 log = logging.getLogger("ocpphub.daemon")
 
-LINK_CLOSE_S: Final = 3.0
-"""How long the links may take to close: the process ends within 5 s of SIGTERM (F47)."""
 _ON_DEMAND: Final[Mapping[str, Callable[[Core, bool, Instant], None]]] = {
     "ocpp.message": lambda core, wanted, now: setattr(core, "traces_frames", wanted),
     "connector.schedule": lambda core, wanted, now: core.watch_schedules(wanted, now),
@@ -279,6 +279,7 @@ class Hub:
         self._clock = clock
         self._on_fatal = on_fatal or partial(log.critical, "the store failed; stop the hub: %s")
         self._driver: Driver | None = None
+        self._workshop: Workshop | None = None
         self._links: dict[str, Link] = {}
         self._resets: set[asyncio.Task[None]] = set()
         self._stops: list[Callable[[], None]] = []
@@ -313,11 +314,13 @@ class Hub:
         if self._driver is not None:
             raise LocalError("invalid_state", "the hub is running already")
         store = self._given_store or wiring.open_store(self.settings)
+        workshop = wiring.make_workshop(self.settings)
         driver = Driver(
             store,
             self._clock,
             on_publish=self._publish,
             on_ask=lambda identity, question, answer: self._points[identity].clients.ask(question, answer),
+            outside=workshop,
             on_recreate=self._recreate,
             on_fatal=self._on_fatal,
             loop=asyncio.get_running_loop(),
@@ -333,7 +336,7 @@ class Hub:
         except BaseException:
             store.close()
             raise
-        self._store, self._driver = store, driver
+        self._store, self._driver, self._workshop = store, driver, workshop
         for point in self._points.values():
             point.attach(driver, store)
         driver.start()
@@ -352,6 +355,8 @@ class Hub:
             finally:
                 await self._close_links()
             await driver.drained()
+            if self._workshop is not None:
+                await self._workshop.close()
         finally:
             for point in self._points.values():
                 point.attach(None)
@@ -375,7 +380,7 @@ class Hub:
     async def _close_links(self) -> None:
         for link in self._links.values():
             link.disconnect(1001, "", True)
-        await _closed(*self._links.values())
+        await wait_closed(*self._links.values())
 
     def _recreate(self, identity: str) -> None:
         reset = asyncio.get_running_loop().create_task(self._reset(identity), name=f"reset {identity}")
@@ -391,7 +396,7 @@ class Hub:
             log.info("%s: reset", identity)
             link = self._links[identity]
             link.disconnect(1000, "reset", True)
-            await _closed(link)
+            await wait_closed(link)
             # The core reads what it needs when it is made; other charge points go on while the rows are read.
             rows = await asyncio.to_thread(lambda: list(store.load(identity)))
             driver.replace(self._core(point, rows))
@@ -431,14 +436,6 @@ class _Down:
 
 
 _DOWN: Final = cast("Core", _Down())
-
-
-async def _closed(*links: Link) -> None:
-    try:
-        async with asyncio.timeout(LINK_CLOSE_S):
-            await asyncio.gather(*(link.wait_closed() for link in links))
-    except TimeoutError:
-        log.error("a link did not close within %g s", LINK_CLOSE_S)
 
 
 async def _whole(texts: Iterator[bytes]) -> Any:

@@ -29,6 +29,7 @@ from ocpphub.endpoint import BackOff, Failure
 
 if TYPE_CHECKING:
     from ocpphub.config import ChargePointSettings, LinkSettings
+    from ocpphub.core.credentials import Access
 
 SUBPROTOCOL: Final = Subprotocol("ocpp1.6")
 USER_AGENT: Final = "ocpphub"
@@ -45,12 +46,12 @@ _library_logger.setLevel(logging.INFO)
 
 
 class Receiver(Protocol):
-    """To whom the link reports and who knows the key; :class:`ocpphub.driver.Driver` is one."""
+    """To whom the link reports and who knows as whom to connect; :class:`ocpphub.driver.Driver` is one."""
 
     def connected(self, identity: str) -> None: ...
     def disconnected(self, identity: str) -> None: ...
     def receive(self, identity: str, frame: bytes, binary: bool) -> None: ...
-    def authorization_key(self, identity: str) -> bytes | None: ...
+    def access(self, identity: str) -> Access: ...
 
 
 class _Connect(connect):
@@ -80,6 +81,7 @@ class CsmsLink:
         self._settings: LinkSettings = settings.link
         self._security = settings.security
         self._url = endpoint.connection_url(settings.csms_url, settings.identity)
+        self._profile = settings.security.profile
         if self._security.profile in (1, 2):
             endpoint.basic_authorization(settings.identity, b"")  # refuses an identity that it cannot carry (J-145)
         if urlsplit(self._url).scheme == "wss":
@@ -170,6 +172,9 @@ class CsmsLink:
         return not self._wanted
 
     async def _open(self) -> Connection:
+        access = self._receiver.access(self.identity)  # asked for with every attempt: the CSMS may have changed it
+        self._profile = access.profile
+        self._url = endpoint.connection_url(access.url, self.identity)
         parts = urlsplit(self._url)
         context = endpoint.tls_context(self._security) if parts.scheme == "wss" else None
         async with asyncio.timeout(self._settings.connect_timeout_s):
@@ -178,7 +183,7 @@ class CsmsLink:
                 sock=await _dial(parts.hostname or "", parts.port or (443 if context else 80)),
                 ssl=context,
                 subprotocols=[SUBPROTOCOL],
-                additional_headers=self._credentials() | self._headers,
+                additional_headers=self._credentials(access.key) | self._headers,
                 user_agent_header=USER_AGENT,
                 compression=None,
                 proxy=None,
@@ -197,12 +202,8 @@ class CsmsLink:
             raise endpoint.SubprotocolError
         return opened
 
-    def _credentials(self) -> dict[str, str]:
-        """The header of profiles 1 and 2, sent without waiting for a 401 (white paper A00.FR.202).
-
-        The key is asked for with every attempt: the CSMS may have changed it (A01).
-        """
-        key = self._receiver.authorization_key(self.identity) if self._security.profile in (1, 2) else None
+    def _credentials(self, key: bytes | None) -> dict[str, str]:
+        """The header of profiles 1 and 2, sent without waiting for a 401 (white paper A00.FR.202)."""
         if key is None:
             return {}
         header = endpoint.basic_authorization(self.identity, key)
@@ -247,7 +248,7 @@ class CsmsLink:
         self._receiver.receive(self.identity, frame, binary)
 
     def _failed(self, error: Exception) -> float | None:
-        named = endpoint.failure(error, profile=self._security.profile, now_utc_s=time.time())
+        named = endpoint.failure(error, profile=self._profile, now_utc_s=time.time())
         # X-06: address and status of every attempt, which the back-off keeps rare.
         self._logger.warning("no connection to %s: %s", _shown(self._url), named.text)
         if named.cause == "unexpected":

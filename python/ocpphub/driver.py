@@ -1,7 +1,7 @@
 """The driver: the only place that mutates a core, and the keeper of output commit (decisions.md 3).
 
-Owns one FIFO of outputs per charge point, the group commit, the timers, request numbers and open questions to local
-clients. Must hold no OCPP rule, and must let nothing leave that follows a write before that write is durable.
+Owns one FIFO of outputs per charge point, the group commit, the timers, request numbers, open questions and work. Must
+hold no OCPP rule, and must let nothing leave that follows a write before that write is durable.
 
     one mutation -> drain every effect -> FIFO | Store, Discard -> commit n+1, which gathers while commit n is under way
                                                | anything else  -> leaves when the last write before it is durable
@@ -20,6 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from ocpphub.core.effects import (
+    Abandon,
     Ask,
     Connect,
     Discard,
@@ -27,20 +28,23 @@ from ocpphub.core.effects import (
     Effect,
     Ping,
     Publish,
+    Record,
     Recreate,
     Reply,
     Send,
     Store,
+    Work,
 )
 from ocpphub.core.instant import Instant
 from ocpphub.errors import LocalError, UnavailableError
-from ocpphub.lane import Lane
+from ocpphub.lane import Lane, Outside
 from ocpphub.link import Link as Link
 from ocpphub.store import Write
 
 if TYPE_CHECKING:
     from ocpphub import store
     from ocpphub.core.charge_point import ChargePoint
+    from ocpphub.core.credentials import Access
 
 logger = logging.getLogger("ocpphub.core")
 
@@ -59,9 +63,9 @@ class Driver:
     """Carries inputs into the cores and their effects out. Use it on the thread of ``loop`` only.
 
     ``on_publish(identity, effect)`` takes publications; ``on_ask(identity, effect, answer)`` puts a question to a local
-    client and calls ``answer`` at most once (later ones are ignored); ``on_recreate(identity)`` has to close the link,
-    make a new core from the store and hand it over with :meth:`replace`; ``on_fatal(error)`` is told that a commit
-    failed: from then on nothing leaves, and the process has to end (exit 75).
+    client and calls ``answer`` at most once (later ones are ignored); ``outside`` does what takes its time;
+    ``on_recreate(identity)`` has to close the link, make a new core from the store and hand it over with
+    :meth:`replace`; ``on_fatal(error)`` hears that a commit failed: nothing leaves any more, the process has to end.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class Driver:
         *,
         on_publish: Callable[[str, Publish], None],
         on_ask: Callable[[str, Ask, Answer], None],
+        outside: Outside,
         on_recreate: Callable[[str], None],
         on_fatal: Callable[[BaseException], None],
         loop: asyncio.AbstractEventLoop,
@@ -79,6 +84,7 @@ class Driver:
         self._clock = clock
         self._on_publish = on_publish
         self._on_ask = on_ask
+        self._outside = outside
         self._on_recreate = on_recreate
         self._on_fatal = on_fatal
         self._loop = loop
@@ -206,9 +212,9 @@ class Driver:
         """The connection of a controller is gone."""
         self._input(identity, lambda core, now: core.controller_lost(number, now))
 
-    def authorization_key(self, identity: str) -> bytes | None:
-        """The key that the link of this charge point shows with its next attempt; a read."""
-        return self._lane(identity).core.authorization_key()
+    def access(self, identity: str) -> Access:
+        """As whom and where the next attempt of its link goes; a read."""
+        return self._lane(identity).core.access()
 
     def store_short(self, is_short: bool) -> None:
         """Whether room on the disk is short: every core is told, before writes fail (decisions.md 3)."""
@@ -290,8 +296,11 @@ class Driver:
         self._release(lane)
 
     def _recreate(self, lane: Lane) -> None:
-        for timer in lane.asks.values():
-            timer.cancel()
+        for number, timer in lane.asks.items():
+            if timer is None:
+                self._outside.abandon(lane.core.identity, number)
+            else:
+                timer.cancel()
         lane.asks.clear()
         self._on_recreate(lane.core.identity)
         replies, lane.replies = lane.replies, {}
@@ -373,8 +382,13 @@ class Driver:
                 reply = lane.replies.pop(request, None)
                 if reply is not None:
                     reply(result, error)
-            case Ask():
+            case Ask() | Work():
                 self._ask(lane, effect)
+            case Abandon(number):
+                lane.asks.pop(number, None)
+                self._outside.abandon(lane.core.identity, number)
+            case Record():
+                self._outside.record(lane.core.identity, effect)
             case Connect(headers):
                 lane.link.connect(headers)
             case Disconnect(code, reason, stay_closed):
@@ -384,11 +398,15 @@ class Driver:
             case Recreate():
                 self._recreate(lane)
 
-    def _ask(self, lane: Lane, ask: Ask) -> None:
+    def _ask(self, lane: Lane, ask: Ask | Work) -> None:
         answer = partial(self._answered, lane, lane.core, ask.ask)
-        late = UnavailableError("timeout", f"no answer to {ask.method} within {ask.timeout_s:g} s")
-        lane.asks[ask.ask] = self._loop.call_later(ask.timeout_s, answer, None, late)
+        lane.asks[ask.ask] = None
         try:
+            if isinstance(ask, Work):
+                self._outside.work(lane.core.identity, ask, answer)
+                return
+            late = UnavailableError("timeout", f"no answer to {ask.method} within {ask.timeout_s:g} s")
+            lane.asks[ask.ask] = self._loop.call_later(ask.timeout_s, answer, None, late)
             self._on_ask(lane.core.identity, ask, answer)
         except Exception as error:
             logger.exception("%s: %s could not be asked", lane.core.identity, ask.method)
@@ -397,9 +415,9 @@ class Driver:
     def _answered(self, lane: Lane, asker: ChargePoint, ask: int, result: Any, error: Exception | None) -> None:
         if lane.core is not asker:
             return  # it was reset meanwhile, and another question of the new core may have the same number
-        timer = lane.asks.pop(ask, None)
-        if timer is not None:
-            timer.cancel()
+        if ask in lane.asks:
+            if (timer := lane.asks.pop(ask)) is not None:
+                timer.cancel()
             self._input(lane.core.identity, lambda core, now: core.receive_answer(ask, result, error, now))
 
     def _arm(self, lane: Lane, due_s: float, delay_s: float) -> None:

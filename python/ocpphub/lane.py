@@ -1,6 +1,6 @@
-"""What the driver keeps of one charge point.
+"""What the driver keeps of one charge point, and what it needs of the world besides the link.
 
-Owns the fields and what they begin with. Must never do anything: the driver does.
+Owns the fields and what they begin with, and a protocol. Must never do anything: the driver does.
 
 Implements: decisions.md 3 (output commit).
 """
@@ -9,15 +9,28 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ocpphub import log
 
 if TYPE_CHECKING:
     from ocpphub.core.charge_point import ChargePoint
-    from ocpphub.core.effects import Effect
+    from ocpphub.core.effects import Effect, Record, Work
     from ocpphub.driver import Answer
     from ocpphub.link import Link
+
+
+class Outside(Protocol):
+    """Who does what takes its time and keeps the security log; calls return at once and raise nothing."""
+
+    def work(self, identity: str, work: Work, answer: Answer) -> None:
+        """Begin a piece of work; ``answer`` is called once when it is over, on the loop's thread."""
+
+    def abandon(self, identity: str, number: int) -> None:
+        """End the work of this number; what it has left behind is removed."""
+
+    def record(self, identity: str, record: Record) -> None:
+        """Append to the security log of this charge point."""
 
 
 class Lane:
@@ -43,4 +56,4 @@ class Lane:
         self.replies: dict[int, Answer] = {}
         self.timer: asyncio.TimerHandle | None = None
         self.due_s = float("inf")
-        self.asks: dict[int, asyncio.TimerHandle] = {}
+        self.asks: dict[int, asyncio.TimerHandle | None] = {}  # without a deadline: work

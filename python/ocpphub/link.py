@@ -1,11 +1,18 @@
 """The port to the CSMS: what the driver needs of the link of one charge point (decisions.md 3).
 
-Owns the protocol and nothing else; ``csms.CsmsLink`` is one.
+Owns the protocol, and how long a link may take to close; ``csms.CsmsLink`` is one.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+import asyncio
+import logging
+from typing import Final, Protocol
+
+log = logging.getLogger("ocpphub.daemon")
+
+CLOSE_S: Final = 3.0
+"""How long the links may take to close: the process ends within 5 s of SIGTERM (F47)."""
 
 
 class Link(Protocol):
@@ -34,3 +41,12 @@ class Link(Protocol):
 
     async def wait_closed(self) -> None:
         """Wait, after a disconnect with ``stay_closed``, until nothing of the link is left."""
+
+
+async def wait_closed(*links: Link) -> None:
+    """Wait until these links are closed; one that takes too long is told of and left."""
+    try:
+        async with asyncio.timeout(CLOSE_S):
+            await asyncio.gather(*(link.wait_closed() for link in links))
+    except TimeoutError:
+        log.error("a link did not close within %g s", CLOSE_S)

@@ -14,6 +14,7 @@ from ocpphub.errors import LocalError
 from tests.builders import Csms, World, assert_nothing_sent, custom_key, settings
 
 KEY = "0123456789abcdef0123456789abcdef"
+BASIC = Security(1, None, None, None, None, False)
 
 
 def change(world: World, key: str, value: str) -> str:
@@ -166,13 +167,13 @@ def test_ping_interval_above_patience_is_warned_about(caplog: pytest.LogCaptureF
 
 def test_change_authorization_key_stores_answers_and_reconnects() -> None:
     """S-154, S-157: in this order; profile 1 connects anew with the key."""
-    world = quiet_world(security=Security(1, None, None, None, None, False))
+    world = quiet_world(security=BASIC)
     assert change(world, "AuthorizationKey", KEY) == "Accepted"
     kinds = [type(effect) for effect in world.effects if isinstance(effect, Store | Send | Disconnect)]
     assert kinds == [Store, Send, Disconnect]
     assert world.links() == [Disconnect(1000, "authorization key changed", stay_closed=False)]
-    assert world.core.authorization_key() == bytes.fromhex(KEY)
-    assert world.crash(point=world.settings).core.authorization_key() == bytes.fromhex(KEY)
+    assert world.core.access().key == bytes.fromhex(KEY)
+    assert world.crash(point=world.settings).core.access().key == bytes.fromhex(KEY)
     assert world.published("security_event") == [
         {"type": "ReconfigurationOfSecurityParameters", "info": "AuthorizationKey"}
     ]
@@ -188,18 +189,18 @@ def test_change_authorization_key_without_basic_authentication_is_only_stored(pr
 
 def test_change_authorization_key_rejected_keeps_the_old_one() -> None:
     """S-155, S-152."""
-    world = World(authorization_key=bytes.fromhex(KEY)).boot()
+    world = World(settings(security=BASIC), authorization_key=bytes.fromhex(KEY)).boot()
     assert change(world, "AuthorizationKey", "a" * 33) == "Rejected"
-    assert world.core.authorization_key() == bytes.fromhex(KEY)
+    assert world.core.access().key == bytes.fromhex(KEY)
     assert world.links()[1:] == []
 
 
 def test_authorization_key_of_the_csms_loses_to_a_new_provisioned_one() -> None:
     """S-151: the same rule as for every key of the file."""
-    world = World(authorization_key=b"0123456789abcdef").boot()
+    world = World(settings(security=BASIC), authorization_key=b"0123456789abcdef").boot()
     change(world, "AuthorizationKey", KEY)
-    assert world.crash(authorization_key=b"0123456789abcdef").core.authorization_key() == bytes.fromhex(KEY)
-    assert world.crash(authorization_key=b"fedcba9876543210").core.authorization_key() == b"fedcba9876543210"
+    assert world.crash(authorization_key=b"0123456789abcdef").core.access().key == bytes.fromhex(KEY)
+    assert world.crash(authorization_key=b"fedcba9876543210").core.access().key == b"fedcba9876543210"
 
 
 def test_change_monitored_key_is_published_after_the_answer() -> None:

@@ -18,7 +18,7 @@ def attempts(world: World, count: int) -> list[bytes | None]:
     """The keys of so many attempts that the CSMS refuses."""
     keys = []
     for _ in range(count):
-        keys.append(world.core.authorization_key())
+        keys.append(world.core.access().key)
         world.core.link_failed("FailedToAuthenticateAtCentralSystem", "HTTP 401", world.now)
         world.settle()
     return keys

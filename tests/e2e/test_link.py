@@ -31,6 +31,7 @@ from websockets.http11 import Request, Response
 
 from ocpphub import connection as connection_module
 from ocpphub.config import LinkSettings, Security
+from ocpphub.core.credentials import Access
 from ocpphub.csms import MAX_MESSAGE_BYTES, CsmsLink
 from ocpphub.endpoint import BackOff, Failure
 from tests import builders
@@ -61,7 +62,8 @@ async def _limited(body: Awaitable[Any]) -> Any:
 class Events:
     """Receives for the link; the test waits for what it wants to see."""
 
-    def __init__(self) -> None:
+    def __init__(self, profile: int, url: str) -> None:
+        self.profile, self.url = profile, url
         self.queue: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
         self.failures: list[Failure] = []
         self.keys_asked = 0
@@ -79,9 +81,10 @@ class Events:
         self.failures.append(failure)
         self.queue.put_nowait(("failed", failure.cause))
 
-    def authorization_key(self, identity: str) -> bytes:
+    def access(self, identity: str) -> Access:
         self.keys_asked += 1
-        return bytes.fromhex(KEY_HEX)[: 21 - self.keys_asked]
+        key = bytes.fromhex(KEY_HEX)[: 21 - self.keys_asked] if self.profile in (1, 2) else None
+        return Access(self.profile, self.url, key)
 
     async def next(self) -> tuple[str, Any]:
         return await self.queue.get()
@@ -108,8 +111,8 @@ async def linked(
     **changes: Any,
 ) -> AsyncIterator[tuple[CsmsLink, Events]]:
     """A link that has been told to connect, with waits of milliseconds between attempts."""
-    events = Events()
     settings = builders.settings(csms_url=f"{scheme}://{host}:{port}/ocpp", link=link, **changes)
+    events = Events(settings.security.profile, settings.csms_url)
     back_off = BackOff(lambda: 0.0, minimum_s=0.01, range_s=0.0, maximum_s=0.02)
     made = CsmsLink(settings, events, back_off=back_off, on_failure=events.failed)
     made.set_ping_interval(ping_s)

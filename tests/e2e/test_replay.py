@@ -27,6 +27,7 @@ from ocpphub.csms import CsmsLink
 from ocpphub.driver import Driver
 from ocpphub.endpoint import BackOff
 from ocpphub.store.memory import MemoryStore
+from ocpphub.work import Workshop
 from tests.bad_frames import ROWS, bytes_of, double, slow
 from tests.builders import link, settings
 
@@ -106,6 +107,7 @@ class Bench:
             clock,
             on_publish=self.published,
             on_ask=lambda identity, ask, answer: None,
+            outside=Workshop({}),
             on_recreate=lambda identity: None,
             on_fatal=lambda error: None,
             loop=asyncio.get_running_loop(),

@@ -24,7 +24,7 @@ def picture(core: ChargePoint, now: Instant) -> Picture:
     """Everything of :class:`Picture` but the local list."""
     state = core.state(now)
     states = core.connector_states()
-    secret = core.authorization_key()
+    secret = core.access().key
     live = [_plain(each) for each in core.live_transactions()]
     keys = core.get_configuration_key()["configuration_keys"]
     return Picture(

@@ -7,14 +7,15 @@ them leaves only after the commit (output commit, decisions.md 3). The rules of 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from ocpphub import _native
-from ocpphub.core.controller_commands import ControllerCommands
+from ocpphub.core.credentials import Access
 from ocpphub.core.effects import Connect, Discard, Disconnect, Effect, Ping, Publish, Reply, Store
 from ocpphub.core.inbound import MAX_WAITING, Answer, Handler, Inbound, Refusal
 from ocpphub.core.instant import Instant
+from ocpphub.core.interface_commands import InterfaceCommands
 from ocpphub.core.masking import message, traced
 from ocpphub.core.metering import INTERVAL_KEYS
 from ocpphub.core.parts import Parts
@@ -31,7 +32,7 @@ STOP_DELIVERY_S: Final = 5.0
 STORE_FULL_INTERVAL_S: Final = 3_600.0
 
 
-class ChargePoint(ControllerCommands):
+class ChargePoint(InterfaceCommands):
     """The core of one charge point. Inputs mutate at once; :meth:`poll_effects` says what is to be done."""
 
     def __init__(
@@ -109,9 +110,9 @@ class ChargePoint(ControllerCommands):
         """Whether the WebSocket is open with the agreed subprotocol."""
         return self._state.is_connected
 
-    def authorization_key(self) -> bytes | None:
-        """The Basic password for the next attempt to connect, ``None`` when there is none (OCPP-J 1.6 section 6.2)."""
-        return self._parts.credentials.key()
+    def access(self) -> Access:
+        """As whom and where the next attempt to connect goes (OCPP-J 1.6 section 6.2, white paper A00)."""
+        return self._parts.credentials.access()
 
     # inputs of the shell
 
@@ -339,53 +340,6 @@ class ChargePoint(ControllerCommands):
         self._emit(Connect())
         self._replies.append(Reply(request, True))
         self._end(now)
-
-    def data_transfer(
-        self, request: int, vendor_id: str, message_id: str | None, data: str | None, now: Instant
-    ) -> None:
-        """Send a DataTransfer. Effects: ``Send`` when its turn comes, ``Reply`` with the answer or ``Offline``."""
-        self._refuse_while_stopped()
-        is_online = self._state.is_connected and self._boot.gate == "open"
-        self._parts.transfers.command(request, vendor_id, message_id, data, is_online=is_online)
-        self._end(now)
-
-    def set_custom_configuration_key(self, request: int, key: str, value: str, now: Instant) -> None:
-        """Set a declared custom key. Effects: ``Store`` when it changes, ``Reply`` with a ConfigurationStatus."""
-        self._emit(Reply(request, str(self._configuration.set_custom(key, value))))
-
-    def monitor_configuration_keys(self, request: int, keys: Sequence[str], now: Instant) -> None:
-        """Publish changes of these keys from now on. Effects: ``Store`` of new monitors, ``Reply`` null."""
-        self._configuration.monitor(keys)
-        self._replies.append(Reply(request, None))
-        self._end(now)
-
-    def security_event(self, request: int, type: str, info: str | None, now: Instant) -> None:
-        """Deliver a security event, whatever happens. Effects: ``Store``, ``Reply`` null, ``Send`` when possible."""
-        self._refuse_while_stopped()
-        self._security.command(type, info, now)
-        self._emit(Reply(request, None))
-        self._end(now)
-
-    # reads
-
-    def get_configuration_key(self, keys: Sequence[str] | None = None) -> dict[str, Any]:
-        """``{"configuration_keys": [{"key", "read_only", "value"?}], "unknown_keys": [...]}``; no keys means all.
-
-        The rows are shared with later answers and must not be changed. Callers have checked that keys are texts.
-        """
-        return self._configuration.get(keys or ())
-
-    def state(self, now: Instant) -> dict[str, Any]:
-        """The result of ``charge_point.get`` (rpc.md)."""
-        return self._state.value()
-
-    def charging_schedules(self, now: Instant) -> bytes:
-        """The value of ``charging_schedules`` beginning now, as JSON text."""
-        return self.schedules.publication.text(now)
-
-    def watch_schedules(self, is_watched: bool, now: Instant) -> None:
-        """Whether somebody listens to ``connector.schedule``; the shell says so, as with ``traces_frames``."""
-        self.schedules.publication.watch(is_watched, now)
 
     # inside
 

@@ -51,6 +51,7 @@ class ControllerCommands:
     """
 
     _effects: list[Effect]
+    _replies: list[Reply]
     _parts: Parts
     _inbound: Inbound
 

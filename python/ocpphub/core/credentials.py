@@ -7,18 +7,39 @@ key to anybody but the link.
 
 from __future__ import annotations
 
-from typing import Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
 
 from ocpphub.core.configuration import Configuration
+
+if TYPE_CHECKING:
+    from ocpphub.config import ChargePointSettings
 
 KEY: Final = "AuthorizationKey"
 REFUSALS_BEFORE_PREVIOUS: Final = 3
 
 
+@dataclass(frozen=True, slots=True)
+class Access:
+    """As whom, where and trusting whom the next attempt to connect goes. Certificates and keys are PEM."""
+
+    profile: int
+    url: str
+    """The endpoint, without the identity."""
+    key: bytes | None = field(default=None, repr=False)
+    """The password of HTTP Basic; only with profiles 1 and 2."""
+    roots: tuple[str, ...] = ()
+    """Whom to trust over TLS, besides what the settings name."""
+    chain: str | None = field(default=None, repr=False)
+    """With profile 3: the own certificate first, then its intermediates."""
+    private_key: str | None = field(default=None, repr=False)
+
+
 class Credentials:
     """The keys of one charge point and how often the CSMS refused them in a row."""
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self, settings: ChargePointSettings, configuration: Configuration) -> None:
+        self._settings = settings
         self._configuration = configuration
         self._refusals = 0
 
@@ -26,6 +47,11 @@ class Credentials:
     def _turn_of_previous(self) -> bool:
         # Three attempts with the new key, then one with the one before, and so on.
         return self._refusals % (REFUSALS_BEFORE_PREVIOUS + 1) == REFUSALS_BEFORE_PREVIOUS
+
+    def access(self) -> Access:
+        """What the next attempt to connect goes with; a read, so that asking twice gives the same."""
+        profile = self._settings.security.profile
+        return Access(profile, self._settings.csms_url, self.key() if profile in (1, 2) else None)
 
     def key(self) -> bytes | None:
         """The key for the next attempt; a read, so that asking twice gives the same."""

@@ -75,6 +75,36 @@ class Ask:
 
 
 @dataclass(slots=True)
+class Work:
+    """Have something done in the world that takes its time: a transfer, a hook, an archive, the check of a file.
+
+    ``method`` and ``params`` are those of ``work.py``. The result returns once as ``ChargePoint.receive_answer(ask,
+    ...)``, numbered like an ``Ask`` but without a deadline; it is a dict with ``ok``, and with ``why`` where that is
+    false. A reset of the charge point abandons it.
+    """
+
+    ask: int
+    method: str
+    params: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Abandon:
+    """End the ``Work`` of this number; whatever it still answers is ignored."""
+
+    ask: int
+
+
+@dataclass(slots=True)
+class Record:
+    """Append a security event to the security log (white paper A04.FR.04). ``info`` holds no secret."""
+
+    kind: str
+    info: str
+    utc_ms: int
+
+
+@dataclass(slots=True)
 class Connect:
     """Keep a link to the CSMS open from now on (the link owns back-off and reconnecting)."""
 
@@ -106,4 +136,6 @@ class Ping:
     interval_s: int
 
 
-Effect = Store | Discard | Send | Reply | Publish | Ask | Connect | Disconnect | Recreate | Ping
+Effect = (
+    Store | Discard | Send | Reply | Publish | Ask | Work | Abandon | Record | Connect | Disconnect | Recreate | Ping
+)

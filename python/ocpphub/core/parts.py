@@ -22,7 +22,7 @@ from ocpphub.core.controllers import Controller, Controllers
 from ocpphub.core.credentials import Credentials
 from ocpphub.core.data_transfer import DataTransfers
 from ocpphub.core.delivery import TransactionQueue
-from ocpphub.core.effects import Ask, Effect, Store
+from ocpphub.core.effects import Abandon, Ask, Effect, Store, Work
 from ocpphub.core.external import ExternalLimits
 from ocpphub.core.inbound import Handler, Reply
 from ocpphub.core.instant import Instant
@@ -60,7 +60,7 @@ _ACTIONS: Final = _native.actions()
 
 
 class Questions:
-    """What local clients were asked and have not answered."""
+    """What local clients were asked, and the shell was given to do, and what has not been answered."""
 
     __slots__ = ("_emit", "_number", "_open")
 
@@ -82,6 +82,21 @@ class Questions:
         self._number += 1
         self._open[self._number] = done
         self._emit(Ask(self._number, method, params, connector_id, controller=controller))
+
+    def work(self, method: str, params: dict[str, Any], done: AskDone) -> int:
+        """Have something done outside; ``done(result, error, now)`` hears of it once, unless it is abandoned.
+
+        The number is what :meth:`abandon` takes. Effects: ``Work``.
+        """
+        self._number += 1
+        self._open[self._number] = done
+        self._emit(Work(self._number, method, params))
+        return self._number
+
+    def abandon(self, number: int) -> None:
+        """Nobody waits for this work any more; one that is over is no error. Effects: ``Abandon``."""
+        if self._open.pop(number, None) is not None:
+            self._emit(Abandon(number))
 
     def answered(self, ask: int, result: Any, error: Exception | None, now: Instant) -> None:
         """An answer, or (``error``) none; one to nothing is ignored."""
@@ -109,7 +124,7 @@ class Parts:
         self.timers = timers = Timers()
         self.questions = Questions(emit)
         self.configuration = configuration = Configuration(settings, emit, authorization_key)
-        self.credentials = Credentials(configuration)
+        self.credentials = Credentials(settings, configuration)
         self.outbox = Outbox(emit, timers, configuration.reader("MessageTimeout"), boot_id)
         self.boot = Boot(settings, emit, timers, configuration, self.outbox)
         self.clock = self.boot.clock

@@ -1,0 +1,124 @@
+"""Work outside the core: begun, answered once, abandoned, ended with the process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from ocpphub.core.effects import Record, Work
+from ocpphub.errors import UnavailableError
+from ocpphub.work import MAX_OPEN, Workshop
+
+pytestmark = pytest.mark.asyncio
+
+
+class Answers:
+    """What was answered, and when something was."""
+
+    def __init__(self) -> None:
+        self.all: list[tuple[Any, Exception | None]] = []
+        self.came = asyncio.Event()
+
+    def __call__(self, result: Any, error: Exception | None) -> None:
+        self.all.append((result, error))
+        self.came.set()
+
+
+class Log:
+    """A security log in memory."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str]] = []
+        self.is_closed = False
+
+    def append(self, identity: str, kind: str, info: str, utc_ms: int) -> None:
+        self.lines.append((identity, kind))
+
+    async def close(self) -> None:
+        self.is_closed = True
+
+
+async def echo(identity: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    return {"ok": True, "from": identity, **params}
+
+
+async def for_ever(identity: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        await asyncio.get_running_loop().create_future()
+    finally:
+        params["ended"].append(identity)
+    return {}
+
+
+async def test_work_is_done_with_its_parameters_and_answered_once() -> None:
+    workshop, answers = Workshop({"echo": echo}), Answers()
+    workshop.work("CP1", Work(1, "echo", {"a": 1}), answers)
+    assert answers.all == []
+    await answers.came.wait()
+    assert answers.all == [({"ok": True, "from": "CP1", "a": 1}, None)]
+    await workshop.close()
+    assert len(answers.all) == 1
+
+
+async def test_work_that_nobody_does_is_answered_at_once() -> None:
+    answers = Answers()
+    Workshop({}).work("CP1", Work(1, "echo", {}), answers)
+    ((result, error),) = answers.all
+    assert result is None
+    assert isinstance(error, UnavailableError)
+    assert "echo" in str(error)
+
+
+async def test_work_that_raises_is_answered_with_the_error(caplog: pytest.LogCaptureFixture) -> None:
+    async def raises(identity: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        raise RuntimeError("bug")
+
+    workshop, answers = Workshop({"raises": raises}), Answers()
+    workshop.work("CP1", Work(1, "raises", {}), answers)
+    await answers.came.wait()
+    ((result, error),) = answers.all
+    assert result is None
+    assert isinstance(error, RuntimeError)
+    assert "CP1: raises failed" in caplog.text
+
+
+async def test_abandoned_work_ends_and_answers_nothing() -> None:
+    ended: list[str] = []
+    workshop, answers = Workshop({"for_ever": for_ever}), Answers()
+    for identity in ("CP1", "CP2"):
+        workshop.work(identity, Work(1, "for_ever", {"ended": ended}), answers)
+    await asyncio.sleep(0)
+    workshop.abandon("CP1", 1)
+    workshop.abandon("CP1", 7)
+    await asyncio.sleep(0)
+    assert ended == ["CP1"]
+    await workshop.close()
+    assert ended == ["CP1", "CP2"]
+    assert answers.all == []
+
+
+async def test_work_of_one_charge_point_is_bounded_and_leaves_room_for_the_others() -> None:
+    """T20: a core that asks for too much is told so."""
+    ended: list[str] = []
+    workshop, answers = Workshop({"for_ever": for_ever}), Answers()
+    for number in range(MAX_OPEN + 1):
+        workshop.work("CP1", Work(number, "for_ever", {"ended": ended}), answers)
+    ((_, error),) = answers.all
+    assert isinstance(error, UnavailableError)
+    assert error.code == "busy"
+    workshop.work("CP2", Work(1, "for_ever", {"ended": ended}), answers)
+    assert len(answers.all) == 1
+    await workshop.close()
+
+
+async def test_security_events_go_to_the_log_which_is_closed_last() -> None:
+    """White paper A04.FR.04."""
+    log = Log()
+    workshop = Workshop({}, log)
+    workshop.record("CP1", Record("StartupOfTheDevice", "", 0))
+    assert log.lines == [("CP1", "StartupOfTheDevice")]
+    await workshop.close()
+    assert log.is_closed
