@@ -10,6 +10,7 @@ SESSIONS: Final = ("transaction", "sample", "stop_sample", "layout", "counter", 
 TABLES: Final = (
     *("configuration", "custom_key", "monitor", "boot", "outbox", "stopped", "availability", "charging_profile"),
     *("authorization_cache", "local_list", "reservation", "external_limit"),
+    *("security", "certificate", "request"),
     *SESSIONS,
     "session",
 )

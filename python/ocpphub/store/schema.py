@@ -36,6 +36,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     (_CREATE.format("charging_profile"),),
     tuple(_CREATE.format(f'"{table}"') for table in _TABLES_OF_3),
     (_CREATE.format("external_limit"),),
+    tuple(_CREATE.format(table) for table in ("security", "certificate", "request")),
 )
 """Statement lists; number ``n`` leads from ``user_version`` n to n + 1. Published ones are never edited."""
 
