@@ -65,6 +65,7 @@ LocalAuthListEnabled                    LocalAuthListManagement boolean RW true
 LocalAuthListMaxLength                  LocalAuthListManagement integer R  100000 1 1000000
 SendLocalListMaxLength                  LocalAuthListManagement integer R  5000 1 1000000
 ReserveConnectorZeroSupported           Reservation             boolean R  true
+SupportedFileTransferProtocols          FirmwareManagement      list    R  HTTPS
 ChargeProfileMaxStackLevel              SmartCharging           integer R  10 0 100
 ChargingScheduleAllowedChargingRateUnit SmartCharging           list    R  Current,Power
 ChargingScheduleMaxPeriods              SmartCharging           integer R  100 1 1000
@@ -90,8 +91,19 @@ def test_key_has_the_profile_type_access_default_and_range_of_the_chapter(row: s
 
 
 def test_table_has_the_keys_of_what_is_built_and_no_other() -> None:
-    """CORE-GEN-10: nothing of firmware, certificates, lamps; and in this order."""
+    """CORE-GEN-10: nothing of lamps; and in this order."""
     assert list(KEYS) == [row.split()[0] for row in CHAPTER_16.strip().splitlines()]
+
+
+def test_key_of_transfers_is_there_only_where_they_are_possible() -> None:
+    """S-244, CORE-GD-08: it needs its profile and the extra; it lists what can be enabled, SFTP is not among that."""
+    key = KEYS["SupportedFileTransferProtocols"]
+    profiles = ("Core", "FirmwareManagement")
+    assert key.is_there(profiles, ("transfer",))
+    assert not key.is_there(profiles, ("security",))
+    assert not key.is_there(("Core",), ("transfer",))
+    assert key.normalised("FTP, FTPS,HTTP,HTTPS") == "FTP,FTPS,HTTP,HTTPS"
+    assert key.normalised("HTTPS,SFTP") is None
 
 
 def test_standard_keys_never_need_a_reboot() -> None:

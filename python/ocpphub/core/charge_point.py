@@ -7,7 +7,7 @@ them leaves only after the commit (output commit, decisions.md 3). The rules of 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from ocpphub import _native
@@ -46,13 +46,15 @@ class ChargePoint(InterfaceCommands):
         hub: HubSettings | None = None,
         authorization_key: bytes | None = None,
         allotment: Allotment | None = None,
+        schemes: Collection[str] = (),
     ) -> None:
         """Restore a charge point from its rows; nothing happens before :meth:`start`.
 
         ``boot_id`` is unique per start of the process (16 hexadecimal digits: own message ids begin with it);
         ``handlers`` replace or add handlers of inbound actions; ``authorization_key`` is the provisioned Basic
-        password; ``allotment`` is its part of a shared allocation, which its owner runs. Raises :class:`LocalError` for
-        configured keys that are not legal.
+        password; ``allotment`` is its part of a shared allocation, which its owner runs; ``schemes`` are those of URLs
+        that transfers may use, none without the extra ``transfer``. Raises :class:`LocalError` for configured keys that
+        are not legal.
         """
         self._settings = settings
         self.identity = settings.identity
@@ -65,7 +67,7 @@ class ChargePoint(InterfaceCommands):
         self.traces_frames = False
         """Whether frames are published on ``ocpp.message``; the shell sets it while somebody listens."""
         emit = self._effects.append
-        self._parts = parts = Parts(settings, hub, emit, boot_id, authorization_key, self._reply, allotment)
+        self._parts = parts = Parts(settings, hub, emit, boot_id, authorization_key, self._reply, allotment, schemes)
         self._timers, self._configuration, self._boot = parts.timers, parts.configuration, parts.boot
         self.next_deadline = parts.timers.next
         """When :meth:`handle_timer` wants to be called, in monotonic seconds, or ``None``."""

@@ -7,7 +7,7 @@ Owns every value and the rule who wins: what the CSMS (or a custom key's owner) 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
@@ -64,9 +64,16 @@ class Configuration:
     """All keys of one charge point, found by their lower-case name (OCPP 1.6 section 2.2)."""
 
     def __init__(
-        self, settings: ChargePointSettings, emit: Callable[[Effect], None], authorization_key: bytes | None = None
+        self,
+        settings: ChargePointSettings,
+        emit: Callable[[Effect], None],
+        authorization_key: bytes | None = None,
+        extras: Collection[str] = (),
     ) -> None:
-        """Raises :class:`LocalError` naming every configured key or value that is not legal."""
+        """``extras`` of the package are installed: keys of the others are hidden.
+
+        Raises :class:`LocalError` naming every configured key or value that is not legal.
+        """
         problems = configuration_problems(settings)
         if problems:
             lines = [str(problem) for problem in problems]
@@ -74,7 +81,7 @@ class Configuration:
         self._emit = emit
         self._index: dict[str, Slot] = {}
         self._hidden: dict[str, Slot] = {}
-        """Keys of feature profiles that are switched off: nobody sees them, their values hold all the same."""
+        """Keys of what is switched off or not installed: nobody sees them, their values hold all the same."""
         self._asked: dict[str, Slot] = {}
         """Slots by the names that our own code uses, which saves most of a look-up."""
         self.monitors: dict[str, str] = {}
@@ -87,6 +94,7 @@ class Configuration:
             from_file["authorizationkey"] = authorization_key.hex()
         self.feature_profiles = supported_profiles(from_file.get("supportedfeatureprofiles"))
         """Those that are switched on, in the order in which they were named."""
+        self._extras = extras
         for key in standard_keys(settings):
             self._add(key, from_file.get(key.name.lower()))
         for declared in settings.custom_keys:
@@ -97,7 +105,8 @@ class Configuration:
         file_value = None if text is None else key.normalised(text)
         slot = Slot(key, file_value)
         slot.set(key.default if file_value is None else file_value)
-        (self._index if key.is_there(self.feature_profiles) else self._hidden)[key.name.lower()] = slot
+        is_there = key.is_there(self.feature_profiles, self._extras)
+        (self._index if is_there else self._hidden)[key.name.lower()] = slot
 
     def restore(self, rows: Rows) -> None:
         """Take up rows of an earlier process; values that lost to a changed file go at :meth:`start`."""

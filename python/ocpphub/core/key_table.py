@@ -2,7 +2,7 @@
 
 Owns which keys exist, their defaults and their ranges, and one line about each for people: ``ocpphub keys`` and the
 reference page show this table. Must never hold a value. Optional keys are present only when the function behind them is
-(OCPP 1.6 section 9: absent means not there), so those of firmware and certificates are absent.
+(OCPP 1.6 section 9: absent means not there), so those of a missing extra of the package are absent.
 
 Implements: OCPP 1.6 chapter 9; errata 3.79 to 3.89; OCPP-J 1.6 section 7, errata 3.3, 3.9 and 3.10; security white
 paper chapter 7.
@@ -73,7 +73,7 @@ def standard_keys(settings: ChargePointSettings) -> tuple[Key, ...]:
 def key_table(basis: Basis) -> tuple[Key, ...]:
     """Every key but the custom ones: those of Core by name, then those of the other profiles."""
     core = sorted((*_CORE_KEYS, *_core_keys(basis)), key=lambda key: key.name.lower())
-    return (*core, *_OTHER_KEYS, *_smart_charging_keys(basis), *_security_keys(basis))
+    return (*core, *_OTHER_KEYS, _TRANSFER_PROTOCOLS, *_smart_charging_keys(basis), *_security_keys(basis))
 
 
 def supported_profiles(configured: str | None) -> tuple[str, ...]:
@@ -235,6 +235,17 @@ _OTHER_KEYS: Final = (
         profile="Reservation",
         meaning="a reservation may be for any connector",
     ),
+)
+
+_TRANSFER_PROTOCOLS: Final = Key(
+    "SupportedFileTransferProtocols",
+    "list",
+    "HTTPS",
+    read_only=True,
+    choices=("FTP", "FTPS", "HTTP", "HTTPS"),
+    profile="FirmwareManagement",
+    extra="transfer",
+    meaning="how firmware and logs may be transferred; SFTP has no name here",
 )
 
 

@@ -29,6 +29,8 @@ CORE: Final = "Core"
 SECURITY: Final = "Security"
 """Keys of the security extension, which is no feature profile: they are always there too."""
 CUSTOM: Final = "Custom"
+EXTRAS: Final = ("security", "transfer")
+"""The extras of the package that keys depend on."""
 _INTEGER: Final = re.compile(r"-?[0-9]{1,10}", re.ASCII)
 _DECIMAL: Final = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?", re.ASCII)
 _HEX_KEY: Final = re.compile(r"(?:[0-9A-Fa-f]{2}){16,20}", re.ASCII)
@@ -45,7 +47,8 @@ class Key:
     ``read_only`` is what the CSMS is told; ``is_secret`` hides the value from every reader; ``is_derived`` keys follow
     from other settings and cannot be set in ``hub.toml``. ``minimum`` and ``maximum`` bound numbers, ``max_items``
     lists, ``choices`` are the items that a list may hold and ``needed`` those it must; ``connectors`` is the highest id
-    that a phase rotation may name. A key of a feature ``profile`` exists only while that profile is supported.
+    that a phase rotation may name. A key of a feature ``profile`` exists only while that profile is supported, one that
+    needs an ``extra`` of the package only where that is installed.
     ``unit``, ``meaning`` and ``follows`` are for people: ``follows`` says what the default follows from where it is not
     the same for every charge point.
     """
@@ -61,6 +64,7 @@ class Key:
     needed: tuple[str, ...] = ()
     connectors: int = 0
     profile: str = CORE
+    extra: str = ""
     is_secret: bool = False
     is_derived: bool = False
     is_custom: bool = False
@@ -69,8 +73,10 @@ class Key:
     meaning: str = ""
     follows: str = ""
 
-    def is_there(self, profiles: Collection[str]) -> bool:
-        """Whether the key exists while these feature profiles are switched on."""
+    def is_there(self, profiles: Collection[str], extras: Collection[str] = EXTRAS) -> bool:
+        """Whether the key exists while these feature profiles are switched on and these extras are installed."""
+        if self.extra and self.extra not in extras:
+            return False
         return self.is_custom or self.profile == SECURITY or self.profile in profiles
 
     @property

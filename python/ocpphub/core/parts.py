@@ -7,7 +7,7 @@ a key, of the clock or of the registration reaches. Must hold no rule of OCPP an
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, Final
 
 from ocpphub import _native
@@ -117,13 +117,18 @@ class Parts:
         authorization_key: bytes | None,
         reply: Reply,
         allotment: Allotment | None = None,
+        schemes: Collection[str] = (),
     ) -> None:
+        self.schemes = schemes
+        """URL schemes, in lower case, that transfers may use; none without the extra ``transfer``."""
         self.allotment = allotment or Allotment(Allocation([settings]), settings.identity, is_alone=True)
         self.settings, self._hub, self._reply = settings, hub, reply
         self.emit = emit
         self.timers = timers = Timers()
         self.questions = Questions(emit)
-        self.configuration = configuration = Configuration(settings, emit, authorization_key)
+        self.configuration = configuration = Configuration(
+            settings, emit, authorization_key, ("transfer",) if schemes else ()
+        )
         self.credentials = Credentials(settings, configuration)
         self.outbox = Outbox(emit, timers, configuration.reader("MessageTimeout"), boot_id)
         self.boot = Boot(settings, emit, timers, configuration, self.outbox)
