@@ -64,7 +64,7 @@ async def evening(directory: Path, url: str, link: dict[str, Any] | None = None,
     """A hub with three connectors that need no tag; short timers."""
     configuration = {
         "MessageTimeout": TIMEOUT_S,
-        "TransactionMessageAttempts": 5,
+        "TransactionMessageAttempts": ATTEMPTS,
         "TransactionMessageRetryInterval": 0,
         "MeterValueSampleInterval": 1,
         "StopTxnSampledData": "Energy.Active.Import.Register",
@@ -118,13 +118,15 @@ def _has_connected(csms: Csms, times: int) -> bool:
 
 
 async def test_half_open_link_is_found_out_and_replaced(tmp_path: Path) -> None:
-    """F14, L3: within ping interval, pong time-out and a second; sessions go on meanwhile; then back, and all told."""
+    """F14, L3, CORE-TXQ-13: within ping interval, pong time-out and a second, before the attempts of the start are used
+    up; sessions go on meanwhile; then back, and all told."""
     async with Csms() as csms, Network.towards(csms.url) as network, evening(tmp_path, network.url) as driven:
         await driven.plug(1)
         await driven.delivered()
         network.half_open()
         await driven.plug(2)
         assert await driven.is_connected(False, 10) <= PING_S + PONG_S + 1 + SLACK_S
+        assert driven.hub.log.read_text().count("not answered within MessageTimeout") < ATTEMPTS
         await charge_for(driven, 1.5, 1, 2)
         await driven.unplug(1)
         network.heal()
