@@ -27,7 +27,19 @@ from ocpphub.config import (
 from ocpphub.core.boot import utc_text
 from ocpphub.core.charge_point import ChargePoint
 from ocpphub.core.controllers import Controller
-from ocpphub.core.effects import Connect, Discard, Disconnect, Effect, Publish, Recreate, Reply, Send, Store
+from ocpphub.core.effects import (
+    Abandon,
+    Connect,
+    Discard,
+    Disconnect,
+    Effect,
+    Publish,
+    Recreate,
+    Reply,
+    Send,
+    Store,
+    Work,
+)
 from ocpphub.core.inbound import Handler
 from ocpphub.core.instant import Instant
 from ocpphub.store import Row
@@ -167,6 +179,31 @@ class Csms:
         return [3, call.unique_id, payload]
 
 
+@dataclass(slots=True)
+class Outside:
+    """Who does what takes its time: answers work by script, after ``latency_s``.
+
+    A script is a result, an error, or a function of the parameters that gives one of them; ``None`` withholds it, and
+    so does a method without a script.
+    """
+
+    scripts: dict[str, Any] = field(default_factory=dict)
+    latency_s: float = 0.0
+    works: list[Work] = field(default_factory=list)
+    """All work that was begun, in order."""
+    abandoned: list[int] = field(default_factory=list)
+    """The numbers of work that nobody waits for any more."""
+
+    def result(self, work: Work) -> Any:
+        """What this work ends with, an error for one; ``None`` if it does not end."""
+        script = self.scripts.get(work.method)
+        return script(work.params) if callable(script) else script
+
+    def asked(self, method: str) -> list[dict[str, Any]]:
+        """The parameters of all work of a method, in order."""
+        return [work.params for work in self.works if work.method == method]
+
+
 class World:
     """A core, what a driver would do with its effects, and a CSMS, on virtual time."""
 
@@ -182,9 +219,13 @@ class World:
         start_s: float = 1_000.0,
         authorization_key: bytes | None = None,
         wall_jump_ms: int = 0,
+        outside: Outside | None = None,
+        **core: Any,
     ) -> None:
+        """``core`` are further arguments of the charge point; a crash and a reset hand them on."""
         self.settings = point or settings()
         self.csms = csms or Csms()
+        self.outside = outside or Outside()
         self.rows = dict(rows or {})
         self.time_s, self.wall_jump_ms = start_s, wall_jump_ms
         self.effects: list[Effect] = []
@@ -192,8 +233,9 @@ class World:
         self.answers: list[list[Any]] = []
         self.replies: dict[int, Reply] = {}
         self._arrivals: list[tuple[float, int, bytes]] = []
+        self._results: list[tuple[float, int, Work, Any]] = []
         self._order = self._request = self._csms_id = self._boots = 0
-        self._hub, self._handlers = hub, handlers
+        self._hub, self._handlers, self._core_arguments = hub, handlers, core
         stored = [Row(self.settings.identity, table, key, value) for (table, key), value in self.rows.items()]
         self.core = ChargePoint(
             self.settings,
@@ -203,6 +245,7 @@ class World:
             handlers=handlers,
             hub=hub,
             authorization_key=authorization_key,
+            **core,
         )
 
     # time
@@ -216,17 +259,25 @@ class World:
         """Let time pass; timers and arrivals happen at their own moment, in order."""
         end_s = self.time_s + seconds
         while (due_s := self._next_event()) is not None and due_s <= end_s:
-            self.time_s = max(self.time_s, due_s)
-            if self._arrivals and self._arrivals[0][0] <= due_s:
-                self.receive(heapq.heappop(self._arrivals)[2])
-            else:
-                self.core.handle_timer(self.now)
-                self.settle()
+            self._happen(due_s)
         self.time_s = end_s
         return self
 
+    def _happen(self, due_s: float) -> None:
+        """The next event comes: a frame, the end of some work, or a timer."""
+        self.time_s = max(self.time_s, due_s)
+        if self._arrivals and self._arrivals[0][0] <= due_s:
+            self.receive(heapq.heappop(self._arrivals)[2])
+        elif self._results and self._results[0][0] <= due_s:
+            _, _, work, result = heapq.heappop(self._results)
+            self.finish(work, result)
+        else:
+            self.core.handle_timer(self.now)
+            self.settle()
+
     def _next_event(self) -> float | None:
-        deadlines = [self.core.next_deadline(), self._arrivals[0][0] if self._arrivals else None]
+        queues = (self._arrivals, self._results)
+        deadlines = [self.core.next_deadline(), *(queue[0][0] if queue else None for queue in queues)]
         return min((at for at in deadlines if at is not None), default=None)
 
     # the shell
@@ -253,7 +304,13 @@ class World:
 
     def crash(self, **changes: Any) -> World:
         """The process dies and starts again from what was durable; the new world is not started yet."""
-        arguments = {"csms": self.csms, "boot_id": "00000000000000bb", "start_s": self.time_s, **changes}
+        arguments: dict[str, Any] = {
+            "csms": self.csms,
+            "boot_id": "00000000000000bb",
+            "start_s": self.time_s,
+            "outside": self.outside,
+        }
+        arguments |= {**self._core_arguments, **changes}
         return World(arguments.pop("point", self.settings), rows=self.rows, **arguments)
 
     def settle(self) -> World:
@@ -269,6 +326,11 @@ class World:
                 self.replies[effect.request] = effect
             elif isinstance(effect, Send):
                 self._carry(effect.frame)
+            elif isinstance(effect, Work):
+                self._begin(effect)
+            elif isinstance(effect, Abandon):
+                self.outside.abandoned.append(effect.ask)
+                self._results = [each for each in self._results if each[2].ask != effect.ask]
             elif isinstance(effect, Recreate):
                 return self._recreate()
         return self
@@ -276,10 +338,24 @@ class World:
     def _recreate(self) -> World:
         """A reset: another core from what is durable, and a link of its own."""
         self._arrivals.clear()
+        self._results.clear()
         self._boots += 1
         again = self.crash(boot_id=f"{self._boots:016x}", hub=self._hub, handlers=self._handlers)
         self.core = again.core
         return self.start().connect()
+
+    def _begin(self, work: Work) -> None:
+        self.outside.works.append(work)
+        result = self.outside.result(work)
+        if result is not None:
+            self._order += 1
+            heapq.heappush(self._results, (self.time_s + self.outside.latency_s, self._order, work, result))
+
+    def finish(self, work: Work, result: Any) -> World:
+        """A piece of work ends now, with a result or an error."""
+        error = result if isinstance(result, Exception) else None
+        self.core.receive_answer(work.ask, None if error else result, error, self.now)
+        return self.settle()
 
     def _carry(self, frame: bytes) -> None:
         parsed = orjson.loads(frame)

@@ -130,12 +130,7 @@ class Hub(World):
                 self.time_s = max(self.time_s, later_s)
                 heapq.heappop(self._later)[2]()
             elif due_s is not None and due_s <= end_s:
-                self.time_s = max(self.time_s, due_s)
-                if self._arrivals and self._arrivals[0][0] <= due_s:
-                    self.receive(heapq.heappop(self._arrivals)[2])
-                else:
-                    self.core.handle_timer(self.now)
-                    self.settle()
+                self._happen(due_s)
             else:
                 self.time_s = end_s
                 return self
@@ -189,10 +184,13 @@ class Hub(World):
     def _begin_anew(self) -> None:
         self.recreations += 1
         self._arrivals.clear()
+        self._results.clear()
         self.last_status.clear()
         stored = [Row(self.settings.identity, table, key, value) for (table, key), value in loaded(self.rows).items()]
         self.boots += 1
-        self.core = ChargePoint(self.settings, stored, self.now, boot_id=f"{self.boots:016x}", hub=self.hub)
+        boot_id = f"{self.boots:016x}"
+        core = self._core_arguments
+        self.core = ChargePoint(self.settings, stored, self.now, boot_id=boot_id, hub=self.hub, **core)
         self.core.start(self.now)
         seen = len(self.effects)
         self.settle()
@@ -223,7 +221,13 @@ class Hub(World):
 
     def crash(self, **changes: Any) -> Hub:
         """The process dies and starts again from what was durable; the new one is not started yet."""
-        arguments = {"operator": self.operator, "hub": self.hub, "start_s": self.time_s, **changes}
+        arguments: dict[str, Any] = {
+            "operator": self.operator,
+            "hub": self.hub,
+            "start_s": self.time_s,
+            "outside": self.outside,
+        }
+        arguments |= self._core_arguments | changes
         arguments.setdefault("boot_id", f"{self.boots + 1:016x}")
         return Hub(arguments.pop("point", self.settings), rows=loaded(self.rows), **arguments)
 
