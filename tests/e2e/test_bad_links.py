@@ -30,6 +30,7 @@ pytestmark = [pytest.mark.timeout(60), pytest.mark.asyncio]
 CONNECTORS: Final = 3
 ALL: Final = (1, 2, 3)
 PING_S, PONG_S, SEND_S, TIMEOUT_S = 1, 0.5, 1.0, 1
+ATTEMPTS = 5
 STUCK: Final = "stuck beyond the send deadline"
 SLACK_S: Final = 1.0
 """What a busy machine may add to a deadline."""
