@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ocpphub.core.allocation import Allocation
     from ocpphub.core.charge_point import ChargePoint
     from ocpphub.core.instant import Instant
+    from ocpphub.core.x509 import X509
     from ocpphub.endpoint import Failure
     from ocpphub.publications import Event, Publications
     from ocpphub.store import Row, Store
@@ -54,6 +55,17 @@ def make_workshop(settings: Settings, points: Mapping[str, Point]) -> Workshop:
     from ocpphub.work import Workshop
 
     return Workshop({})
+
+
+def make_x509() -> X509 | None:
+    """X.509, or ``None`` without the extra ``security``."""
+    try:
+        from ocpphub.certificates import Certificates
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "cryptography":
+            raise
+        return None
+    return Certificates()
 
 
 def make_allocator(settings: Settings, driver: Driver, clock: Callable[[], Instant]) -> Allocator:

@@ -1,0 +1,1 @@
+"""X.509, with openssl as the independent judge."""
