@@ -18,6 +18,8 @@ SOURCES := python tests benches
 export PYO3_PYTHON := $(CURDIR)/$(PY)
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PYTHONPATH :=
+# Compiled test modules are kept: each test process would compile them all again.
+export PYTHONDONTWRITEBYTECODE :=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 CONNECTORS ?= 200
@@ -61,7 +63,7 @@ test: build ## every test: unit, core, rpc, scenarios, end to end, oracle, and t
 	$(CARGO) test --locked --quiet
 	OCPPHUB_FUZZ_SECONDS=$(FUZZ_SECONDS) $(CARGO) test --locked --quiet --test fuzz_smoke
 	$(PY) -m pytest -q -n $(WORKERS) --dist worksteal -m "not alone"
-	$(PY) -m pytest -q -m alone
+	$(PY) -m pytest -q -m alone $$(grep -rl --include='test_*.py' 'mark\.alone' tests)
 
 check: build ## format, lint, types, stub, clippy, licences, layout, requirement matrix; changes nothing
 	$(BIN)/ruff format --check --quiet $(SOURCES)
