@@ -72,9 +72,12 @@ ChargingScheduleMaxPeriods              SmartCharging           integer R  100 1
 ConnectorSwitch3to1PhaseSupported       SmartCharging           boolean R  false
 MaxChargingProfilesInstalled            SmartCharging           integer R  19 1 1000000
 MaxCompositeScheduleDuration            SmartCharging           integer R  604800 1 31536000
+AdditionalRootCertificateCheck          Security                boolean R  false
 AuthorizationKey                        Security                string  W  -
+CertificateSignedMaxChainSize           Security                integer R  10000 1 10000
+CertificateStoreMaxLength               Security                integer R  100 1 1000
 CpoName                                 Security                string  RW -
-SecurityProfile                         Security                integer R  0
+SecurityProfile                         Security                integer RW 0 0 3
 """
 
 

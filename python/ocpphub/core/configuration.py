@@ -44,7 +44,7 @@ class Slot:
     file_value: str | None
     value: str | None = None
     previous: str | None = None
-    """Of a secret: the value before, until the present one has proved to work."""
+    """Of a key that needs proof: the other value that may work, until a link has opened with one of them."""
     number: int = 0
     rpc: dict[str, Any] = field(default_factory=dict)
     ocpp: KeyValue = field(default_factory=lambda: KeyValue(key="", readonly=True))
@@ -89,7 +89,10 @@ class Configuration:
         self._stale: list[Effect] = []
         self.on_change: dict[str, Callable[[Instant], None]] = {}
         """Key name -> what to do after the CSMS changed it and got its answer."""
+        self.may_change: dict[str, Callable[[str, Instant], bool]] = {}
+        """Key name -> whether the CSMS may set this legal value now."""
         from_file = {name.lower(): text for name, text in settings.configuration.items()}
+        from_file["securityprofile"] = str(settings.security.profile)
         if authorization_key is not None:
             from_file["authorizationkey"] = authorization_key.hex()
         self.feature_profiles = supported_profiles(from_file.get("supportedfeatureprofiles"))
@@ -190,7 +193,7 @@ class Configuration:
 
     # changes
 
-    def change(self, name: str, value: str) -> tuple[ConfigurationStatus, str | None]:
+    def change(self, name: str, value: str, now: Instant) -> tuple[ConfigurationStatus, str | None]:
         """ChangeConfiguration: the status, and the canonical name if the value is another now.
 
         Effects: ``Store`` for a changed value. The caller answers first and calls :meth:`apply` then.
@@ -199,7 +202,8 @@ class Configuration:
         if slot is None:
             return ConfigurationStatus.NOT_SUPPORTED, None
         normalised = None if slot.key.read_only else slot.key.normalised(value)
-        if normalised is None:
+        may_change = self.may_change.get(slot.key.name)
+        if normalised is None or (may_change is not None and not may_change(normalised, now)):
             return ConfigurationStatus.REJECTED, None
         changed = self._write(slot, normalised)
         status = ConfigurationStatus.REBOOT_REQUIRED if slot.key.reboot else ConfigurationStatus.ACCEPTED
@@ -236,7 +240,7 @@ class Configuration:
     def _write(self, slot: Slot, value: str) -> bool:
         if slot.value == value:
             return False
-        if slot.key.is_secret and slot.previous is None:
+        if slot.key.needs_proof and slot.previous is None:
             slot.previous = slot.value
         slot.set(value)
         self._store(slot)
@@ -249,15 +253,24 @@ class Configuration:
         self._emit(Store(CUSTOM_TABLE if slot.key.is_custom else TABLE, slot.key.name, dumps(row)))
 
     def previous(self, name: str) -> str | None:
-        """The value of a secret before its last change, ``None`` once the present one has worked."""
+        """The other value of a key that needs proof, ``None`` once a link has opened with the present one."""
         return self._index[name.lower()].previous
 
     def forget_previous(self, name: str) -> None:
-        """The present value of a secret works. Effects: ``Store`` if there was one before it."""
+        """The present value of a key works. Effects: ``Store`` if there was one before it."""
         slot = self._index[name.lower()]
         if slot.previous is not None:
             slot.previous = None
             self._store(slot)
+
+    def exchange(self, name: str) -> None:
+        """Present and previous value of a key change places. Effects: ``Store``, ``Publish`` if monitored."""
+        slot = self._index[name.lower()]
+        present, other = slot.value, slot.previous
+        slot.set(other)
+        slot.previous = present
+        self._store(slot)
+        self.publish(name)
 
     def _warn_about_pings(self) -> None:
         ping_s = self.integer("WebSocketPingInterval")

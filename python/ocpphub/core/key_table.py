@@ -35,6 +35,10 @@ BACK_OFF_MINIMUM_S: Final = 5
 BACK_OFF_RANGE_S: Final = 10
 BACK_OFF_DOUBLINGS: Final = 6
 """How the link waits between attempts (J-341), as ``endpoint.BackOff`` does it; told to the CSMS, set by nobody."""
+MAX_CHAIN: Final = 10_000
+"""Characters of a CertificateSigned.req (white paper 5.1)."""
+MAX_ROOTS: Final = 100
+MAX_ROOTS_LIMIT: Final = 1_000
 _KEYS: Final = 100
 """GetConfigurationMaxKeys without custom keys: more than there are, and longer requests are answered too."""
 
@@ -298,29 +302,64 @@ def _smart_charging_keys(basis: Basis) -> tuple[Key, ...]:
     )
 
 
+def _certificate_key(name: str, kind: Kind, default: object, meaning: str, **rest: Any) -> Key:
+    text = None if default is None else str(default)
+    return Key(name, kind, text, profile=SECURITY, extra="security", meaning=meaning, **rest)
+
+
 def _security_keys(basis: Basis) -> tuple[Key, ...]:
+    """Chapter 7 of the security white paper."""
     return (
+        _certificate_key(
+            "AdditionalRootCertificateCheck",
+            "boolean",
+            "false",
+            "the old root of the CSMS must have signed the new one, and stays until that has worked",
+            read_only=True,
+        ),
         Key(
             "AuthorizationKey",
             "hex",
             None,
             is_secret=True,
             is_derived=True,
+            needs_proof=True,
             profile=SECURITY,
             meaning="password of HTTP Basic; with profile 1 or 2 the link is opened anew with it",
             follows="in authorization_key_file",
         ),
-        Key("CpoName", "string", None, profile=SECURITY, meaning="the operator's name, for certificates"),
-        # DIFFERENCE: the white paper makes this RW; until a profile can be changed in operation it is read-only, so
-        # that GetConfiguration says what ChangeConfiguration will answer.
-        _derived(
+        _certificate_key(
+            "CertificateSignedMaxChainSize",
+            "integer",
+            MAX_CHAIN,
+            "longest chain of CertificateSigned",
+            read_only=True,
+            minimum=1,
+            maximum=MAX_CHAIN,
+            unit="characters",
+        ),
+        _certificate_key(
+            "CertificateStoreMaxLength",
+            "integer",
+            MAX_ROOTS,
+            "root certificates that InstallCertificate can fill the store with",
+            read_only=True,
+            minimum=1,
+            maximum=MAX_ROOTS_LIMIT,
+            unit="certificates",
+        ),
+        _certificate_key("CpoName", "string", None, "the operator's name, for certificates"),
+        Key(
             "SecurityProfile",
             "integer",
-            basis.security_profile,
-            "how the link is secured",
-            minimum=0,
+            str(basis.security_profile),
+            is_derived=True,
+            needs_proof=True,
+            # A00.FR.005: the CSMS only ever raises it, so what the file says is the least.
+            minimum=basis.security_profile,
             maximum=3,
             profile=SECURITY,
+            meaning="how the link is secured; a higher one is tried at once and given up if no link opens",
             follows="security.profile: 0",
         ),
     )

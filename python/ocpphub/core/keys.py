@@ -48,7 +48,8 @@ class Key:
     from other settings and cannot be set in ``hub.toml``. ``minimum`` and ``maximum`` bound numbers, ``max_items``
     lists, ``choices`` are the items that a list may hold and ``needed`` those it must; ``connectors`` is the highest id
     that a phase rotation may name. A key of a feature ``profile`` exists only while that profile is supported, one that
-    needs an ``extra`` of the package only where that is installed.
+    needs an ``extra`` of the package only where that is installed. Of one that ``needs_proof`` the value before stays
+    beside the present one until a link has opened with that.
     ``unit``, ``meaning`` and ``follows`` are for people: ``follows`` says what the default follows from where it is not
     the same for every charge point.
     """
@@ -69,6 +70,7 @@ class Key:
     is_derived: bool = False
     is_custom: bool = False
     reboot: bool = False
+    needs_proof: bool = False
     unit: str = ""
     meaning: str = ""
     follows: str = ""

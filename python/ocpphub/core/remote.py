@@ -76,7 +76,7 @@ class Operations:
     def change_configuration(self, call: _native.Call, now: Instant) -> Answer:
         """OCPP 1.6 section 5.3: stored, answered, then carried out and published."""
         request = cast("ChangeConfigurationRequest", call.payload())
-        status, changed = self._configuration.change(request["key"], request["value"])
+        status, changed = self._configuration.change(request["key"], request["value"], now)
         if changed is None:
             return Answer({"status": status})
         name = changed
