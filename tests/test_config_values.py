@@ -147,6 +147,12 @@ def test_metrics_address_is_off_host_and_port_or_a_path(value: str, listen: str 
     assert config_values.convert(key("metrics", "listen"), value, BASE) == listen
 
 
+def test_hosts_of_transfers_are_kept_in_lower_case() -> None:
+    """T33: the host allow-list."""
+    hosts = ["Files.Example", "192.0.2.7", "2001:DB8::1"]
+    assert config_values.convert(key("firmware", "hosts"), hosts, BASE) == ("files.example", "192.0.2.7", "2001:db8::1")
+
+
 @pytest.mark.parametrize(
     ("path", "name", "value"),
     [
@@ -156,6 +162,11 @@ def test_metrics_address_is_off_host_and_port_or_a_path(value: str, listen: str 
         ("firmware", "hook", ["a\0"]),
         ("firmware", "hook", []),
         ("firmware", "unsigned", "yes"),
+        ("firmware", "hosts", "files.example"),
+        ("firmware", "hosts", []),
+        ("firmware", "hosts", ["files.example/x"]),
+        ("firmware", "hosts", ["-files.example"]),
+        ("firmware", "max_bytes_per_s", 0),
         ("feeder", "members", ["HUB"]),
         ("feeder", "members", "HUB:1"),
         ("charge_point", "vendor", ""),

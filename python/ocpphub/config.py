@@ -198,11 +198,14 @@ class Feeder:
 
 @dataclass(frozen=True, slots=True)
 class FirmwareSettings:
-    """``[firmware]``; ``hook`` is program and arguments, never a shell line."""
+    """``[firmware]``; ``hook`` is program and arguments, never a shell line, ``hosts`` are in lower case."""
 
     hook: tuple[str, ...] | None
     unsigned: bool
     allow_private_addresses: bool
+    hosts: tuple[str, ...] | None = None
+    sftp: bool = False
+    max_bytes_per_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ class Key:
 
     ``kind`` is ``text`` (``low`` and ``high`` are lengths in characters), ``integer``, ``number``, ``seconds``,
     ``flag``, ``choice``, ``path``, ``secret`` (a path whose file only its owner may read), ``argv`` (program and
-    arguments), ``ranges`` (connector ids), ``members`` (feeder members), ``identity``, ``endpoint``, ``listen`` or
-    ``scalar``.
+    arguments), ``hosts`` (host names), ``ranges`` (connector ids), ``members`` (feeder members), ``identity``,
+    ``endpoint``, ``listen`` or ``scalar``.
     """
 
     name: str
@@ -157,7 +157,10 @@ TABLES: Final[dict[str, tuple[Key, ...]]] = {
     "firmware": (
         Key("hook", "argv", "program and arguments that install a firmware"),
         Key("unsigned", "flag", "accept UpdateFirmware without a signature", False),
-        Key("allow_private_addresses", "flag", "download from private addresses too", False),
+        Key("allow_private_addresses", "flag", "transfers may go to private addresses, uploads too", False),
+        Key("hosts", "hosts", "the only hosts that transfers may go to, uploads too; unset = any", None),
+        Key("sftp", "flag", "transfers may use SFTP, which SupportedFileTransferProtocols has no name for", False),
+        Key("max_bytes_per_s", "integer", "fastest transfer, uploads too; unset = no limit", None, 1024, 2**40),
     ),
     "diagnostics": (
         Key("hook", "argv", "program and arguments that collect diagnostics"),

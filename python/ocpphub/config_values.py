@@ -20,6 +20,7 @@ from ocpphub.config_table import Key
 MAX_CONNECTOR_ID: Final = 100_000
 """Largest number of connectors of one charge point (surface.md)."""
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_HOST: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,252}|[0-9A-Fa-f:]{2,39}")
 _RANGE: Final = re.compile(r"([0-9]{1,6})(?:-([0-9]{1,6}))?")
 
 
@@ -194,6 +195,14 @@ def _argv(key: Key, value: Any, base: Path) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _hosts(key: Key, value: Any, base: Path) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value or not all(isinstance(item, str) for item in value):
+        raise ValueError("is no list of hosts")
+    if wrong := [item for item in value if not _HOST.fullmatch(item)]:
+        raise ValueError(f"{wrong[0]!r} is no host name or address")
+    return tuple(item.lower() for item in value)
+
+
 def _identity(key: Key, value: Any, base: Path) -> str:
     # OCPP-J 1.6 3.1.1: the identity becomes one path segment of the URL; "." and ".." would not survive as one.
     text = _text(key, value, base)
@@ -261,6 +270,7 @@ _CONVERTERS: Final[dict[str, Callable[[Key, Any, Path], Any]]] = {
     "path": _path,
     "secret": _path,
     "argv": _argv,
+    "hosts": _hosts,
     "identity": _identity,
     "endpoint": _endpoint,
     "listen": _listen,
@@ -273,6 +283,7 @@ _ALLOWED: Final[dict[str, str]] = {
     "path": "a path",
     "secret": "a path to a file of mode 0600",
     "argv": 'a list such as ["/usr/bin/program", "argument"]',
+    "hosts": 'a list such as ["firmware.example.com", "192.0.2.7"], in ASCII',
     "identity": 'a text without control characters, not "." or ".."',
     "endpoint": "ws://host[:port][/path][?query] or wss://...",
     "listen": "off, host:port or a socket path",
