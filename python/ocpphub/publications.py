@@ -68,6 +68,7 @@ TOPICS: Final[dict[str, Topic]] = {
         Topic("transaction", state=False, per_connector=True),
         Topic("connector.schedule", state=True, per_connector=True, on_demand=True),
         Topic("charge_point.status", state=True),
+        Topic("transfer", state=False),
         Topic("ocpp.message", state=False, operator_only=True, on_demand=True),
     )
 }
