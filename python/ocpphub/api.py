@@ -314,7 +314,7 @@ class Hub:
         if self._driver is not None:
             raise LocalError("invalid_state", "the hub is running already")
         store = self._given_store or wiring.open_store(self.settings)
-        workshop = wiring.make_workshop(self.settings, self._points)
+        workshop = wiring.make_workshop(self.settings, self._points, keeps_files=self._given_store is None)
         driver = Driver(
             store,
             self._clock,

@@ -47,10 +47,11 @@ def load_rows(store: Store, identities: Collection[str]) -> Mapping[str, Iterabl
     return found
 
 
-def make_workshop(settings: Settings, points: Mapping[str, Point]) -> Workshop:
+def make_workshop(settings: Settings, points: Mapping[str, Point], *, keeps_files: bool) -> Workshop:
     """Who does what takes its time, and the security log. A missing extra leaves its methods out.
 
-    ``points`` are told what comes up on the way: progress on a topic, and that the security log was cleared.
+    ``points`` are told what comes up on the way: progress on a topic, and that the security log was cleared. A hub
+    with a store of its own (``keeps_files`` false) has no state directory, hence no security log.
     """
     from ocpphub.work import Workshop
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ocpphub.core.boot import utc_text
-from ocpphub.core.effects import Reply, Send, Store
+from ocpphub.core.effects import Record, Reply, Send, Store
 from ocpphub.core.security import CRITICAL
 from ocpphub.errors import LocalError
 from tests.builders import EPOCH_MS, Csms, World, assert_nothing_sent
@@ -185,3 +185,47 @@ def test_store_full_is_memory_exhaustion_once_an_hour() -> None:
     world.core.store_full(world.now)
     world.settle()
     assert [event["type"] for event in world.published("security_event")] == ["MemoryExhaustion"] * 2
+
+
+def test_every_event_is_recorded_critical_or_not_and_whoever_makes_it() -> None:
+    """S-213: also while the charge point is stopped, when none is sent."""
+    world = booted()
+    world.core._security.internal("InvalidMessages", "1 refused", world.now)
+    world.command("security_event", "MaintenanceLogin", None)
+    world.command("stop")
+    world.advance(60)
+    world.core.store_full(world.now)
+    world.settle()
+    records = [effect for effect in world.effects if isinstance(effect, Record)]
+    assert [(each.kind, each.info) for each in records] == [
+        ("InvalidMessages", "1 refused"),
+        ("MaintenanceLogin", ""),
+        ("MemoryExhaustion", "the store is nearly full"),
+    ]
+    assert records[0].utc_ms == world.core.clock.utc_ms(world.now) - 60_000
+
+
+def test_refused_command_is_not_recorded() -> None:
+    """S-213, S-214: what did not happen is in no log."""
+    world = booted()
+    with pytest.raises(LocalError):
+        world.command("security_event", "t" * 51, None)
+    assert not [effect for effect in world.effects if isinstance(effect, Record)]
+
+
+def test_record_is_cut_to_what_an_event_may_hold() -> None:
+    """S-214: the log holds what would be sent."""
+    world = booted()
+    world.core._security.internal("k" * 60, "x" * 300, world.now)
+    world.settle()
+    (record,) = (effect for effect in world.effects if isinstance(effect, Record))
+    assert (len(record.kind), len(record.info)) == (50, 255)
+
+
+def test_security_log_that_was_cleared_is_a_critical_event() -> None:
+    """S-211, S-213, T37: sent, published and recorded again."""
+    world = booted()
+    assert world.result(world.command("security_log_cleared", "lines 1 to 7")) is None
+    assert [payload["type"] for payload in world.sent("SecurityEventNotification")] == ["SecurityLogWasCleared"]
+    assert world.published("security_event") == [{"type": "SecurityLogWasCleared", "info": "lines 1 to 7"}]
+    assert [each.kind for each in world.effects if isinstance(each, Record)] == ["SecurityLogWasCleared"]

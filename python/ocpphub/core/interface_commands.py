@@ -43,6 +43,12 @@ class InterfaceCommands(ControllerCommands):
         self._effects.append(Reply(request, None))
         self._end(now)
 
+    def security_log_cleared(self, request: int, info: str, now: Instant) -> None:
+        """The shell found lines of the security log gone. Effects: ``Store``, ``Record``, ``Publish``, ``Reply``."""
+        self._parts.security.internal("SecurityLogWasCleared", info, now)
+        self._effects.append(Reply(request, None))
+        self._end(now)
+
     # reads
 
     def get_configuration_key(self, keys: Sequence[str] | None = None) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Security events: which are published, which are sent, and how often refused frames are told (white paper A04, 8).
 
 Owns the list of critical events and the rate limit of InvalidMessages. Must never drop an event that it took: a sent
-one is a durable entry of the outbox before anybody hears that it was accepted.
+one is a durable entry of the outbox before anybody hears that it was accepted, and each one, critical or not, is a
+``Record`` for the security log (A04.FR.04, N01.FR.05).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from orjson import dumps
 
 from ocpphub import _native
 from ocpphub.core.boot import Clock
-from ocpphub.core.effects import Effect, Publish
+from ocpphub.core.effects import Effect, Publish, Record
 from ocpphub.core.instant import Instant
 from ocpphub.core.outbox import DurableQueue
 from ocpphub.errors import LocalError, UnavailableError
@@ -57,7 +58,7 @@ class SecurityEvents:
         self._cause_told_s: dict[str, float] = {}
 
     def command(self, kind: str, info: str | None, now: Instant) -> None:
-        """The command: always sent, delivered after reconnect and restart. Effects: ``Store``.
+        """The command: always sent, delivered after reconnect and restart. Effects: ``Store``, ``Record``.
 
         ``kind`` 1 to 50 and ``info`` up to 255 characters. Raises :class:`LocalError` for others,
         :class:`UnavailableError` when too many events wait.
@@ -71,15 +72,23 @@ class SecurityEvents:
         if self._queue.is_full:
             raise UnavailableError("busy", "too many security events wait", retry_after_ms=60_000)
         self._put(payload, now)
+        self._record(kind, info or "", now)
 
     def internal(self, kind: str, info: str, now: Instant) -> None:
-        """An event of our own. Effects: ``Publish`` on ``security_event``; before it ``Store`` for a critical one."""
+        """An event of our own.
+
+        Effects: ``Record`` and ``Publish`` on ``security_event``; before them ``Store`` for a critical one.
+        """
         log.info("security event %s", kind)
         if kind in CRITICAL and not self.is_stopped:
             # Our own are few and rate-limited: they go beyond the limit that commands are held to (reliability.md 3.5).
             self._put(_internal_payload(kind, info), now)
+        self._record(kind, info, now)
         value = {"type": kind, "info": info} if info else {"type": kind}
         self._emit(Publish("security_event", dumps(value)))
+
+    def _record(self, kind: str, info: str, now: Instant) -> None:
+        self._emit(Record(kind[:MAX_TYPE], info[:MAX_INFO], self._clock.utc_ms(now)))
 
     def _put(self, payload: dict[str, Any], now: Instant) -> None:
         self._queue.put("SecurityEventNotification", payload, self._clock.utc_ms(now), self._clock.is_trusted)
