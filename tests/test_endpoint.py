@@ -1,10 +1,11 @@
-"""URL, credentials, TLS context, back-off and names of failures, as tables."""
+"""URL, credentials, back-off and names of failures, as tables."""
 
 from __future__ import annotations
 
 import os
 import socket
 import ssl
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -13,23 +14,11 @@ from websockets.exceptions import InvalidHandshake, InvalidMessage, InvalidStatu
 from websockets.http11 import Response
 
 from ocpphub import endpoint
-from ocpphub.config import Security
 from ocpphub.endpoint import BackOff
 from ocpphub.errors import LocalError
+from ocpphub.tls import refused_certificate
 
 KEY_HEX = "0001020304050607FFFFFFFFFFFFFFFFFFFFFFFF"
-
-
-def security(**fields: object) -> Security:
-    defaults: dict[str, object] = {
-        "profile": 2,
-        "authorization_key_file": None,
-        "ca_file": None,
-        "client_certificate_file": None,
-        "client_key_file": None,
-        "use_system_ca": False,
-    }
-    return Security(**(defaults | fields))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -223,61 +212,6 @@ def test_retry_after_is_read_as_seconds_or_date(value: str | None, expected: flo
     assert endpoint.retry_after_s(value, 60.0) == expected
 
 
-def test_tls_context_verifies_and_is_no_older_than_1_2() -> None:
-    """S-121, S-126, S-127, S-130, S-137, D-18: no switch turns verification off, no public roots."""
-    context = endpoint.tls_context(security())
-    assert context.verify_mode is ssl.CERT_REQUIRED
-    assert context.check_hostname
-    assert context.minimum_version is ssl.TLSVersion.TLSv1_2
-    assert context.options & ssl.OP_NO_RENEGOTIATION
-    assert context.options & ssl.OP_NO_COMPRESSION
-    assert context.get_ca_certs() == []
-
-
-def test_tls_context_offers_the_suites_of_the_white_paper_and_no_weak_ones() -> None:
-    """S-123, S-124."""
-    names = [cipher["name"] for cipher in endpoint.tls_context(security()).get_ciphers()]
-    older = [name for name in names if not name.startswith("TLS_")]
-    assert older == endpoint.CIPHERS.split(":")[:-1]
-    assert len(names) > len(older)
-
-
-def test_tls_context_is_shared_until_a_file_changes(tmp_path: Path) -> None:
-    """S-139."""
-    path = tmp_path / "ca.pem"
-    path.write_text("")
-    with pytest.raises(LocalError, match=r"ca\.pem"):
-        endpoint.tls_context(security(ca_file=path))
-    assert endpoint.tls_context(security()) is endpoint.tls_context(security(profile=0))
-
-
-@pytest.mark.parametrize("field", ["ca_file", "client_certificate_file"])
-def test_tls_context_names_the_file_that_is_missing(tmp_path: Path, field: str) -> None:
-    with pytest.raises(LocalError, match=r"gone\.pem"):
-        endpoint.tls_context(security(profile=3, **{field: tmp_path / "gone.pem"}))
-
-
-@pytest.mark.parametrize(
-    ("names", "common_name", "expected"),
-    [
-        (["csms.example"], "other", True),
-        (["CSMS.example."], "other", True),
-        (["other.example", "csms.example"], "", True),
-        (["*.example"], "csms.example", False),
-        (["other.example"], "csms.example", False),
-        ([], "csms.example", True),
-        ([], "*.example", False),
-    ],
-)
-def test_certificate_must_name_the_host_itself(names: list[str], common_name: str, expected: bool) -> None:
-    """S-131, S-132, S-133, X-45."""
-    certificate = {
-        "subject": ((("organizationName", "owner"),), (("commonName", common_name),)),
-        "subjectAltName": tuple(("DNS", name) for name in names),
-    }
-    assert endpoint.names_host(certificate, "csms.example") is expected
-
-
 def tls_error(reason: str) -> ssl.SSLError:
     error = ssl.SSLError(1, f"[SSL: {reason}]")
     error.reason = reason
@@ -301,6 +235,8 @@ CLIENT_REFUSED = ("client_certificate", "FailedToAuthenticateAtCentralSystem")
         (status(503), 2, "status", None),
         (status(302, Location="ws://elsewhere"), 2, "redirect", None),
         (endpoint.SubprotocolError(), 0, "subprotocol", None),
+        (endpoint.ProfileError(), 2, "profile", None),
+        (LocalError("invalid_params", "ca.pem cannot be used"), 2, "settings", None),
         (NegotiationError("unsupported subprotocol: secret"), 0, "subprotocol", None),
         (ssl.SSLCertVerificationError("refused"), 2, "certificate", "InvalidCentralSystemCertificate"),
         (tls_error("TLSV1_ALERT_PROTOCOL_VERSION"), 2, "tls_version", "InvalidTLSVersion"),
@@ -325,6 +261,24 @@ def test_failure_is_named_with_its_security_event_and_no_received_text(
     named = endpoint.failure(error, profile=profile, now_utc_s=0.0)
     assert (named.cause, named.security_event) == (cause, event)
     assert "secret" not in named.text
+
+
+@pytest.mark.parametrize(
+    ("error", "key"),
+    [
+        (refused_certificate("expired", b"der"), sha256(b"der").hexdigest()),
+        (refused_certificate("expired", None), "expired"),
+        (tls_error("TLSV1_ALERT_PROTOCOL_VERSION"), "TLSV1_ALERT_PROTOCOL_VERSION"),
+        (tls_error("SSLV3_ALERT_HANDSHAKE_FAILURE"), "SSLV3_ALERT_HANDSHAKE_FAILURE"),
+        (tls_error("TLSV1_ALERT_UNKNOWN_CA"), "TLSV1_ALERT_UNKNOWN_CA"),
+        (status(401), "401"),
+    ],
+)
+def test_failure_of_security_says_which_cause_it_is(error: BaseException, key: str) -> None:
+    """D-19, T14: the certificate that was refused, else the alert."""
+    named = endpoint.failure(error, profile=2, now_utc_s=0.0)
+    assert named.security_event is not None
+    assert named.cause_key == key
 
 
 def test_failure_behind_another_error_is_found() -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import ssl
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -21,7 +20,7 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 from websockets.protocol import OPEN, Event
 
-from ocpphub import endpoint
+from ocpphub import endpoint, tls
 
 MAX_FRAGMENTS: Final = 1024
 """More fragments of one message than this close with 1009 (T19)."""
@@ -218,12 +217,8 @@ class Connection(ClientConnection):
         """The opening handshake, after a look at the certificate; credentials leave only behind it."""
         secured = self.transport.get_extra_info("ssl_object")
         host = self.protocol.uri.host
-        if (
-            secured is not None
-            and not endpoint.is_literal(host)
-            and not endpoint.names_host(secured.getpeercert(), host)
-        ):
-            raise ssl.SSLCertVerificationError("the certificate names this host only by a wildcard")
+        if secured is not None and not endpoint.is_literal(host) and not tls.names_host(secured.getpeercert(), host):
+            raise tls.refused_certificate("it names this host only by a wildcard", secured.getpeercert(True))
         try:
             await super().handshake(*args, **kwargs)
         except Exception as error:

@@ -23,8 +23,9 @@ from urllib.parse import urlsplit
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
-from ocpphub import endpoint, log, resolver
+from ocpphub import endpoint, log, resolver, tls
 from ocpphub.connection import CLOSE_S, Connection
+from ocpphub.core.security_profile import needs_tls
 from ocpphub.endpoint import BackOff, Failure
 
 if TYPE_CHECKING:
@@ -84,8 +85,8 @@ class CsmsLink:
         self._profile = settings.security.profile
         if self._security.profile in (1, 2):
             endpoint.basic_authorization(settings.identity, b"")  # refuses an identity that it cannot carry (J-145)
-        if urlsplit(self._url).scheme == "wss":
-            endpoint.tls_context(self._security)
+        # Held, because contexts live only as long as somebody does; the files are looked at before the first attempt.
+        self._tls = tls.tls_context(self._security) if urlsplit(self._url).scheme == "wss" else None
         self._back_off = back_off or BackOff(random.random)
         self._on_failure = on_failure
         self._logger = log.for_charge_point("ocpphub.csms", settings.identity)
@@ -176,7 +177,9 @@ class CsmsLink:
         self._profile = access.profile
         self._url = endpoint.connection_url(access.url, self.identity)
         parts = urlsplit(self._url)
-        context = endpoint.tls_context(self._security) if parts.scheme == "wss" else None
+        if needs_tls(access.profile) and parts.scheme != "wss":
+            raise endpoint.ProfileError
+        context = self._tls = tls.tls_context(self._security, access) if parts.scheme == "wss" else None
         async with asyncio.timeout(self._settings.connect_timeout_s):
             opened = await _Connect(
                 self._url,

@@ -1,49 +1,33 @@
-"""Where and as whom a charge point connects, and how long it waits after a failure; pure but for the files of TLS.
+"""Where and as whom a charge point connects, and how long it waits after a failure; pure but for the file of a key.
 
-Owns the connection URL, HTTP Basic, the TLS context, the back-off policy and the names of failures. Must never open a
-connection, and never let a key, a received text or a URL's query into a message.
+Owns the connection URL, HTTP Basic, the back-off policy and the names of failures. Must never open a connection, and
+never let a key, a received text or a URL's query into a message.
 
 Implements OCPP-J 1.6 3.1.1 and 6.2.2, errata 3.3, and the security white paper A00 and A01 as a client.
 """
 
 from __future__ import annotations
 
-import functools
 import ipaddress
 import os
 import re
 import socket
 import ssl
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from websockets.exceptions import InvalidHandshake, InvalidStatus, NegotiationError
 
 from ocpphub.errors import LocalError
 
-if TYPE_CHECKING:
-    from ocpphub.config import Security
-
 PATH_CHARACTERS: Final = "!$&'()*+,;=:@"
 """What RFC 3986 lets a path segment hold besides the unreserved characters; some CSMSs never decode (J-105, X-04)."""
-# Security white paper A00.FR.318: forward secrecy first; the TLS 1.3 suites are added by OpenSSL itself.
-CIPHERS: Final = ":".join(
-    (
-        "ECDHE-ECDSA-AES128-GCM-SHA256",
-        "ECDHE-ECDSA-AES256-GCM-SHA384",
-        "ECDHE-RSA-AES128-GCM-SHA256",
-        "ECDHE-RSA-AES256-GCM-SHA384",
-        "AES128-GCM-SHA256",
-        "AES256-GCM-SHA384",
-        "@SECLEVEL=2",  # refuses RSA below 2048 bit and SHA-1 signatures (S-130, S-141)
-    )
-)
 _KEY_TEXT: Final = re.compile(r"(?:[0-9A-Fa-f]{2}){16,20}")
 
 
@@ -165,75 +149,27 @@ def retry_after_s(value: str | None, now_utc_s: float) -> float | None:
     return max(0.0, date.replace(tzinfo=date.tzinfo or UTC).timestamp() - now_utc_s)
 
 
-def tls_context(security: Security) -> ssl.SSLContext:
-    """The context for ``wss``: TLS 1.2 or newer, verified path and host, own roots only (white paper A00.FR.3xx, 4xx).
-
-    Contexts are shared between charge points with the same files, and made anew when a file changes. Raises
-    :class:`LocalError` naming the file that cannot be used.
-    """
-    files = (security.ca_file, security.client_certificate_file, security.client_key_file)
-    return _tls_context(security.profile == 3, security.use_system_ca, tuple(_stamp(path) for path in files))
-
-
-_Stamp = tuple[Path, int, int] | None
-
-
-def _stamp(path: Path | None) -> _Stamp:
-    if path is None:
-        return None
-    try:
-        state = path.stat()
-    except OSError as error:
-        raise LocalError("invalid_params", f"{path}: {error.strerror}") from None
-    return path, state.st_mtime_ns, state.st_size
-
-
-@functools.lru_cache(maxsize=64)
-def _tls_context(mutual: bool, use_system_ca: bool, files: tuple[_Stamp, ...]) -> ssl.SSLContext:
-    ca, certificate, key = (stamp[0] if stamp else None for stamp in files)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # with CERT_REQUIRED and check_hostname
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(CIPHERS)
-    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
-    at = ca
-    try:
-        if ca is not None:
-            context.load_verify_locations(ca)
-        if use_system_ca:
-            context.load_default_certs()
-        if mutual and certificate is not None:
-            at = certificate
-            # A key with a pass phrase must fail, and not ask on the terminal of a daemon.
-            context.load_cert_chain(certificate, key, password=lambda: b"")
-    except (OSError, ssl.SSLError) as error:
-        raise LocalError("invalid_params", f"{at} cannot be used: {type(error).__name__}") from None
-    return context
-
-
-def names_host(certificate: Mapping[str, Any], host: str) -> bool:
-    """Whether a verified certificate names the host itself and not by a wildcard (S-133; Python has no switch for it).
-
-    As in RFC 2818, a common name counts only where there is no dNSName.
-    """
-    names = [value for kind, value in certificate.get("subjectAltName", ()) if kind == "DNS"]
-    if not names:
-        pairs = [pair for relative in certificate.get("subject", ()) for pair in relative]
-        names = [value for kind, value in pairs if kind == "commonName"]
-    return host.lower().rstrip(".") in (name.lower().rstrip(".") for name in names)
-
-
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why there is no connection: a cause out of a closed list, a text without secrets, and the white paper's event."""
+    """Why there is no connection: a cause out of a closed list, a text without secrets, and the white paper's event.
+
+    ``cause_key`` tells one cause of an event from another: the fingerprint of the certificate that was refused, where
+    TLS let it be seen, else the alert, the reason or the status.
+    """
 
     cause: str
     text: str
     security_event: str | None = None
     retry_after_s: float | None = None
+    cause_key: str = ""
 
 
 class SubprotocolError(Exception):
     """The CSMS agreed to a WebSocket but not to ``ocpp1.6`` (OCPP-J 1.6 3.2)."""
+
+
+class ProfileError(Exception):
+    """The security profile needs TLS and the endpoint has none (white paper A00.FR.003; S-102)."""
 
 
 _VERSION_REASONS: Final = {"TLSV1_ALERT_PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", "WRONG_SSL_VERSION"}
@@ -267,9 +203,12 @@ def failure(error: BaseException, *, profile: int, now_utc_s: float) -> Failure:
                 return _status_failure(one, now_utc_s)
             case NegotiationError():
                 return Failure("subprotocol", "the CSMS chose a subprotocol or extension that was not offered")
+            case ProfileError():
+                return Failure("profile", "the security profile needs wss://")
+            case LocalError():
+                return Failure("settings", str(one))
             case ssl.SSLCertVerificationError():
-                text = getattr(one, "verify_message", "") or str(one)
-                return Failure("certificate", f"certificate refused: {text}", "InvalidCentralSystemCertificate")
+                return _certificate_failure(one)
             case ssl.SSLError():
                 return _tls_failure(one, profile)
             case socket.gaierror():
@@ -294,20 +233,28 @@ def _status_failure(error: InvalidStatus, now_utc_s: float) -> Failure:
     status = error.response.status_code
     text = f"HTTP status {status}"
     if status in (401, 403):
-        return Failure("unauthorized", text, "FailedToAuthenticateAtCentralSystem")
+        return Failure("unauthorized", text, "FailedToAuthenticateAtCentralSystem", cause_key=str(status))
     if 300 <= status < 400:
         return Failure("redirect", f"{text}: redirects are not followed")
     values = error.response.headers.get_all("Retry-After")
     return Failure("status", text, retry_after_s=retry_after_s(values[0] if values else None, now_utc_s))
 
 
+def _certificate_failure(error: ssl.SSLCertVerificationError) -> Failure:
+    why = getattr(error, "verify_message", "") or str(error)
+    text, fingerprint = f"certificate refused: {why}", getattr(error, "fingerprint", "")
+    if fingerprint:
+        text += f", SHA-256 {fingerprint}"
+    return Failure("certificate", text, "InvalidCentralSystemCertificate", cause_key=fingerprint or why)
+
+
 def _tls_failure(error: ssl.SSLError, profile: int) -> Failure:
     reason = error.reason or "UNKNOWN"
     if reason in _VERSION_REASONS:
-        return Failure("tls_version", f"TLS: {reason}", "InvalidTLSVersion")
+        return Failure("tls_version", f"TLS: {reason}", "InvalidTLSVersion", cause_key=reason)
     # With a client certificate the same alert may mean that the CSMS refused it (S-125).
     if reason in _CLIENT_REASONS or (profile == 3 and reason == "SSLV3_ALERT_HANDSHAKE_FAILURE"):
-        return Failure("client_certificate", f"TLS: {reason}", "FailedToAuthenticateAtCentralSystem")
+        return Failure("client_certificate", f"TLS: {reason}", "FailedToAuthenticateAtCentralSystem", cause_key=reason)
     if reason in _CIPHER_REASONS:
-        return Failure("tls_cipher", f"TLS: {reason}", "InvalidTLSCipherSuite")
+        return Failure("tls_cipher", f"TLS: {reason}", "InvalidTLSCipherSuite", cause_key=reason)
     return Failure("tls", f"TLS: {reason}")
