@@ -147,25 +147,33 @@ class Certificates:
 def verify_signature(descriptor: int, certificate: str, signature: str) -> bool:
     """Whether the whole file behind an open descriptor was signed with the key of a certificate (S-234).
 
-    SHA-256 with RSA-PSS or with ECDSA, nothing else; ``certificate`` is PEM, ``signature`` base64. The file is read
-    in pieces from its start without moving the descriptor's position; it blocks, so call it in a thread. A malformed
-    certificate or signature is a wrong one. Raises ``OSError`` when the file cannot be read.
+    The file is read in pieces from its start without moving the descriptor's position; it blocks, so call it in a
+    thread. Raises ``OSError`` when the file cannot be read.
+    """
+    digest, offset = hashlib.sha256(), 0
+    while piece := os.pread(descriptor, CHUNK_BYTES, offset):
+        digest.update(piece)
+        offset += len(piece)
+    return verify_digest(digest.digest(), certificate, signature)
+
+
+def verify_digest(digest: bytes, certificate: str, signature: str) -> bool:
+    """Whether what has this SHA-256 was signed with the key of a certificate (S-234).
+
+    SHA-256 with RSA-PSS or with ECDSA, nothing else; ``certificate`` is PEM, ``signature`` base64. A malformed
+    certificate or signature is a wrong one.
     """
     try:
         given = b64decode("".join(signature.split()), validate=True)
         key = x509.load_pem_x509_certificate(certificate.encode()).public_key()
     except (*_BAD, binascii.Error):
         return False
-    digest, offset = hashlib.sha256(), 0
-    while piece := os.pread(descriptor, CHUNK_BYTES, offset):
-        digest.update(piece)
-        offset += len(piece)
     hashed = utils.Prehashed(hashes.SHA256())
     try:
         if isinstance(key, rsa.RSAPublicKey):
-            key.verify(given, digest.digest(), padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.AUTO), hashed)
+            key.verify(given, digest, padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.AUTO), hashed)
         elif isinstance(key, ec.EllipticCurvePublicKey):
-            key.verify(given, digest.digest(), ec.ECDSA(hashed))
+            key.verify(given, digest, ec.ECDSA(hashed))
         else:
             return False
     except (InvalidSignature, *_BAD):
