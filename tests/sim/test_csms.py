@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -243,3 +245,20 @@ async def test_csms_wakes_who_waits_for_its_ledger() -> None:
         await asyncio.sleep(0)
         await started(point)
         assert await asyncio.wait_for(waiting, 1)
+
+
+@pytest.mark.asyncio
+async def test_csms_becomes_another_at_the_same_port(tmp_path: Path) -> None:
+    """As a CSMS does whose charge points are raised to another security profile."""
+    tls = pytest.importorskip("ocpphub.sim.tls", reason="needs the extra `security`")
+    authority = tls.Authority.new("operator")
+    async with Csms() as csms:
+        plain = csms.url
+        await csms.become(authority.server_context(tmp_path), {"HUB-1": b"key"})
+        assert csms.url == plain.replace("ws:", "wss:")
+        with pytest.raises(InvalidStatus):
+            await connect(
+                f"{csms.url}/HUB-1",
+                subprotocols=[Subprotocol("ocpp1.6")],
+                ssl=ssl.create_default_context(cadata=authority.pem),
+            )

@@ -29,7 +29,7 @@ from ocpp.messages import Call, unpack
 from ocpp.routing import on
 from ocpp.v16 import ChargePoint as OcppChargePoint
 from ocpp.v16 import call_result
-from ocpp.v16.enums import Action, DataTransferStatus, RegistrationStatus
+from ocpp.v16.enums import Action, DataTransferStatus, GenericStatus, RegistrationStatus
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
@@ -162,6 +162,18 @@ class _Session(OcppChargePoint):
     def on_security_event_notification(self, **_: Any) -> call_result.SecurityEventNotification:
         return call_result.SecurityEventNotification()
 
+    @on(Action.sign_certificate)
+    def on_sign_certificate(self, **_: Any) -> call_result.SignCertificate:
+        return call_result.SignCertificate(GenericStatus.accepted)
+
+    @on(Action.log_status_notification)
+    def on_log_status_notification(self, **_: Any) -> call_result.LogStatusNotification:
+        return call_result.LogStatusNotification()
+
+    @on(Action.signed_firmware_status_notification)
+    def on_signed_firmware_status_notification(self, **_: Any) -> call_result.SignedFirmwareStatusNotification:
+        return call_result.SignedFirmwareStatusNotification()
+
     @on(Action.data_transfer)
     def on_data_transfer(self, vendor_id: str, data: str | None = None, **_: Any) -> call_result.DataTransfer:
         if vendor_id != self._csms.vendor_id:
@@ -219,10 +231,21 @@ class Csms:
 
     async def start(self) -> None:
         """Listen on a free port of 127.0.0.1."""
+        await self._listen(0)
+
+    async def become(self, tls: ssl.SSLContext | None, passwords: dict[str, bytes] | None) -> None:
+        """Go on at the same port with another security profile; every connection is closed."""
+        assert self._server is not None  # noqa: S101  # told to mypy
+        port = self._server.sockets[0].getsockname()[1]
+        await self.stop()
+        self._tls, self.passwords, self._needs_password = tls, passwords or {}, passwords is not None
+        await self._listen(port)
+
+    async def _listen(self, port: int) -> None:
         self._server = await serve(
             self._serve,
             "127.0.0.1",
-            0,
+            port,
             subprotocols=[Subprotocol("ocpp1.6")],
             process_request=self._authenticate,
             compression=None,
