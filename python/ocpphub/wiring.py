@@ -115,7 +115,8 @@ def make_link(
     from ocpphub.csms import CsmsLink
 
     def failed(failure: Failure) -> None:
-        driver.apply(settings.identity, lambda core, now: core.link_failed(failure.security_event, failure.text, now))
+        event, text, cause = failure.security_event, failure.text, failure.cause_key
+        driver.apply(settings.identity, lambda core, now: core.link_failed(event, text, now, cause))
 
     def judge(event: Event) -> None:
         state = event.parsed()

@@ -158,6 +158,36 @@ def test_failed_attempts_are_one_event_an_hour_per_cause() -> None:
     assert not [effect for effect in world.effects if isinstance(effect, Store)]
 
 
+def test_each_cause_of_an_event_has_an_hour_of_its_own() -> None:
+    """D-19, T14: another certificate is told at once, the first one again after an hour."""
+    world = World().start().forget()
+    for fingerprint in ("aa", "bb", "aa", "bb", "aa"):
+        world.core.link_failed("InvalidCentralSystemCertificate", fingerprint, world.now, fingerprint)
+        world.core.link_failed("InvalidTLSVersion", "old", world.now, "TLSV1_ALERT_PROTOCOL_VERSION")
+        world.settle().advance(900)
+    told = [(event["type"], event["info"]) for event in world.published("security_event")]
+    certificate, other = "InvalidCentralSystemCertificate", "CentralSystemFailedToAuthenticate"
+    assert told == [
+        (certificate, "aa"),
+        (other, "aa"),
+        ("InvalidTLSVersion", "old"),
+        (certificate, "bb"),
+        (other, "bb"),
+        (certificate, "aa"),
+        (other, "aa"),
+        ("InvalidTLSVersion", "old"),
+    ]
+
+
+def test_causes_of_more_than_an_hour_ago_are_forgotten() -> None:
+    """T14: a peer that shows another certificate each time fills no memory."""
+    world = World().start().forget()
+    for number in range(500):
+        world.core.link_failed("InvalidCentralSystemCertificate", "x", world.now, f"{number}")
+        world.settle().advance(60)
+    assert len(world.core._security._cause_told_s) <= 60
+
+
 def test_refused_certificate_of_the_csms_is_two_events() -> None:
     """D-19: the certificate, and that the CSMS could not prove itself."""
     world = World().start().forget()

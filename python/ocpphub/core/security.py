@@ -55,7 +55,7 @@ class SecurityEvents:
         self._refused_frames = 0
         self._invalid_told_s = float("-inf")
         self._time_told_s = float("-inf")
-        self._cause_told_s: dict[str, float] = {}
+        self._cause_told_s: dict[tuple[str, str], float] = {}
 
     def command(self, kind: str, info: str | None, now: Instant) -> None:
         """The command: always sent, delivered after reconnect and restart. Effects: ``Store``, ``Record``.
@@ -112,11 +112,16 @@ class SecurityEvents:
         """The rate limit of InvalidMessages counts per connection."""
         self._invalid_told_s, self._refused_frames = float("-inf"), 0
 
-    def link_failed(self, event: str, info: str, now: Instant) -> None:
-        """An attempt to connect failed for a reason of security: the same cause at most once an hour (D-19)."""
-        if now.monotonic_s - self._cause_told_s.get(event, float("-inf")) < CAUSE_INTERVAL_S:
+    def link_failed(self, event: str, info: str, now: Instant, cause: str = "") -> None:
+        """An attempt to connect failed for a reason of security: the same one at most once an hour (D-19, T14).
+
+        The event and ``cause`` together say which one: the fingerprint of the certificate that was refused, an alert.
+        """
+        told = {key: at_s for key, at_s in self._cause_told_s.items() if now.monotonic_s - at_s < CAUSE_INTERVAL_S}
+        self._cause_told_s = told  # a peer may show a new certificate with every attempt: nothing older is kept
+        if (event, cause) in told:
             return
-        self._cause_told_s[event] = now.monotonic_s
+        told[event, cause] = now.monotonic_s
         self.internal(event, info[:MAX_INFO], now)
         if event == "InvalidCentralSystemCertificate":
             self.internal("CentralSystemFailedToAuthenticate", info[:MAX_INFO], now)
