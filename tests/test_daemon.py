@@ -253,3 +253,25 @@ async def test_socket_of_the_service_manager_serves_the_charge_point_that_names_
     assert (tmp_path / "own.sock").stat().st_ino == inode
     assert not (tmp_path / "hub.sock").exists()
     assert not (tmp_path / "own.sock.lock").exists()
+
+
+@pytest.mark.parametrize("is_installed", [True, False])
+def test_daemon_names_the_missing_extra_once(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, is_installed: bool
+) -> None:
+    """S-191: certificates are not supported without it."""
+    if not is_installed:
+        monkeypatch.delitem(sys.modules, "ocpphub.certificates", raising=False)
+        monkeypatch.setitem(sys.modules, "cryptography", None)
+    monkeypatch.setattr(daemon, "run", lambda settings: _done())
+    monkeypatch.setattr(daemon, "prepare_process", lambda settings: None)
+
+    assert daemon.main(settings) == 0
+
+    warnings = [record.getMessage() for record in caplog.records if "extra security" in record.getMessage()]
+    assert len(warnings) == (0 if is_installed else 1)
+    assert (wiring.make_x509() is not None) is is_installed
+
+
+async def _done() -> int:
+    return 0

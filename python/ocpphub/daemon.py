@@ -30,6 +30,7 @@ from ocpphub.metrics_server import MetricsServer, make_metrics_server
 from ocpphub.reload import Reloader
 from ocpphub.rpc.server import Server
 from ocpphub.service import ServiceManager, Watchdog, inherited_sockets
+from ocpphub.wiring import make_x509
 
 if TYPE_CHECKING:
     from ocpphub.config import Settings
@@ -53,6 +54,8 @@ def main(settings: Settings) -> int:
     prepare_process(settings)
     for warning in settings.warnings:
         log.warning("%s", warning)
+    if make_x509() is None:
+        log.warning("the extra security is not installed: certificates and signed firmware answer NotSupported")
     try:
         return uvloop.run(run(settings))
     except OcpphubError as error:
