@@ -163,6 +163,8 @@ class Boot:
         self.gate: Gate = "closed"
         """What may be sent now (OCPP 1.6 section 4.2); follows the registration, kept because every input asks."""
         self.was_accepted_once = False
+        self.firmware_version = settings.firmware_version
+        """What BootNotification tells: that of the settings, or what an installation has told since."""
         self.on_registration: Callable[[Instant], None] = lambda now: None
         """Called after each answer to a BootNotification."""
         self.on_clock_step: Callable[[int, bool, Instant], None] = lambda step_ms, first, now: None
@@ -263,7 +265,7 @@ class Boot:
         """BootNotification when it is due, else the Heartbeat."""
         if BOOT in self.waiting:
             self.waiting.discard(BOOT)
-            return OwnCall(BOOT, boot_payload(self._settings), self._boot_done)
+            return OwnCall(BOOT, boot_payload(self._settings, self.firmware_version), self._boot_done)
         if HEARTBEAT in self.waiting and (gate == "open" or (gate == "triggered" and self._heartbeat_triggered)):
             self.waiting.discard(HEARTBEAT)
             self._heartbeat_triggered = False
@@ -354,14 +356,14 @@ class Boot:
             self.on_clock_step(step_ms, not was_trusted, now)
 
 
-def boot_payload(settings: ChargePointSettings) -> dict[str, Any]:
-    """BootNotification.req of a charge point; optional texts that are not configured are left out."""
+def boot_payload(settings: ChargePointSettings, firmware_version: str | None) -> dict[str, Any]:
+    """BootNotification.req of a charge point; optional texts that are not known are left out."""
     payload = {
         "chargePointVendor": settings.vendor,
         "chargePointModel": settings.model,
         "chargePointSerialNumber": settings.serial_number,
         "chargeBoxSerialNumber": settings.charge_box_serial_number,
-        "firmwareVersion": settings.firmware_version,
+        "firmwareVersion": firmware_version,
         "iccid": settings.iccid,
         "imsi": settings.imsi,
         "meterType": settings.meter_type,

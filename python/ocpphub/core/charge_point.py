@@ -25,6 +25,9 @@ from ocpphub.core.vocabulary import Reason
 if TYPE_CHECKING:
     from ocpphub.config import ChargePointSettings, HubSettings
     from ocpphub.core.allotment import Allotment
+    from ocpphub.core.certificates import Provisioned
+    from ocpphub.core.maintenance import Maintenance
+    from ocpphub.core.x509 import X509
 
 STOPPED_TABLE: Final = "stopped"
 STOP_DELIVERY_S: Final = 5.0
@@ -47,14 +50,19 @@ class ChargePoint(InterfaceCommands):
         authorization_key: bytes | None = None,
         allotment: Allotment | None = None,
         schemes: Collection[str] = (),
+        x509: X509 | None = None,
+        maintenance: Maintenance | None = None,
+        provisioned: Provisioned | None = None,
     ) -> None:
         """Restore a charge point from its rows; nothing happens before :meth:`start`.
 
         ``boot_id`` is unique per start of the process (16 hexadecimal digits: own message ids begin with it);
         ``handlers`` replace or add handlers of inbound actions; ``authorization_key`` is the provisioned Basic
         password; ``allotment`` is its part of a shared allocation, which its owner runs; ``schemes`` are those of URLs
-        that transfers may use, none without the extra ``transfer``. Raises :class:`LocalError` for configured keys that
-        are not legal.
+        that transfers may use, none without the extra ``transfer``; ``x509`` reads certificates, with the extra
+        ``security``; ``maintenance`` is what the hub's settings say of firmware and diagnostics;
+        ``provisioned`` is what the files of certificates hold. Raises :class:`LocalError` for configured keys that are
+        not legal, and for such files.
         """
         self._settings = settings
         self.identity = settings.identity
@@ -67,20 +75,23 @@ class ChargePoint(InterfaceCommands):
         self.traces_frames = False
         """Whether frames are published on ``ocpp.message``; the shell sets it while somebody listens."""
         emit = self._effects.append
-        self._parts = parts = Parts(settings, hub, emit, boot_id, authorization_key, self._reply, allotment, schemes)
+        self._parts = parts = Parts(
+            *(settings, hub, emit, boot_id, authorization_key, self._reply, allotment),
+            *(schemes, x509, maintenance, provisioned),
+        )
         self._timers, self._configuration, self._boot = parts.timers, parts.configuration, parts.boot
         self.next_deadline = parts.timers.next
         """When :meth:`handle_timer` wants to be called, in monotonic seconds, or ``None``."""
         self._outbox, self._state, self._security = parts.outbox, parts.state, parts.security
+        self._trust, self._firmware = parts.trust, parts.servicing.firmware
         self.clock = parts.clock
         self.schedules = parts.schedules
         """Charging profiles and schedules; of the shell for reads only."""
         self._boot.on_registration = self._registered
         self._boot.on_clock_step = self._clock_stepped
-        self._configuration.on_change = {
+        self._configuration.on_change |= {
             "HeartbeatInterval": self._boot.rearm_heartbeat,
             "WebSocketPingInterval": lambda now: self._send_ping_interval(),
-            "AuthorizationKey": self._use_new_key,
             **dict.fromkeys(INTERVAL_KEYS, parts.metering.restart_schedule),
         }
         self._inbound = Inbound(self._effects.append, {**parts.handlers(), **(handlers or {})})
@@ -114,7 +125,7 @@ class ChargePoint(InterfaceCommands):
 
     def access(self) -> Access:
         """As whom and where the next attempt to connect goes (OCPP-J 1.6 section 6.2, white paper A00)."""
-        return self._parts.credentials.access()
+        return self._trust.credentials.access()
 
     # inputs of the shell
 
@@ -129,8 +140,10 @@ class ChargePoint(InterfaceCommands):
         self._parts.external.start(now)
         self._parts.permits.start(now)
         self._parts.metering.restart_schedule(now)
-        self._security.internal("StartupOfTheDevice", self._settings.firmware_version or "", now)
+        self._security.internal("StartupOfTheDevice", self._boot.firmware_version or "", now)
         self._emit(Publish("is_connected", b"false"))
+        self._trust.start(now)
+        self._parts.servicing.start(now)
         self.schedules.start(self._running, now)
         self._running = []
         self._send_ping_interval()
@@ -138,16 +151,20 @@ class ChargePoint(InterfaceCommands):
             self._emit(Connect())
         self._end(now)
 
-    def connected(self, now: Instant) -> None:
-        """The link is open. Effects: ``Publish``, then what may be sent; ``Disconnect`` while stopped."""
+    def connected(self, now: Instant, root: str | None = None) -> None:
+        """The link is open; ``root`` is the fingerprint of the root that the CSMS proved itself by, where it is known.
+
+        Effects: ``Publish``, then what may be sent; ``Disconnect`` while stopped.
+        """
         if self._state.is_stopped:
             self._emit(Disconnect(1000, "stopped", stay_closed=True))
             return
         self._state.is_connected = True
-        self._parts.credentials.connected()
+        self._trust.credentials.connected(now, root)
         self._security.new_link()
         self._emit(Publish("is_connected", b"true"))
         self._boot.connected(now)
+        self._trust.check(now)
         self._end(now)
 
     def disconnected(self, now: Instant) -> None:
@@ -159,6 +176,7 @@ class ChargePoint(InterfaceCommands):
         if not self._state.is_connected:
             return
         self._state.is_connected = False
+        self._trust.credentials.disconnected()
         self._inbound.clear()
         self.schedules.link_lost()
         self._outbox.disconnected(now)
@@ -172,10 +190,9 @@ class ChargePoint(InterfaceCommands):
 
         Effects: ``Publish`` of the event, at most once an hour per event and ``cause``. ``info`` holds no secret.
         """
-        if security_event == "FailedToAuthenticateAtCentralSystem":
-            self._parts.credentials.refused()
         if security_event is not None:
             self._security.link_failed(security_event, info, now, cause)
+        self._trust.credentials.failed(security_event, now)
         self._end(now)
 
     def receive_frame(self, frame: bytes, now: Instant, binary: bool = False) -> None:
@@ -239,8 +256,6 @@ class ChargePoint(InterfaceCommands):
                 self._boot.handle_boot_timer()
             case "heartbeat":
                 self._boot.handle_heartbeat_timer(now)
-            case ("schedules", str(part)):
-                self.schedules.handle_timer(part, now)
             case "stop":
                 self._finish_stop(now)
             case "state":
@@ -250,13 +265,13 @@ class ChargePoint(InterfaceCommands):
             case "allocation":
                 parts.allotment.allocation.run(now.monotonic_s)
                 parts.permits.tell(now)
-            case ("retry", str(key)):
-                parts.durable.handle_retry(key)
             case ("delivery", int(entry)):
                 parts.transactions.handle_timer(entry)
             case ("meter", part):
                 if not self._state.is_stopped:
                     parts.metering.handle_timer(part, now)
+            case (str(what), str(part)):
+                parts.handle_part_timer(what, part, now)
             case (str(what), int(number)):
                 parts.handle_connector_timer(what, number, now)
 
@@ -358,6 +373,8 @@ class ChargePoint(InterfaceCommands):
         if self.clock.is_slipping(now) and (step_ms := self._boot.watch_machine(now)):
             self._security.clock_stepped(step_ms, now)
         reset = self._parts.reset
+        if self._firmware.busy is not None:
+            self._firmware.settle(now)
         if self._state.is_connected and not reset.is_leaving:
             self._outbox.pump(self._boot.gate, now)
         if (self._stop_request is not None or reset.kind is not None) and not self._is_delivering:
@@ -381,6 +398,7 @@ class ChargePoint(InterfaceCommands):
         if self._boot.gate == "open" and not self._state.is_stopped:
             self._parts.connectors.tell_all()
             self._parts.sessions.settle_waiting(now)
+            self._trust.check(now)
         elif self._boot.gate != "open":
             self._parts.prompt.clear(now)
 
@@ -393,14 +411,10 @@ class ChargePoint(InterfaceCommands):
         if step_ms:
             self._parts.metering.restart_schedule(now)
             self._parts.reservations.clock_stepped(now)
+            self._firmware.clock_stepped(now)
+            self._trust.check(now)
             self._security.clock_stepped(step_ms, now)
         self.schedules.clock_stepped(step_ms, now)
-
-    def _use_new_key(self, now: Instant) -> None:
-        """S-154, S-157: the answer has left and the key is stored; profiles 1 and 2 reconnect with it."""
-        self._security.internal("ReconfigurationOfSecurityParameters", "AuthorizationKey", now)
-        if self._settings.security.profile in (1, 2):
-            self._emit(Disconnect(1000, "authorization key changed"))
 
     def _send_ping_interval(self) -> None:
         self._emit(Ping(self._configuration.integer("WebSocketPingInterval")))

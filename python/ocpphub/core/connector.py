@@ -143,6 +143,8 @@ class Connectors:
         self._before_fault: dict[int, ChargePointStatus] = {}
         self.on_free: Callable[[Connector, Instant], None] = self.update
         """Lets the use of a connector follow when a reservation of it has come or gone."""
+        self.is_held = False
+        """While firmware is installed, or waits for the last transactions, nothing begins (CORE-UF-06, S-238)."""
         self.is_quiet = False
         """While stopped nothing is told to the CSMS (decisions.md 6)."""
 
@@ -202,8 +204,10 @@ class Connectors:
         return self._present[connector_id].status
 
     def is_operative(self, connector_id: int) -> bool:
-        """Whether ChangeAvailability lets the connector be used."""
+        """Whether ChangeAvailability, and an update of firmware, let the connector be used."""
         if connector_id in self._inoperative:
+            return False
+        if self.is_held and connector_id and self._rows[connector_id].transaction is None:
             return False
         return 0 not in self._inoperative or connector_id in self._scheduled
 

@@ -6,7 +6,7 @@ payload and before one leaves. ``tests/core/test_messages.py`` holds every class
 
 from __future__ import annotations
 
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 
 class BootNotificationRequest(TypedDict):
@@ -52,6 +52,12 @@ class CancelReservationRequest(TypedDict):
     reservationId: int
 
 
+class CertificateSignedRequest(TypedDict):
+    """A certificate of the charge point and what it rests on, as PEM (white paper 5.1)."""
+
+    certificateChain: str
+
+
 class ChangeAvailabilityRequest(TypedDict):
     """Connector 0 to N and the wanted availability (6.7)."""
 
@@ -90,12 +96,32 @@ class DataTransferConfirmation(TypedDict):
     data: NotRequired[str]
 
 
+class InstallCertificateRequest(TypedDict):
+    """A root as PEM (white paper 5.11)."""
+
+    certificateType: str
+    certificate: str
+
+
 class KeyValue(TypedDict):
     """One configuration key as GetConfiguration tells it (7.29)."""
 
     key: str
     readonly: bool
     value: NotRequired[str]
+
+
+class DeleteCertificateRequest(TypedDict):
+    """Which root goes (white paper 5.3), as a CertificateHashDataType."""
+
+    certificateHashData: dict[str, Any]
+
+
+class ExtendedTriggerMessageRequest(TypedDict):
+    """Which message is wanted, and of which connector (white paper 5.5)."""
+
+    requestedMessage: str
+    connectorId: NotRequired[int]
 
 
 class GetCompositeScheduleRequest(TypedDict):
@@ -106,10 +132,54 @@ class GetCompositeScheduleRequest(TypedDict):
     chargingRateUnit: NotRequired[str]
 
 
+class GetDiagnosticsRequest(TypedDict):
+    """Where diagnostics go, of when, and how often it is tried again (6.25)."""
+
+    location: str
+    retries: NotRequired[int]
+    retryInterval: NotRequired[int]
+    startTime: NotRequired[str]
+    stopTime: NotRequired[str]
+
+
+class GetLogRequest(TypedDict):
+    """Which log goes where (white paper 5.9); ``log`` is a LogParametersType."""
+
+    logType: str
+    requestId: int
+    retries: NotRequired[int]
+    retryInterval: NotRequired[int]
+    log: dict[str, Any]
+
+
+class SignedUpdateFirmwareRequest(TypedDict):
+    """A firmware with its certificate and signature (white paper 5.17); ``firmware`` is a FirmwareType."""
+
+    retries: NotRequired[int]
+    retryInterval: NotRequired[int]
+    requestId: int
+    firmware: dict[str, Any]
+
+
+class UpdateFirmwareRequest(TypedDict):
+    """A firmware and when it may be fetched (6.57)."""
+
+    location: str
+    retries: NotRequired[int]
+    retrieveDate: str
+    retryInterval: NotRequired[int]
+
+
 class GetConfigurationRequest(TypedDict):
     """The wanted keys; none means all (6.21)."""
 
     key: NotRequired[list[str]]
+
+
+class GetInstalledCertificateIdsRequest(TypedDict):
+    """Which roots are asked for (white paper 5.7)."""
+
+    certificateType: str
 
 
 class GetConfigurationConfirmation(TypedDict):

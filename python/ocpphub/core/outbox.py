@@ -32,7 +32,7 @@ POISON_LINK_LOSSES: Final = 5
 """Links lost running while one entry is in flight, after which it goes aside (decisions.md 6)."""
 ASIDE_RETRY_S: Final = 86_400.0
 RETRY_LIMIT_S: Final = 3_600.0
-_UNKNOWN_TO_CSMS: Final = frozenset(("NotImplemented", "NotSupported"))
+UNKNOWN_TO_CSMS: Final = frozenset(("NotImplemented", "NotSupported"))
 
 Gate = Literal["open", "triggered", "closed"]
 """What the registration allows: everything, only what TriggerMessage asked for, or BootNotification alone."""
@@ -291,7 +291,7 @@ class DurableQueue:
             self._requeue_after_lost_link(entry, now)
         elif outcome.kind == "ok":
             self._remove(entry)
-        elif outcome.code in _UNKNOWN_TO_CSMS:
+        elif outcome.code in UNKNOWN_TO_CSMS:
             log.warning("the CSMS does not know %s: one message is dropped", entry.action)
             self.dropped += 1
             self._remove(entry)

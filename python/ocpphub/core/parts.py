@@ -15,17 +15,19 @@ from ocpphub.core.allocation import Allocation
 from ocpphub.core.allotment import Allotment
 from ocpphub.core.authorization import Authorization
 from ocpphub.core.boot import Boot, utc_text
+from ocpphub.core.certificates import Provisioned
 from ocpphub.core.charging import Charging
 from ocpphub.core.configuration import Configuration
 from ocpphub.core.connector import Connector, Connectors
 from ocpphub.core.controllers import Controller, Controllers
-from ocpphub.core.credentials import Credentials
 from ocpphub.core.data_transfer import DataTransfers
 from ocpphub.core.delivery import TransactionQueue
 from ocpphub.core.effects import Abandon, Ask, Effect, Store, Work
 from ocpphub.core.external import ExternalLimits
 from ocpphub.core.inbound import Handler, Reply
 from ocpphub.core.instant import Instant
+from ocpphub.core.keys import EXTRAS, SECURITY
+from ocpphub.core.maintenance import Maintenance
 from ocpphub.core.meter import Meters
 from ocpphub.core.metering import Metering
 from ocpphub.core.outbox import DurableQueue, Outbox, PromptQueue
@@ -37,14 +39,17 @@ from ocpphub.core.reservation import Reservations
 from ocpphub.core.reset import DELIVERY_S, Reset
 from ocpphub.core.rows import Rows
 from ocpphub.core.security import SecurityEvents
+from ocpphub.core.servicing import Servicing
 from ocpphub.core.sessions import Sessions
 from ocpphub.core.smart_charging import SmartCharging
 from ocpphub.core.state import ChargePointState
 from ocpphub.core.status import StatusQueue, StatusTurns
 from ocpphub.core.timers import Timers
 from ocpphub.core.transaction import Stop, Transaction
+from ocpphub.core.trust import Trust
 from ocpphub.core.vendor import VendorTransfers
 from ocpphub.core.vocabulary import ChargePointErrorCode, Reason
+from ocpphub.core.x509 import X509
 
 if TYPE_CHECKING:
     from ocpphub.config import ChargePointSettings, HubSettings
@@ -118,7 +123,12 @@ class Parts:
         reply: Reply,
         allotment: Allotment | None = None,
         schemes: Collection[str] = (),
+        x509: X509 | None = None,
+        maintenance: Maintenance | None = None,
+        provisioned: Provisioned | None = None,
     ) -> None:
+        self.x509 = x509
+        """Certificates; ``None`` without the extra ``security``."""
         self.schemes = schemes
         """URL schemes, in lower case, that transfers may use; none without the extra ``transfer``."""
         self.allotment = allotment or Allotment(Allocation([settings]), settings.identity, is_alone=True)
@@ -126,28 +136,29 @@ class Parts:
         self.emit = emit
         self.timers = timers = Timers()
         self.questions = Questions(emit)
-        self.configuration = configuration = Configuration(
-            settings, emit, authorization_key, ("transfer",) if schemes else ()
-        )
-        self.credentials = Credentials(settings, configuration)
+        extras = [name for name, there in zip(EXTRAS, (x509 is not None, bool(schemes)), strict=True) if there]
+        self.configuration = configuration = Configuration(settings, emit, authorization_key, extras)
         self.outbox = Outbox(emit, timers, configuration.reader("MessageTimeout"), boot_id)
         self.boot = Boot(settings, emit, timers, configuration, self.outbox)
         self.clock = self.boot.clock
         self.prompt = PromptQueue()
+        self.trust = Trust(self, x509, provisioned)
         self.durable = DurableQueue(
             emit, timers, self.outbox, utc_text, lambda: configuration.integer("TransactionMessageRetryInterval")
         )
         self.transactions = TransactionQueue(emit, timers, self.outbox, self.clock, configuration)
-        self.state = ChargePointState(settings, emit, timers, self.boot, configuration, self.durable, self.transactions)
+        self.state = ChargePointState(settings, emit, timers, self.boot, configuration, self.durable, self.transactions, self.trust)
         self.security = SecurityEvents(emit, self.durable, self.clock)
         self.transfers = DataTransfers(emit, self.prompt)
         self.vendor_transfers = VendorTransfers(self.questions.ask, reply)
         self.schedules = SmartCharging(settings, hub, emit, timers, self.clock, configuration, reply)
         self._build_connectors()
         self._build_sessions()
+        self.servicing = Servicing(self, reply, maintenance or Maintenance())
         # Most urgent first; status notifications come late, so that thousands of them hold up nothing (chapter 18).
         turns = StatusTurns(self.statuses, lambda: self.outbox.counters.sent)
-        self.outbox.register(self.boot, self.prompt, self.metering.urgent, self.durable, turns)
+        self.outbox.register(self.boot, self.prompt, self.metering.urgent, self.durable)
+        self.outbox.register(*self.servicing.sources, turns)
         self.outbox.register(self.transactions, self.statuses, self.metering.patient)
 
     def _build_connectors(self) -> None:
@@ -254,9 +265,11 @@ class Parts:
             **self.reservations.handlers(),
             **self.remote.handlers(),
             **self.vendor_transfers.handlers(),
+            **self.servicing.handlers(),
+            **self.trust.handlers(self.operations.trigger_message),
             "Reset": self.reset.handle,
         }
-        profiles = self.configuration.feature_profiles
+        profiles = (*self.configuration.feature_profiles, SECURITY)
         supported = {name: handler for name, handler in built.items() if _ACTIONS[name]["profile"] in profiles}
         # CORE-LL-01, CORE-LL-11: these two have an answer of their own for a list that is not supported.
         lists = self.authorization.handlers()
@@ -266,6 +279,7 @@ class Parts:
         """Take up the rows of an earlier process; the transactions that were running."""
         self.configuration.restore(rows)
         self.boot.restore(rows)
+        self.trust.restore(rows, now)
         self.durable.restore(rows)
         running = self.transactions.restore(rows)
         self.authorization.restore(rows)
@@ -287,10 +301,25 @@ class Parts:
         self.connectors.restore(rows, self.clock.utc_ms(now))
         self.schedules.restore(rows)
         self.external.restore(rows)
+        self.servicing.restore(rows)
         return present
 
+    def handle_part_timer(self, what: str, part: str, now: Instant) -> None:
+        """A timer ``(what, part)`` is due; of ``retry`` the part is an entry's key."""
+        match what:
+            case "trust":
+                self.trust.handle_timer(part, now)
+            case "schedules":
+                self.schedules.handle_timer(part, now)
+            case "retry":
+                self.durable.handle_retry(part)
+            case "firmware":
+                self.servicing.firmware.handle_timer(part, now)
+            case "upload":
+                self.servicing.diagnostics.handle_timer(part)
+
     def handle_connector_timer(self, what: str, number: int, now: Instant) -> None:
-        """A timer ``(what, connector id)`` is due; of ``floating`` the number is a connection's."""
+        """A timer ``(what, connector id)`` is due; of ``floating`` the number is a connection's, of ``collect`` its."""
         match what:
             case "status":
                 self.connectors.handle_timer(number)
@@ -314,6 +343,8 @@ class Parts:
                 self.sessions.handle_resume_timer(number, now)
             case "reservation":
                 self.reservations.handle_timer(number, now)
+            case "collect":
+                self.servicing.collector.handle_timer(number)
 
     def begin_permits(self) -> None:
         """Numbers of permits rise over restarts, so that a confirmation is never of another one. Effects: ``Store``."""

@@ -45,6 +45,8 @@ class Operations:
         self._connectors, self._statuses, self._charging = connectors, statuses, charging
         self.trigger_meter_values: Callable[[int | None, Instant], bool] = lambda connector_id, now: False
         """Lets MeterValues of a connector, of all for ``None``, follow the answer; whether there are any."""
+        self.triggers: dict[str, Callable[[Instant], None]] = {}
+        """What else can be triggered, by its name: firmware and diagnostics where they are there."""
 
     def handlers(self) -> dict[str, Handler]:
         """Action -> handler for every action of the profiles Core and RemoteTrigger."""
@@ -101,6 +103,8 @@ class Operations:
             return self._trigger_status(connector_id)
         if wanted == MessageTrigger.METER_VALUES:
             return self._trigger_meter_values(connector_id, now)
+        if (trigger := self.triggers.get(wanted)) is not None:
+            return _accepted(trigger)
         return Answer({"status": TriggerMessageStatus.NOT_IMPLEMENTED})
 
     def _trigger_status(self, connector_id: int | None) -> Answer:

@@ -47,6 +47,8 @@ class Reset:
     """How long a soft reset waits for the answers to StopTransaction (``hub.reset_wait_s``, CORE-RES-07)."""
     on_failure: Callable[[Instant], None]
     """The controllers have refused for good: StatusNotification ResetFailure (CORE-RES-06)."""
+    is_forbidden: Callable[[], bool] = lambda: False
+    """Whether a program is installing firmware, which a reset would cut off."""
     kind: str | None = None
     """The ResetType under way."""
     is_leaving: bool = False
@@ -56,8 +58,11 @@ class Reset:
     _is_asking: bool = False
 
     def handle(self, call: _native.Call, now: Instant) -> Answer:
-        """Accepted, unless one is under way; what follows comes after the answer (CORE-RES-01, CORE-RES-02)."""
-        if self.kind is not None:
+        """Accepted, unless one is under way or a program installs firmware; the rest follows the answer.
+
+        CORE-RES-01, CORE-RES-02.
+        """
+        if self.kind is not None or self.is_forbidden():
             return Answer({"status": ResetStatus.REJECTED})
         request = cast("ResetRequest", call.payload())
         return Answer({"status": ResetStatus.ACCEPTED}, lambda at: self._begin(request["type"], at))
