@@ -136,6 +136,10 @@ def _open(path: Path, migrations: Sequence[Sequence[str]]) -> tuple[sqlite3.Conn
         if is_damage(error):
             raise DamagedError(path, error) from error
         raise UnavailableError("internal", f"{path} cannot be used: {error}") from error
+    except UnicodeDecodeError:
+        connection.close()
+        # SQLite tells of a damaged schema with its very bytes, which Python cannot make an exception of.
+        raise DamagedError(path, "a text of the schema is damaged") from None
     except BaseException:
         connection.close()
         raise

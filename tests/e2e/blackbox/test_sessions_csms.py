@@ -363,6 +363,8 @@ def test_cache_is_emptied(site: Site) -> None:
             driver.call("connector.stop_transaction", connector_id=n)
             assert len(site.books.of("Authorize", idTag="CACHED")) == asked
             if clear:
+                # The answer to a StopTransaction tells of the tag as well: behind it nothing fills the cache again.
+                wait_for(lambda: driver.call("charge_point.get")["queue"]["messages"] == 0, "everything delivered")
                 assert site.link.result("ClearCache") == {"status": "Accepted"}
     finally:
         site.link.change("LocalPreAuthorize", "false")
