@@ -27,8 +27,8 @@ def electrical(lines: str, connectors: int = 4) -> str:
         ('MeterValuesSampledData = "Nope"', ["at most 8", "Energy.Active.Import.Register"]),
         ('ConnectorPhaseRotation = "5.RST"', ["0 to 4", "RST"]),
         (
-            'SupportedFeatureProfiles = "Core,FirmwareManagement"',
-            ["Core, LocalAuthListManagement, RemoteTrigger", "Core among them"],
+            'SupportedFeatureProfiles = "Core,PublicKey"',
+            ["Core, FirmwareManagement, LocalAuthListManagement, RemoteTrigger", "Core among them"],
         ),
         ('SupportedFeatureProfiles = "SmartCharging"', ["Core among them"]),
         ('ChargingScheduleAllowedChargingRateUnit = "A"', ["one or more of Current, Power"]),

@@ -178,7 +178,7 @@ def test_keys_of_smart_charging_follow_the_hub(current: str, connectors: int, un
     assert keys["MaxChargingProfilesInstalled"] == installed
 
 
-BUILT = ("Core", "LocalAuthListManagement", "RemoteTrigger", "Reservation", "SmartCharging")
+BUILT = ("Core", "FirmwareManagement", "LocalAuthListManagement", "RemoteTrigger", "Reservation", "SmartCharging")
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_supported_profiles_name_what_is_built() -> None:
     assert (
         KEYS["SupportedFeatureProfiles"].default
         == FEATURE_PROFILES
-        == "Core,LocalAuthListManagement,RemoteTrigger,Reservation,SmartCharging"
+        == "Core,FirmwareManagement,LocalAuthListManagement,RemoteTrigger,Reservation,SmartCharging"
     )
     assert KEYS["SupportedFeatureProfiles"].read_only
 

@@ -125,7 +125,7 @@ def test_value_of_501_characters_is_refused_for_every_key() -> None:
         (
             "SupportedFeatureProfiles",
             ["Core", "SmartCharging, Core"],
-            ["", "SmartCharging", "Core,Core", "Core,FirmwareManagement"],
+            ["", "SmartCharging", "Core,Core", "Core,PublicKey"],
         ),
         (
             "ChargingScheduleAllowedChargingRateUnit",

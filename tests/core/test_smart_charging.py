@@ -10,6 +10,7 @@ import pytest
 
 from ocpphub.core.charging_schedules import second_text
 from ocpphub.core.effects import Discard, Effect, Publish, Send, Store
+from ocpphub.core.key_table import FEATURE_PROFILES
 from ocpphub.core.smart_charging import PURGE_CHECK_S, TABLE
 from ocpphub.errors import LocalError
 from tests.builders import (
@@ -750,7 +751,7 @@ def test_keys_of_smart_charging_can_be_read_and_not_changed() -> None:
         "ConnectorSwitch3to1PhaseSupported": "false",
         "MaxChargingProfilesInstalled": "310",
         "MaxCompositeScheduleDuration": "604800",
-        "SupportedFeatureProfiles": "Core,LocalAuthListManagement,RemoteTrigger,Reservation,SmartCharging",
+        "SupportedFeatureProfiles": FEATURE_PROFILES,
     }
     found = world.ask("GetConfiguration", {"key": list(expected)})["configurationKey"]
     assert {row["key"]: row["value"] for row in found} == expected

@@ -18,7 +18,7 @@ from ocpphub.core.keys import CORE, ENERGY, MAX_INTEGER, MAX_VALUE, SECURITY, Ke
 if TYPE_CHECKING:
     from ocpphub.config import ChargePointSettings
 
-FEATURE_PROFILES: Final = "Core,LocalAuthListManagement,RemoteTrigger,Reservation,SmartCharging"
+FEATURE_PROFILES: Final = "Core,FirmwareManagement,LocalAuthListManagement,RemoteTrigger,Reservation,SmartCharging"
 """What is built; SupportedFeatureProfiles tells this, or what ``hub.toml`` leaves of it (OCPP 1.6 section 3.3)."""
 MAX_COMPOSITE_S: Final = 604_800
 """Longest window of a composite schedule unless configured otherwise: a week (SCA-35)."""

@@ -208,7 +208,7 @@ def test_csms_sends_more_list_items_than_announced_and_is_rejected(shared: Share
             {"connectorId": 1, "duration": 60, "chargingRateUnit": "kW"},
             "PropertyConstraintViolation",
         ),
-        ("GetDiagnostics", {"location": "ftp://x/y"}, "NotSupported"),
+        ("GetDiagnostics", {}, "OccurenceConstraintViolation"),
         ("TriggerMessage", {"requestedMessage": 7}, "TypeConstraintViolation"),
         ("TriggerMessage", {}, "OccurenceConstraintViolation"),
     ],

@@ -79,7 +79,7 @@ def test_csms_dies_silently_and_the_link_ends_at_the_pong_timeout(rig: Rig, raw:
         {"configuration": "HeartbeatInterval = 0"},
         {"configuration": 'MeterValuesSampledData = "Nope"'},
         {"configuration": 'LocalPreAuthorize = "maybe"'},
-        {"configuration": 'SupportedFeatureProfiles = "Core,FirmwareManagement"'},
+        {"configuration": 'SupportedFeatureProfiles = "Core,PublicKey"'},
         {"security": 'profile = 1\nauthorization_key_file = "key"'},
         {"electrical": "fallback_current_a = 20\nstation_max_a = 30"},
     ],

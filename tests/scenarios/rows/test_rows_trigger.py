@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.builders import settings
 from tests.scenarios.rows.hub import ACCEPTED, Hub, Operator, ready, take
 
 REJECTED = {"status": "Rejected"}
@@ -28,8 +29,9 @@ def test_answer_comes_before_the_message(message: str) -> None:
 
 
 def test_message_of_a_profile_that_is_not_there_is_not_implemented() -> None:
-    """CORE-TM-02: no FirmwareManagement yet."""
-    hub = ready(1)
+    """CORE-TM-02: FirmwareManagement is switched off."""
+    point = settings(connectors=1, configuration={"SupportedFeatureProfiles": "Core,RemoteTrigger"})
+    hub = ready(point=point, schemes=("https",))
     assert trigger(hub, "FirmwareStatusNotification") == NOT_IMPLEMENTED
     assert trigger(hub, "DiagnosticsStatusNotification") == NOT_IMPLEMENTED
     assert hub.calls == []
