@@ -167,6 +167,9 @@ POINT: Final = (
            _core("outcomes"), "outcome"),
     Metric("ocpphub_calls_received_total", "counter", "Valid CALLs of the CSMS.", _core("received")),
     Metric("ocpphub_call_errors_sent_total", "counter", "CALLERRORs to the CSMS, by code.", _core("refused"), "code"),
+    Metric("ocpphub_certificate_expiry_seconds", "gauge",
+           "Until the first certificate of a type ends, negative when it has; absent without any.",
+           _core("certificate_expiry_s"), "type"),
 )  # fmt: skip
 """Label ``charge_point``. What the core counts begins anew when the charge point is reset."""
 LIMIT: Final = (

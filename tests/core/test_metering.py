@@ -137,7 +137,7 @@ class Bench:
 
     def set(self, key: str, value: str) -> None:
         """ChangeConfiguration, and what the charge point does after it."""
-        _, changed = self.configuration.change(key, value)
+        _, changed = self.configuration.change(key, value, self.now)
         if changed in INTERVAL_KEYS:
             self.metering.restart_schedule(self.now)
 

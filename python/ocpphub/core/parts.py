@@ -147,7 +147,9 @@ class Parts:
             emit, timers, self.outbox, utc_text, lambda: configuration.integer("TransactionMessageRetryInterval")
         )
         self.transactions = TransactionQueue(emit, timers, self.outbox, self.clock, configuration)
-        self.state = ChargePointState(settings, emit, timers, self.boot, configuration, self.durable, self.transactions, self.trust)
+        self.state = ChargePointState(
+            *(settings, emit, timers, self.boot, configuration, self.durable, self.transactions, self.trust)
+        )
         self.security = SecurityEvents(emit, self.durable, self.clock)
         self.transfers = DataTransfers(emit, self.prompt)
         self.vendor_transfers = VendorTransfers(self.questions.ask, reply)

@@ -25,6 +25,7 @@ from ocpphub.core.timers import Timers
 if TYPE_CHECKING:
     from ocpphub.config import ChargePointSettings
     from ocpphub.core.delivery import TransactionQueue
+    from ocpphub.core.trust import Trust
 
 TIMER: Final = "state"
 QUEUE_INTERVAL_S: Final = 1.0
@@ -37,7 +38,7 @@ class ChargePointState:
 
     __slots__ = (
         *("_boot", "_configuration", "_durable", "_emit", "_mark", "_queue_changes", "_settings", "_text", "_timers"),
-        *("_transactions", "is_connected", "is_full", "is_stopped"),
+        *("_transactions", "_trust", "is_connected", "is_full", "is_stopped"),
     )
 
     def __init__(
@@ -49,6 +50,7 @@ class ChargePointState:
         configuration: Configuration,
         durable: DurableQueue,
         transactions: TransactionQueue,
+        trust: Trust,
     ) -> None:
         self.is_connected = False
         """Whether the WebSocket is open with the agreed subprotocol."""
@@ -58,7 +60,7 @@ class ChargePointState:
         """Whether the disk is nearly full: no transaction may start (reliability.md 4.3)."""
         self._settings, self._emit, self._timers = settings, emit, timers
         self._boot, self._configuration, self._durable = boot, configuration, durable
-        self._transactions = transactions
+        self._transactions, self._trust = transactions, trust
         self._mark: tuple[object, ...] | None = None
         self._queue_changes = 0
         self._text = b""
@@ -75,8 +77,8 @@ class ChargePointState:
             "url": _USERINFO.sub("//", self._settings.csms_url),
             "queue": self._queue(),
             "clock_offset_s": self._boot.clock.offset_ms / 1000,
-            "security_profile": self._settings.security.profile,
-            "certificates": [],
+            "security_profile": self._trust.credentials.profile,
+            "certificates": self._trust.described(),
             "monitored_keys": self._configuration.monitored_keys,
         }
 
@@ -101,6 +103,7 @@ class ChargePointState:
             self._boot.registration,
             self._boot.clock.offset_ms,
             len(self._configuration.monitors),
+            self._trust.mark,
         )
         if mark != self._mark:
             self._mark = mark

@@ -64,6 +64,8 @@ class Statistics:
     """Frames that broke a rule, by the code of what they broke."""
     ignored: Mapping[str, int]
     """Valid frames that led to nothing, by why."""
+    certificate_expiry_s: Mapping[str, float]
+    """Until the first certificate of a type ends, negative when it has; types without any are left out."""
 
 
 def statistics(parts: Parts, inbound: Inbound, now: Instant) -> Statistics:
@@ -99,4 +101,5 @@ def statistics(parts: Parts, inbound: Inbound, now: Instant) -> Statistics:
             "call_before_registration": inbound.unregistered,
             "repeated_call": inbound.repeats,
         },
+        certificate_expiry_s=parts.trust.certificates.expiry_s(parts.clock.utc_ms(now)),
     )
