@@ -11,7 +11,7 @@ import pytest
 
 from tests.allocation.runner import Report, run
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.patient
 
 DAYS = int(os.environ.get("ALLOCATION_DAYS", "200" if "CI" in os.environ else "40"))
 KNOWN_SEEDS = (253, 278, 747, 869)

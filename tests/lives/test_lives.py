@@ -11,7 +11,7 @@ import pytest
 
 from tests.lives.runner import FAULTS, Summary, run
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.patient
 
 LIVES = int(os.environ.get("OCPPHUB_LIVES", "2000" if "CI" in os.environ else "200"))
 FIRST = 1
