@@ -123,6 +123,9 @@ def issue(
         builder = builder.add_extension(x509.ExtendedKeyUsage(list(extended)), critical=False)
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName([_general(name) for name in names]), critical=False)
+    of_issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key((issuer.key if issuer else key).public_key())
+    builder = builder.add_extension(of_issuer, critical=False)
+    builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     for extension, is_critical in extensions:
         builder = builder.add_extension(extension, critical=is_critical)
     certificate = builder.sign((issuer.key if issuer else key), algorithm)

@@ -38,6 +38,8 @@ MIN_BITS: Final = 2048
 MIN_EC_BITS: Final = 224
 MAX_SERIAL_BITS: Final = 160
 """RFC 5280 4.1.2.2; also what fits CertificateHashData."""
+MAX_NAME: Final = 64
+"""Characters of a common name or organization (RFC 5280 appendix A.1)."""
 CHUNK_BYTES: Final = 1 << 20
 
 _Kind = TypeVar("_Kind", bound=x509.ExtensionType)
@@ -108,20 +110,16 @@ class Certificates:
 
     def new_request(self, common_name: str, organization: str) -> Request:
         """A new key (EC P-256) and its signing request with SHA-256 (S-142, S-144, S-171, S-173)."""
+        if not all(1 <= len(text) <= MAX_NAME for text in (common_name, organization)):
+            raise CertificateError(f"a common name and an organization have 1 to {MAX_NAME} characters")
+        organization_name = x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization)
+        subject = x509.Name([organization_name, x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
         key = ec.generate_private_key(ec.SECP256R1())
-        try:
-            attributes = [
-                x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization),
-                x509.NameAttribute(NameOID.COMMON_NAME, common_name),
-            ]
-        except ValueError:
-            raise CertificateError("a common name and an organization have 1 to 64 characters") from None
-        builder = x509.CertificateSigningRequestBuilder(x509.Name(attributes))
         private = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        csr = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-        return Request(csr.decode("ascii"), private.decode("ascii"))
+        csr = x509.CertificateSigningRequestBuilder(subject).sign(key, hashes.SHA256())
+        return Request(csr.public_bytes(serialization.Encoding.PEM).decode("ascii"), private.decode("ascii"))
 
     def holds(self, certificate: Certificate, private_key: str) -> bool:
         """Whether this private key (PEM, without a pass phrase) belongs to the certificate."""
@@ -184,9 +182,9 @@ def verify_digest(digest: bytes, certificate: str, signature: str) -> bool:
 def _read(block: str) -> Certificate:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the library warns of serial numbers that are refused below
+            warnings.simplefilter("ignore")  # the library warns of serial numbers that are refused here
             found = x509.load_pem_x509_certificate(block.encode("ascii"))
-        _check_strength(found)
+            _check_strength(found)
         constraints = _extension(found, x509.BasicConstraints)
         return Certificate(
             pem=found.public_bytes(serialization.Encoding.PEM).decode("ascii"),
@@ -256,7 +254,7 @@ def _is_signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bo
 def _check_time(certificate: Certificate, at_ms: int, what: str) -> None:
     if at_ms < certificate.not_before_ms:
         raise CertificateError(f"{what} is not valid yet")
-    if at_ms > certificate.not_after_ms:
+    if at_ms >= certificate.not_after_ms:  # as OpenSSL has it
         raise CertificateError(f"{what} has expired")
 
 
