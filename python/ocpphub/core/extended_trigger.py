@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from ocpphub import _native
-from ocpphub.core.inbound import Answer, Handler
+from ocpphub.core.inbound import Answer
 from ocpphub.core.instant import Instant
 from ocpphub.core.messages import ExtendedTriggerMessageRequest
 from ocpphub.core.vocabulary import MessageTriggerEnumType, TriggerMessageStatusEnumType
@@ -32,7 +32,7 @@ _PLAIN: Final = frozenset(
 class ExtendedTrigger:
     """The handler of the action; ``plain`` is that of TriggerMessage."""
 
-    def __init__(self, plain: Handler) -> None:
+    def __init__(self, plain: Callable[[_native.Call, Instant], Answer]) -> None:
         self._plain = plain
         self.sign: Trigger | None = None
         """SignCertificate; ``None`` without X.509."""
@@ -45,7 +45,7 @@ class ExtendedTrigger:
         """Accepted when the message follows, Rejected when it does not, NotImplemented for all others (S-252)."""
         wanted = cast("ExtendedTriggerMessageRequest", call.payload())["requestedMessage"]
         if wanted in _PLAIN:
-            return cast("Answer", self._plain(call, now))
+            return self._plain(call, now)
         trigger = {
             MessageTriggerEnumType.SIGN_CHARGE_POINT_CERTIFICATE: self.sign,
             MessageTriggerEnumType.LOG_STATUS_NOTIFICATION: self.trigger_log_status,

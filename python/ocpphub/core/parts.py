@@ -268,7 +268,7 @@ class Parts:
             **self.remote.handlers(),
             **self.vendor_transfers.handlers(),
             **self.servicing.handlers(),
-            **self.trust.handlers(self.operations.trigger_message),
+            **self.trust.handlers(),
             "Reset": self.reset.handle,
         }
         profiles = (*self.configuration.feature_profiles, SECURITY)

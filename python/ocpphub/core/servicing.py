@@ -48,7 +48,7 @@ class Servicing:
             self.installer,
             options,
         )
-        self.firmware.x509 = parts.x509
+        self.firmware.x509, self.firmware.manufacturer_roots = parts.x509, parts.trust.certificates.manufacturer_roots
         self.collector = Collector(parts.questions, timers, controllers, has_hook=options.has_collect_hook)
         logs = Upload("log", "LogStatusNotification", emit, timers, self.collector, told["log"])
         diagnostics = Upload(
@@ -61,6 +61,9 @@ class Servicing:
                 MessageTrigger.FIRMWARE_STATUS_NOTIFICATION: self.firmware.trigger,
                 MessageTrigger.DIAGNOSTICS_STATUS_NOTIFICATION: self.diagnostics.trigger,
             }
+        if parts.schemes:
+            parts.trust.extended_trigger.trigger_log_status = self.diagnostics.trigger_log_status
+            parts.trust.extended_trigger.trigger_firmware_status = self.firmware.trigger_firmware_status
         parts.reset.is_forbidden = lambda: self.firmware.forbids_reset
         self._can_transfer = bool(parts.schemes)
 

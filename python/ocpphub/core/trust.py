@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ocpphub import _native
 from ocpphub.core.certificate_signing import CertificateSigning
 from ocpphub.core.certificates import Certificates, Provisioned
 from ocpphub.core.credentials import Credentials
 from ocpphub.core.extended_trigger import ExtendedTrigger
-from ocpphub.core.inbound import Handler
+from ocpphub.core.inbound import Answer, Handler
 from ocpphub.core.instant import Instant
 from ocpphub.core.root_certificates import RootCertificates
 from ocpphub.core.rows import Rows
@@ -32,7 +33,7 @@ class Trust:
         self.certificates = Certificates(emit, x509, provisioned)
         self.credentials = Credentials(parts.settings, emit, timers, configuration, self.certificates, parts.clock)
         self.credentials.event = self._event
-        self.extended_trigger: ExtendedTrigger | None = None
+        self.extended_trigger = ExtendedTrigger(self._trigger_plain)
         self.signing: CertificateSigning | None = None
         self.root_certificates: RootCertificates | None = None
         if x509 is not None:
@@ -40,6 +41,7 @@ class Trust:
                 *(parts.settings, emit, timers, parts.clock, x509),
                 *(self.certificates, self.credentials, configuration, parts.prompt, lambda: parts.is_online),
             )
+            self.extended_trigger.sign = self.signing.trigger
             self.root_certificates = RootCertificates(
                 *(x509, self.certificates, self.credentials, configuration),
                 *(parts.clock.utc_ms, lambda: parts.state.is_full),
@@ -48,12 +50,13 @@ class Trust:
     def _event(self, kind: str, info: str, now: Instant) -> None:
         self._parts.security.internal(kind, info[:MAX_INFO], now)
 
-    def handlers(self, plain_trigger: Handler) -> dict[str, Handler]:
+    def _trigger_plain(self, call: _native.Call, now: Instant) -> Answer:
+        return self._parts.operations.trigger_message(call, now)
+
+    def handlers(self) -> dict[str, Handler]:
         """Action -> handler; those of certificates only with X.509."""
-        self.extended_trigger = ExtendedTrigger(plain_trigger)
         built: dict[str, Handler] = {"ExtendedTriggerMessage": self.extended_trigger.handle}
         if self.signing is not None and self.root_certificates is not None:
-            self.extended_trigger.sign = self.signing.trigger
             built |= {"CertificateSigned": self.signing.signed, **self.root_certificates.handlers()}
         return built
 
