@@ -123,7 +123,7 @@ _SUPPORTED: Final = Key(
     read_only=True,
     choices=tuple(FEATURE_PROFILES.split(",")),
     needed=(CORE,),
-    meaning="feature profiles that are switched on: " + FEATURE_PROFILES.replace(",", ", "),
+    meaning="feature profiles that are switched on, of those of the default",
     follows="all",
 )
 _CORE_KEYS: Final = (
