@@ -1,0 +1,312 @@
+"""One transfer by libcurl, in whatever thread calls :func:`run`: a file to or from a host whose addresses are judged.
+
+Owns every option of libcurl and what its results mean. Must never resolve a name, follow a redirect, use a proxy or a
+file of the user (netrc, ssh keys), speak another protocol than the one asked for, or connect to another address than
+the given ones; and no text may hold more of the URL than scheme, host and port.
+
+Implements: reliability.md T33; S-244; CORE-GD-08.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import secrets
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Final
+
+import pycurl
+
+from ocpphub.url_policy import PORTS, Target
+
+CONNECT_TIMEOUT_S: Final = 30
+LOW_SPEED_S: Final = 60
+"""With less than a byte a second for this long a transfer has failed."""
+MAX_S: Final = 86_400
+"""A peer that sends a byte now and then does not hold a place for ever."""
+MAX_ANSWER: Final = 65_536
+"""Bytes that the server may say to an upload."""
+PROGRESS_S: Final = 1.0
+PROTOCOLS: Final = frozenset(pycurl.version_info()[8]) & PORTS.keys()
+"""The schemes that this libcurl can."""
+_FLAGS: Final = {
+    "https": pycurl.PROTO_HTTPS,
+    "http": pycurl.PROTO_HTTP,
+    "ftp": pycurl.PROTO_FTP,
+    "ftps": pycurl.PROTO_FTPS,
+    "sftp": pycurl.PROTO_SFTP,
+}
+_DENIED_BY: Final = frozenset((401, 403, 407, 530, 532, 550, 553))
+"""What HTTP and FTP servers answer to whom they do not let."""
+_WHY: Final = {
+    pycurl.E_UNSUPPORTED_PROTOCOL: "not_supported",
+    pycurl.E_URL_MALFORMAT: "bad_message",
+    pycurl.E_REMOTE_ACCESS_DENIED: "permission_denied",
+    pycurl.E_LOGIN_DENIED: "permission_denied",
+    pycurl.E_FILESIZE_EXCEEDED: "too_large",
+}
+_TEXTS: Final = {
+    pycurl.E_REMOTE_ACCESS_DENIED: "access is denied",
+    pycurl.E_LOGIN_DENIED: "the login is refused",
+    pycurl.E_COULDNT_CONNECT: "no connection",
+    pycurl.E_OPERATION_TIMEDOUT: "too slow, or no answer",
+    pycurl.E_PARTIAL_FILE: "the connection ended before the file did",
+    pycurl.E_GOT_NOTHING: "the connection ended without an answer",
+    pycurl.E_RECV_ERROR: "the connection broke",
+    pycurl.E_SEND_ERROR: "the connection broke",
+    pycurl.E_PEER_FAILED_VERIFICATION: "the server is not the one it should be: certificate or host key refused",
+    pycurl.E_SSL_CONNECT_ERROR: "no TLS connection",
+    pycurl.E_USE_SSL_FAILED: "the server does not speak TLS",
+    pycurl.E_REMOTE_FILE_NOT_FOUND: "there is no such file or directory",
+    pycurl.E_FILESIZE_EXCEEDED: "the file is too large",
+    pycurl.E_REMOTE_DISK_FULL: "the disk of the server is full",
+}
+
+
+@dataclass(slots=True)
+class Job:
+    """What is to be transferred. :meth:`stop` may be called from any thread."""
+
+    target: Target
+    addresses: tuple[str, ...]
+    """Where the host may be; nothing else is connected to."""
+    descriptor: int
+    """Of the file, open for writing (download) or reading (upload); the caller closes it."""
+    upload: bool
+    size: int
+    """Bytes of an upload; the most bytes of a download."""
+    roots: str = field(default="", repr=False)
+    """Certificates in PEM that servers may be verified against, besides those of the system."""
+    known_hosts: KnownHosts | None = None
+    max_bytes_per_s: int | None = None
+    progress: Callable[[int, int | None], None] = lambda done, total: None
+    """Called in the thread of the transfer with bytes so far and in all, at most once a second."""
+    stopped: bool = False
+    _sockets: list[socket.socket] = field(default_factory=list)
+    _told_s: float = float("-inf")
+    _done: int = 0
+    _answer: int = 0
+    _too_large: bool = False
+    _trouble: str = ""
+
+    def stop(self) -> None:
+        """End the transfer at once: it fails."""
+        self.stopped = True
+        for each in self._sockets:
+            # Wakes libcurl, which would look for the flag once a second only.
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    # What libcurl calls
+
+    def open_socket(self, purpose: int, address: Any) -> Any:
+        """A socket for an address that was judged: also for the data of FTP, whose address the server tells."""
+        family, kind, protocol, place = address
+        if family not in (socket.AF_INET, socket.AF_INET6) or self.stopped:
+            return pycurl.SOCKET_BAD
+        if ip_address(place[0]) not in map(ip_address, self.addresses):
+            return pycurl.SOCKET_BAD
+        opened = socket.socket(family, kind, protocol)
+        self._sockets.append(opened)
+        return opened
+
+    def write(self, data: bytes) -> int:
+        """Take a piece of a download; 0 ends it."""
+        if self._done + len(data) > self.size:
+            self._too_large = True
+            return 0
+        self._done += len(data)
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self.descriptor, view) :]
+        except OSError as error:
+            self._trouble = f"the file cannot be written: {error.strerror}"
+            return 0
+        return len(data)
+
+    def hear(self, data: bytes) -> int:
+        """Take a piece of what a server says to an upload; 0 ends it."""
+        self._answer += len(data)
+        return len(data) if self._answer <= MAX_ANSWER else 0
+
+    def read(self, size: int) -> bytes:
+        """The next piece of an upload."""
+        data = os.read(self.descriptor, min(size, self.size - self._done))
+        self._done += len(data)
+        return data
+
+    def seek(self, offset: int, origin: int) -> int:
+        """Begin an upload anew."""
+        self._done = os.lseek(self.descriptor, offset, origin)
+        return int(pycurl.SEEKFUNC_OK)
+
+    def follow(self, download: int, downloaded: int, upload: int, uploaded: int) -> int:
+        """Tell how far it is; anything but 0 ends it."""
+        done, total = (uploaded, self.size) if self.upload else (downloaded, download or None)
+        now_s = time.monotonic()
+        if done and now_s - self._told_s >= PROGRESS_S:
+            self._told_s = now_s
+            self.progress(done, total)
+        return int(self.stopped)
+
+    def close(self) -> None:
+        """Close what was opened for libcurl, which has copies of its own."""
+        for each in self._sockets:
+            each.close()
+
+
+def run(job: Job) -> dict[str, Any]:
+    """Transfer, and say how it went: ``ok`` and ``bytes``, or ``why`` and ``text`` (``work.py``). Blocks."""
+    curl = pycurl.Curl()
+    try:
+        _secure(curl, job)
+        _transfer(curl, job)
+        curl.perform()
+        status = curl.getinfo(pycurl.RESPONSE_CODE)
+    except pycurl.error as error:
+        return _failure(job, error.args[0], curl.getinfo(pycurl.RESPONSE_CODE))
+    finally:
+        curl.close()
+        job.close()
+    if job.target.scheme in ("http", "https") and not (200 <= status < 300 if job.upload else status == 200):
+        what = "a redirect, which is not followed" if 300 <= status < 400 else f"{status}"
+        return _failed(job, "failed", f"the answer is {what}")
+    return {"ok": True, "bytes": job._done}
+
+
+def _secure(curl: pycurl.Curl, job: Job) -> None:
+    """Whom to talk to, by which protocol, and as whom."""
+    target = job.target
+    # Explicit FTPS is FTP that changes to TLS before the login; only the port tells the two apart.
+    explicit = target.scheme == "ftps" and target.port != PORTS["ftps"]
+    scheme = "ftp" if explicit else target.scheme
+    host = f"[{target.host}]" if ":" in target.host else target.host
+    curl.setopt(pycurl.URL, f"{scheme}://{host}:{target.port}{target.path}")
+    curl.setopt(pycurl.PROTOCOLS, _FLAGS[scheme])
+    curl.setopt(pycurl.REDIR_PROTOCOLS, 0)
+    curl.setopt(pycurl.FOLLOWLOCATION, 0)
+    curl.setopt(pycurl.PROXY, "")
+    curl.setopt(pycurl.NOPROXY, "*")
+    curl.setopt(pycurl.NETRC, pycurl.NETRC_IGNORED)
+    if not target.is_address:
+        curl.setopt(pycurl.RESOLVE, [f"{target.host}:{target.port}:{','.join(job.addresses)}"])
+    curl.setopt(pycurl.OPENSOCKETFUNCTION, job.open_socket)
+    curl.setopt(pycurl.USE_SSL, pycurl.USESSL_ALL if explicit else pycurl.USESSL_NONE)
+    curl.setopt(pycurl.SSL_VERIFYPEER, 1)
+    curl.setopt(pycurl.SSL_VERIFYHOST, 2)
+    curl.setopt(pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_2)
+    curl.setopt(pycurl.CAINFO_BLOB, _system_roots() + job.roots.encode())
+    if target.user is not None:
+        curl.setopt(pycurl.USERNAME, target.user)
+        curl.setopt(pycurl.PASSWORD, target.password or "")
+    curl.setopt(pycurl.HTTPAUTH, pycurl.HTTPAUTH_BASIC)
+    if target.scheme == "sftp" and job.known_hosts is not None:
+        hosts = job.known_hosts
+        curl.setopt(pycurl.SSH_AUTH_TYPES, pycurl.SSH_AUTH_PASSWORD | pycurl.SSH_AUTH_KEYBOARD)
+        # libcurl reads the file for the type of key to ask for; the judgement is ours.
+        curl.setopt(pycurl.SSH_KNOWNHOSTS, str(hosts.path))
+        curl.setopt(pycurl.SSH_KEYFUNCTION, lambda known, found, match: hosts.judge(target.host, target.port, found[0]))
+
+
+def _transfer(curl: pycurl.Curl, job: Job) -> None:
+    """What to transfer, how fast, and when to give up."""
+    curl.setopt(pycurl.NOSIGNAL, 1)
+    curl.setopt(pycurl.CONNECTTIMEOUT, CONNECT_TIMEOUT_S)
+    curl.setopt(pycurl.LOW_SPEED_LIMIT, 1)
+    curl.setopt(pycurl.LOW_SPEED_TIME, LOW_SPEED_S)
+    curl.setopt(pycurl.TIMEOUT, MAX_S)
+    curl.setopt(pycurl.FORBID_REUSE, 1)
+    curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
+    curl.setopt(pycurl.USERAGENT, "ocpphub")
+    curl.setopt(pycurl.FAILONERROR, 1)
+    curl.setopt(pycurl.NOPROGRESS, 0)
+    curl.setopt(pycurl.XFERINFOFUNCTION, job.follow)
+    speed = job.max_bytes_per_s or 0
+    if job.upload:
+        curl.setopt(pycurl.UPLOAD, 1)
+        curl.setopt(pycurl.INFILESIZE_LARGE, job.size)
+        curl.setopt(pycurl.READFUNCTION, job.read)
+        curl.setopt(pycurl.SEEKFUNCTION, job.seek)
+        curl.setopt(pycurl.WRITEFUNCTION, job.hear)
+        curl.setopt(pycurl.MAX_SEND_SPEED_LARGE, speed)
+    else:
+        curl.setopt(pycurl.MAXFILESIZE_LARGE, job.size)
+        curl.setopt(pycurl.WRITEFUNCTION, job.write)
+        curl.setopt(pycurl.MAX_RECV_SPEED_LARGE, speed)
+
+
+def _failure(job: Job, code: int, status: int) -> dict[str, Any]:
+    if job._too_large:
+        code = pycurl.E_FILESIZE_EXCEEDED
+    why = _WHY.get(code, "permission_denied" if status in _DENIED_BY else "failed")
+    text = job._trouble or _TEXTS.get(code, f"the answer is {status}" if status >= 400 else f"error {code} of libcurl")
+    return _failed(job, why, text)
+
+
+def _failed(job: Job, why: str, text: str) -> dict[str, Any]:
+    return {"ok": False, "why": why, "text": f"{job.target.place}: {'ended' if job.stopped else text}"}
+
+
+@lru_cache(maxsize=1)
+def _system_roots() -> bytes:
+    """The certificates that the system trusts; the libcurl of a wheel does not know where they are."""
+    places = ssl.get_default_verify_paths()
+    for place in (places.cafile, "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"):
+        with contextlib.suppress(OSError):
+            if place is not None:
+                return Path(place).read_bytes() + b"\n"
+    return b""
+
+
+class KnownHosts:
+    """The host keys of SFTP servers: the first one seen is kept, another one is refused from then on.
+
+    A file in the format of OpenSSH, replaced as a whole; an administrator may put keys there, or take one away.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+
+    def judge(self, host: str, port: int, key: bytes | str) -> int:
+        """Compare the key of a server with the one it is known by; what libcurl is to do about it."""
+        blob = key if isinstance(key, bytes) else base64.b64decode(key)
+        kind = blob[4 : 4 + int.from_bytes(blob[:4], "big")]
+        name = (f"[{host}]:{port}" if port != PORTS["sftp"] else host).encode()
+        line = b" ".join((name, kind, base64.b64encode(blob)))
+        with self._lock:
+            try:
+                is_known = self._is_known(name, line)
+            except OSError:
+                return int(pycurl.KHSTAT_REJECT)
+        return int(pycurl.KHSTAT_FINE if is_known else pycurl.KHSTAT_REJECT)
+
+    def _is_known(self, name: bytes, line: bytes) -> bool:
+        text = self.path.read_bytes() if self.path.exists() else b""
+        known = [b" ".join(each.split()[:3]) for each in text.splitlines() if each.split()[:1] == [name]]
+        if not known:
+            self._write(text + (b"" if not text or text.endswith(b"\n") else b"\n") + line + b"\n")
+        return not known or line in known
+
+    def _write(self, text: bytes) -> None:
+        beside = self.path.with_name(f"{self.path.name}.{secrets.token_hex(8)}")
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(self.path)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
