@@ -41,7 +41,7 @@ ARROWS: dict[str, set[str]] = {
     "sessions_cli": set(),
     "keys_cli": {"core.key_table", "core.keys", "errors"},
     "api": {"wiring", "records", "interface", "clients", "driver", "link", "core", "publications", "config", "errors"},
-    "wiring": {"allocator", "certificates", "driver", "core", "csms", "endpoint", "store.sqlite", "work"},
+    "wiring": {"allocator", "certificates", "driver", "core", "csms", "endpoint", "errors", "store.sqlite", "work"},
     "allocator": {"driver", "core"},
     "certificates": {"core.x509"},
     "driver": {"lane", "link", "core", "store", "errors", "log"},

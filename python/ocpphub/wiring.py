@@ -9,17 +9,22 @@ Implements: architecture.md "Arrows"; J-231, J-342.
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from ocpphub.driver import Driver, Link
+from ocpphub.errors import LocalError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ocpphub.allocator import Allocator
     from ocpphub.api import ChargePoint as Point
-    from ocpphub.config import ChargePointSettings, HubSettings, Settings
+    from ocpphub.config import ChargePointSettings, HubSettings, Security, Settings
     from ocpphub.core.allocation import Allocation
+    from ocpphub.core.certificates import Provisioned
     from ocpphub.core.charge_point import ChargePoint
     from ocpphub.core.instant import Instant
     from ocpphub.core.x509 import X509
@@ -100,9 +105,43 @@ def make_core(point: Point, hub: HubSettings, allocation: Allocation, rows: Iter
         hub=hub,
         authorization_key=None if path is None else read_authorization_key(path),
         allotment=Allotment(allocation, settings.identity),
+        x509=make_x509(),
+        provisioned=read_provisioned(settings.security),
     )
     core.use_vendors(point.clients.vendors)
     return core
+
+
+def read_provisioned(security: Security) -> Provisioned:
+    """The certificates and the key in the files of ``hub.toml``, without what stands beside them there.
+
+    Raises :class:`LocalError` with the path, never the content, for a file that cannot be read or holds nothing of the
+    kind, and for a key that other users may read.
+    """
+    from ocpphub.core.certificates import Provisioned
+
+    return Provisioned(
+        _blocks(security.ca_file, "CERTIFICATE"),
+        _blocks(security.client_certificate_file, "CERTIFICATE"),
+        _blocks(security.client_key_file, "[A-Z ]*PRIVATE KEY", is_secret=True),
+    )
+
+
+def _blocks(path: Path | None, kind: str, *, is_secret: bool = False) -> str | None:
+    """The PEM blocks of a kind in a file, ``None`` without a file."""
+    if path is None:
+        return None
+    try:
+        if is_secret and path.stat().st_mode & 0o077:
+            raise LocalError("invalid_params", f"{path} is open to other users", hint=f"chmod 0600 {path}")
+        text = path.read_text("ascii", "replace")
+    except OSError as error:
+        text = f"{path} cannot be read: {error.strerror}"
+        raise LocalError("invalid_params", text, hint="a file that this user may read") from None
+    found = [match[0] for match in re.finditer(rf"-----BEGIN ({kind})-----[^-]+-----END \1-----", text)]
+    if not found:
+        raise LocalError("invalid_params", f"{path} holds nothing of this kind", hint="PEM")
+    return "\n".join(found) + "\n"
 
 
 def make_link(
