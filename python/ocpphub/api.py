@@ -413,7 +413,7 @@ class Hub:
 
     def _core(self, point: ChargePoint, rows: Iterable[Row]) -> Core:
         assert self.allocator is not None  # noqa: S101  # cores are made while the hub runs
-        return wiring.make_core(point, self.settings.hub, self.allocator.allocation, rows, self._clock())
+        return wiring.make_core(point, self.settings, self.allocator.allocation, rows, self._clock())
 
     def _websocket(self, settings: ChargePointSettings, driver: Driver) -> Link:
         link, stop = wiring.make_link(settings, driver, self._points[settings.identity].publications)

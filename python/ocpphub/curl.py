@@ -12,10 +12,8 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
-import secrets
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,6 +24,7 @@ from typing import Any, Final
 
 import pycurl
 
+from ocpphub.known_hosts import KnownHosts
 from ocpphub.url_policy import PORTS, Target
 
 CONNECT_TIMEOUT_S: Final = 30
@@ -159,6 +158,13 @@ class Job:
             self.progress(done, total)
         return int(self.stopped)
 
+    def judge_key(self, known: Any, found: Any, match: int) -> int:
+        """Whether a server that speaks SSH is the one it was."""
+        key = found[0] if isinstance(found[0], bytes) else base64.b64decode(found[0])
+        hosts, target = self.known_hosts, self.target
+        is_known = hosts is not None and hosts.accepts(target.host, target.port, key)
+        return int(pycurl.KHSTAT_FINE if is_known else pycurl.KHSTAT_REJECT)
+
     def close(self) -> None:
         """Close what was opened for libcurl, which has copies of its own."""
         for each in self._sockets:
@@ -211,11 +217,10 @@ def _secure(curl: pycurl.Curl, job: Job) -> None:
         curl.setopt(pycurl.PASSWORD, target.password or "")
     curl.setopt(pycurl.HTTPAUTH, pycurl.HTTPAUTH_BASIC)
     if target.scheme == "sftp" and job.known_hosts is not None:
-        hosts = job.known_hosts
         curl.setopt(pycurl.SSH_AUTH_TYPES, pycurl.SSH_AUTH_PASSWORD | pycurl.SSH_AUTH_KEYBOARD)
         # libcurl reads the file for the type of key to ask for; the judgement is ours.
-        curl.setopt(pycurl.SSH_KNOWNHOSTS, str(hosts.path))
-        curl.setopt(pycurl.SSH_KEYFUNCTION, lambda known, found, match: hosts.judge(target.host, target.port, found[0]))
+        curl.setopt(pycurl.SSH_KNOWNHOSTS, str(job.known_hosts.path))
+        curl.setopt(pycurl.SSH_KEYFUNCTION, job.judge_key)
 
 
 def _transfer(curl: pycurl.Curl, job: Job) -> None:
@@ -266,47 +271,3 @@ def _system_roots() -> bytes:
             if place is not None:
                 return Path(place).read_bytes() + b"\n"
     return b""
-
-
-class KnownHosts:
-    """The host keys of SFTP servers: the first one seen is kept, another one is refused from then on.
-
-    A file in the format of OpenSSH, replaced as a whole; an administrator may put keys there, or take one away.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._lock = threading.Lock()
-
-    def judge(self, host: str, port: int, key: bytes | str) -> int:
-        """Compare the key of a server with the one it is known by; what libcurl is to do about it."""
-        blob = key if isinstance(key, bytes) else base64.b64decode(key)
-        kind = blob[4 : 4 + int.from_bytes(blob[:4], "big")]
-        name = (f"[{host}]:{port}" if port != PORTS["sftp"] else host).encode()
-        line = b" ".join((name, kind, base64.b64encode(blob)))
-        with self._lock:
-            try:
-                is_known = self._is_known(name, line)
-            except OSError:
-                return int(pycurl.KHSTAT_REJECT)
-        return int(pycurl.KHSTAT_FINE if is_known else pycurl.KHSTAT_REJECT)
-
-    def _is_known(self, name: bytes, line: bytes) -> bool:
-        text = self.path.read_bytes() if self.path.exists() else b""
-        known = [b" ".join(each.split()[:3]) for each in text.splitlines() if each.split()[:1] == [name]]
-        if not known:
-            self._write(text + (b"" if not text or text.endswith(b"\n") else b"\n") + line + b"\n")
-        return not known or line in known
-
-    def _write(self, text: bytes) -> None:
-        beside = self.path.with_name(f"{self.path.name}.{secrets.token_hex(8)}")
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            with open(descriptor, "wb") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(self.path)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise

@@ -22,15 +22,19 @@ import contextlib
 import os
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from ocpphub import curl, resolver, url_policy
+from ocpphub import resolver, url_policy
+from ocpphub.known_hosts import KnownHosts
 from ocpphub.scratch import Scratch
 from ocpphub.url_policy import Refusal, Target
+
+if TYPE_CHECKING:
+    from ocpphub.curl import Job
 
 MAX_DOWNLOAD: Final = 512 * 2**20
 MAX_UPLOAD: Final = 64 * 2**20
@@ -64,7 +68,7 @@ class Transfers:
         self,
         scratch: Scratch,
         policy: Policy,
-        known_hosts: curl.KnownHosts,
+        known_hosts: KnownHosts,
         *,
         roots: Callable[[str], str] = lambda identity: "",
         on_progress: Progress = lambda identity, value: None,
@@ -136,7 +140,7 @@ class Transfers:
     async def _target(self, identity: str, location: str, name: str = "") -> tuple[Target, tuple[str, ...]] | Refusal:
         """What a URL means and where its host is, if all of that may be."""
         policy = self._policy
-        schemes = frozenset(policy.schemes.get(identity, ())) & curl.PROTOCOLS
+        schemes = policy.schemes.get(identity, ())
         target = url_policy.check(location, schemes, hosts=policy.hosts, allow_private=policy.allow_private)
         if isinstance(target, Refusal):
             return target
@@ -164,8 +168,10 @@ class Transfers:
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(self._on_progress, identity, {"kind": kind, "bytes": done, "total": total})
 
+        from ocpphub.curl import Job  # libcurl takes 9 MB, which a hub without transfers need not have
+
         target, addresses = found
-        job = curl.Job(
+        job = Job(
             target,
             addresses,
             os.dup(descriptor),
@@ -190,9 +196,21 @@ class Transfers:
 _FAMILIES: Final = (socket.AF_INET, socket.AF_INET6)
 
 
-def _work(job: curl.Job, future: Future[Result]) -> None:
+def unable(schemes: Iterable[Collection[str]]) -> list[str]:
+    """Which of the enabled schemes the libcurl that is installed does not know; HTTP it always does."""
+    wanted = frozenset[str]().union(*schemes) - {"https", "http"}
+    if not wanted:
+        return []
+    from ocpphub.curl import PROTOCOLS
+
+    return sorted(wanted - PROTOCOLS)
+
+
+def _work(job: Job, future: Future[Result]) -> None:
+    from ocpphub.curl import run
+
     try:
-        result = curl.run(job)
+        result = run(job)
     except BaseException as error:  # noqa: BLE001  # handed to whoever asked
         future.set_exception(error)
     else:

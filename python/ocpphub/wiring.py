@@ -9,10 +9,14 @@ Implements: architecture.md "Arrows"; J-231, J-342.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import TYPE_CHECKING
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from orjson import dumps
 
 from ocpphub.driver import Driver, Link
 from ocpphub.errors import LocalError
@@ -22,7 +26,7 @@ if TYPE_CHECKING:
 
     from ocpphub.allocator import Allocator
     from ocpphub.api import ChargePoint as Point
-    from ocpphub.config import ChargePointSettings, HubSettings, Security, Settings
+    from ocpphub.config import ChargePointSettings, Security, Settings
     from ocpphub.core.allocation import Allocation
     from ocpphub.core.certificates import Provisioned
     from ocpphub.core.charge_point import ChargePoint
@@ -31,7 +35,9 @@ if TYPE_CHECKING:
     from ocpphub.endpoint import Failure
     from ocpphub.publications import Event, Publications
     from ocpphub.store import Row, Store
-    from ocpphub.work import Workshop
+    from ocpphub.work import Doer, Workshop
+
+log = logging.getLogger("ocpphub.daemon")
 
 
 def open_store(settings: Settings) -> Store:
@@ -60,7 +66,55 @@ def make_workshop(settings: Settings, points: Mapping[str, Point], *, keeps_file
     """
     from ocpphub.work import Workshop
 
-    return Workshop({})
+    doers = {**(make_transfers(settings, points) if keeps_files else {})}
+    return Workshop(doers)
+
+
+def make_transfers(settings: Settings, points: Mapping[str, Point]) -> dict[str, Doer]:
+    """Downloads and uploads; none without the extra ``transfer``. What is enabled and cannot be done is named."""
+    if not has_transfers():
+        log.warning("the extra transfer is not installed: GetDiagnostics, GetLog and UpdateFirmware are NotSupported")
+        return {}
+    from ocpphub.known_hosts import KnownHosts
+    from ocpphub.scratch import NAME, Scratch
+    from ocpphub.transfer import Policy, Transfers, unable
+
+    schemes = {identity: enabled_schemes(settings, point.settings) for identity, point in points.items()}
+    for scheme in unable(schemes.values()):
+        log.warning("transfers by %s are enabled, but the libcurl that is installed cannot do them", scheme)
+    firmware, directory = settings.firmware, settings.hub.state_directory
+    policy = Policy(
+        schemes,
+        firmware.allow_private_addresses,
+        firmware.hosts,
+        settings.diagnostics.max_bytes,
+        firmware.max_bytes_per_s,
+    )
+
+    def progress(identity: str, value: Mapping[str, Any]) -> None:
+        points[identity].publications.publish("transfer", dumps(value))
+
+    return Transfers(
+        Scratch(directory / NAME),
+        policy,
+        KnownHosts(directory / "known_hosts"),
+        roots=lambda identity: "\n".join(points[identity].core.access().roots),
+        on_progress=progress,
+    ).doers()
+
+
+def has_transfers() -> bool:
+    """Whether the extra ``transfer`` is installed."""
+    return find_spec("pycurl") is not None
+
+
+def enabled_schemes(whole: Settings, settings: ChargePointSettings) -> frozenset[str]:
+    """The schemes of URLs that transfers of a charge point may use; none without the extra ``transfer``."""
+    from ocpphub.url_policy import schemes_of
+
+    configured = {name.lower(): value for name, value in settings.configuration.items()}
+    protocols = configured.get("supportedfiletransferprotocols", "HTTPS")
+    return schemes_of(protocols, sftp=whole.firmware.sftp) if has_transfers() else frozenset()
 
 
 def make_x509() -> X509 | None:
@@ -85,13 +139,14 @@ def make_allocator(settings: Settings, driver: Driver, clock: Callable[[], Insta
     return allocator
 
 
-def make_core(point: Point, hub: HubSettings, allocation: Allocation, rows: Iterable[Row], now: Instant) -> ChargePoint:
+def make_core(point: Point, whole: Settings, allocation: Allocation, rows: Iterable[Row], now: Instant) -> ChargePoint:
     """A core out of the rows of its charge point, with the vendor handlers that its connections have registered.
 
-    Raises :class:`LocalError` for settings that it refuses.
+    ``whole`` are the settings of the hub. Raises :class:`LocalError` for settings that it refuses.
     """
     from ocpphub.core.allotment import Allotment
     from ocpphub.core.charge_point import ChargePoint
+    from ocpphub.core.maintenance import Maintenance
     from ocpphub.endpoint import read_authorization_key
 
     settings = point.settings
@@ -102,11 +157,15 @@ def make_core(point: Point, hub: HubSettings, allocation: Allocation, rows: Iter
         now,
         # Fresh for every core, so that no message id is ever used twice (J-231).
         boot_id=secrets.token_hex(8),
-        hub=hub,
+        hub=whole.hub,
         authorization_key=None if path is None else read_authorization_key(path),
         allotment=Allotment(allocation, settings.identity),
+        schemes=enabled_schemes(whole, settings),
         x509=make_x509(),
         provisioned=read_provisioned(settings.security),
+        maintenance=Maintenance(
+            whole.firmware.unsigned, whole.firmware.hook is not None, whole.diagnostics.hook is not None
+        ),
     )
     core.use_vendors(point.clients.vendors)
     return core

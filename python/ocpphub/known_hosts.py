@@ -1,0 +1,67 @@
+"""The host keys of SFTP servers: the first one seen is kept, another one is refused from then on.
+
+Owns the file ``known_hosts`` of the state directory, in the format of OpenSSH; it is replaced as a whole. An
+administrator may put keys there, or take away that of a server which has a new one. Use it in any thread.
+
+Implements: reliability.md T33; S-244.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import os
+import secrets
+import threading
+from pathlib import Path
+from typing import Final
+
+log = logging.getLogger("ocpphub.daemon")
+
+PORT: Final = 22
+
+
+class KnownHosts:
+    """The keys in one file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+
+    def accepts(self, host: str, port: int, key: bytes) -> bool:
+        """Whether a server shows the key, in the form of the wire, that it is known by; an unknown one is known then.
+
+        A file that cannot be read or written makes every server unknown for good: it is refused.
+        """
+        kind = key[4 : 4 + int.from_bytes(key[:4], "big")]
+        name = (host if port == PORT else f"[{host}]:{port}").encode()
+        line = b" ".join((name, kind, base64.b64encode(key)))
+        with self._lock:
+            try:
+                return self._has(name, line)
+            except OSError as error:
+                log.warning("%s: %s; no SFTP server is trusted", self.path, error.strerror)
+                return False
+
+    def _has(self, name: bytes, line: bytes) -> bool:
+        text = self.path.read_bytes() if self.path.exists() else b""
+        known = [b" ".join(words[:3]) for each in text.splitlines() if (words := each.split())[:1] == [name]]
+        if known and line not in known:
+            log.warning("the SFTP server %s shows another host key than before: refused", name.decode())
+        if not known:
+            log.info("the SFTP server %s is known by its host key from now on", name.decode())
+            self._write(text + (b"" if not text or text.endswith(b"\n") else b"\n") + line + b"\n")
+        return not known or line in known
+
+    def _write(self, text: bytes) -> None:
+        beside = self.path.with_name(f"{self.path.name}.{secrets.token_hex(8)}")
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(self.path)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
