@@ -7,6 +7,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from ocpphub.config import Role
+from ocpphub.core.diagnostics import Job
+from ocpphub.core.instant import Instant
+from ocpphub.core.maintenance import Retries
 from ocpphub.rpc.methods import discover
 from tests import builders
 from tests.builders import Csms
@@ -95,7 +98,10 @@ def right_params(name: str, about: str = "") -> dict[str, Any]:
 
 @asynccontextmanager
 async def furnished_hub() -> AsyncIterator[Furnished]:
-    """A transaction runs on connector 1, its start waits for a retry, 3 is reserved, the client has a subscription."""
+    """A transaction runs on connector 1, its start waits for a retry, 3 is reserved, the client has a subscription.
+
+    Somebody is installing firmware, and the client has been asked for diagnostics.
+    """
     csms = Csms(errors={"StartTransaction": "InternalError"})
     rpc = rpc_settings([Role("operator", OTHER_UID, None, None), Role("operator", RANGED_UID, None, (1, 2))])
     async with running_hub(POINT, rpc=rpc, csms=csms) as bench:
@@ -121,6 +127,14 @@ async def _furnish(hub: Furnished) -> None:
     link.receive([2, "a", "ReserveNow", {"connectorId": 3, "idTag": "TAG2", "reservationId": 7, **expiry}])
     profile = builders.charging_profile()
     link.receive([2, "b", "SetChargingProfile", {"connectorId": 1, "csChargingProfiles": profile}])
+    link.driver.apply("CP1", _ask_controllers)
     await turns(100)
     for name in FILLED:
         assert (await hub.ask(name, right_params(name)))["result"], name
+
+
+def _ask_controllers(core: Any, now: Instant) -> None:
+    servicing = core._parts.servicing
+    servicing.installer.resume(now)
+    job = Job(None, "https://csms.example/", "diagnostics", "DiagnosticsLog", Retries(), directory="/nowhere")
+    servicing.collector.begin(job, lambda job: None, now)

@@ -34,10 +34,11 @@ DRIVING = {
     *("controller.attach", "controller.detach", "connector.report", "connector.report_many"),
     *("connector.authorize", "connector.stop_transaction"),
 }
+REPORTS = {"firmware.report", "diagnostics.report"}
 POLICY = {
     "monitor": READS,
     "energy": READS | {"station.set_limit"},
-    "controller": READS | DRIVING | {"data_transfer", "data_transfer.register", "security_event"},
+    "controller": READS | DRIVING | {"data_transfer", "data_transfer.register", "security_event"} | REPORTS,
     "operator": set(METHODS),
 }
 """rpc.md "Access", written down again by hand."""

@@ -116,7 +116,3 @@ def test_discover_describes_every_method_and_parameter() -> None:
     assert all(row["x-role"] and row["result"]["schema"] for row in document["methods"])
     limits = {p["name"]: p["schema"] for row in document["methods"] for p in row["params"]}
     assert limits["info"] == {"type": "string", "maxLength": 255}
-
-
-def test_methods_that_are_not_built_are_absent() -> None:
-    assert not set(METHODS) & {"firmware.report", "diagnostics.report"}

@@ -24,7 +24,10 @@ READ = ("get_*", "subscribe", "unsubscribe", "*.get", "*.list", "schedule.*", "s
 POLICY: dict[str, tuple[str, ...]] = {
     "monitor": READ,
     "energy": (*READ, "station.set_limit"),
-    "controller": (*READ, "controller.*", "connector.*", "data_transfer", "data_transfer.register", "security_event"),
+    "controller": (
+        *(*READ, "controller.*", "connector.*", "data_transfer", "data_transfer.register", "security_event"),
+        *("firmware.report", "diagnostics.report"),
+    ),
     "operator": ("*",),
 }
 """rpc.md "Access", written down by hand: role -> patterns of what it may call."""

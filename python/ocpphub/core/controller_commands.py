@@ -207,6 +207,18 @@ class ControllerCommands:
         self._effects.append(Reply(request, None))
         self._end(now)
 
+    def firmware_report(self, request: int, controller: Controller, status: str, info: str | None, now: Instant) -> Any:
+        """``firmware.report``: an installation goes on, or has ended. Effects: statuses, ``Reply`` null behind them."""
+        self._parts.servicing.installer.report(controller, status, info, now)
+        self._effects.append(Reply(request, None))
+        self._end(now)
+
+    def diagnostics_report(self, request: int, controller: Controller, ok: bool, info: str | None, now: Instant) -> Any:
+        """``diagnostics.report``: a controller's files are there, or will not be. Effects: ``Work``, ``Reply`` null."""
+        self._parts.servicing.collector.report(controller, ok, info)
+        self._effects.append(Reply(request, None))
+        self._end(now)
+
     def use_vendors(self, vendors: Vendors) -> None:
         """Look into this table of vendor handlers, which outlives the core; before :meth:`start`."""
         self._parts.vendor_transfers.vendors = vendors

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any, Final, cast
 
 from orjson import dumps
@@ -31,6 +31,7 @@ from ocpphub.core.notices import Notices
 from ocpphub.core.rows import Rows
 from ocpphub.core.security import SecurityEvents
 from ocpphub.core.timers import Timers
+from ocpphub.core.update import Update
 from ocpphub.core.vocabulary import FirmwareStatus, UpdateFirmwareStatusEnumType
 from ocpphub.core.vocabulary import FirmwareStatusEnumType as Status
 from ocpphub.core.x509 import X509, Certificate, CertificateError
@@ -45,57 +46,7 @@ REBOOT_WAIT_S: Final = 60.0
 MAX_VERSION: Final = 50
 SIGNED: Final = "SignedFirmwareStatusNotification"
 UNSIGNED: Final = "FirmwareStatusNotification"
-_RANK: Final = {
-    None: 0,
-    Status.DOWNLOAD_SCHEDULED: 1,
-    Status.DOWNLOADING: 2,
-    Status.DOWNLOAD_PAUSED: 2,
-    Status.DOWNLOADED: 3,
-    Status.SIGNATURE_VERIFIED: 4,
-    Status.INSTALL_SCHEDULED: 5,
-    Status.INSTALLING: 6,
-    Status.INSTALL_REBOOTING: 7,
-}
-"""The order of the statuses that are not the last one; who begins again after a restart goes back and tells nothing."""
-_LAST: Final = 8
-_PLAIN: Final = frozenset(map(str, FirmwareStatus))
 _CANNOT_BE_CANCELLED: Final = ("installing", "rebooting")
-
-
-@dataclass(slots=True)
-class Update:
-    """One update as its row keeps it. ``request_id`` is ``None`` for an unsigned one; times are UTC in milliseconds."""
-
-    request_id: int | None
-    location: str = field(repr=False)
-    retrieve_ms: int
-    install_ms: int
-    retries: Retries
-    certificate: str | None = field(default=None, repr=False)
-    signature: str | None = field(default=None, repr=False)
-    stage: str = "scheduled"
-    """``scheduled``, ``downloading``, ``verifying``, ``ready``, ``installing``, ``rebooting``, ``over``."""
-    status: str | None = None
-    """The last one that was told."""
-    plain: str | None = None
-    """The last one told that FirmwareStatusNotification knows too."""
-    path: str | None = None
-    before: str | None = None
-    """The version that ran before the installation."""
-
-    @property
-    def is_over(self) -> bool:
-        """Whether it has come to an end."""
-        return self.stage == "over"
-
-    @classmethod
-    def of(cls, row: dict[str, Any]) -> Update | None:
-        """That of a row, ``None`` for one that is none."""
-        try:
-            return cls(**{**row, "retries": Retries(**row["retries"])})
-        except (KeyError, TypeError):
-            log.error("a damaged firmware update is left aside")
-            return None
 
 
 class Firmware:
@@ -310,7 +261,7 @@ class Firmware:
         if update.retries.take(why):
             self._tell(Status.DOWNLOAD_PAUSED)
             self._timers.set((TIMER, "retry"), now.monotonic_s + update.retries.interval_s)
-        elif _RANK.get(cast("Status | None", update.status), 0) < _RANK[Status.DOWNLOADED]:
+        elif not update.has_entered(Status.DOWNLOADED):
             self._end(Status.DOWNLOAD_FAILED, now)
         else:  # it was told to be there before the restart
             self._end(Status.INSTALLATION_FAILED, now)
@@ -329,7 +280,7 @@ class Firmware:
             self._tell(Status.SIGNATURE_VERIFIED)
             self._proceed(update, now)
         else:
-            was_good = update.status in (Status.SIGNATURE_VERIFIED, Status.INSTALL_SCHEDULED)
+            was_good = update.has_entered(Status.SIGNATURE_VERIFIED)
             is_forged = why == "invalid_signature"
             if is_forged:
                 self._security.internal("InvalidFirmwareSignature", f"request {update.request_id}", now)
@@ -432,14 +383,8 @@ class Firmware:
     def _tell(self, status: Status) -> None:
         """Tell that a state was entered, unless it was told before a restart; the caller saves."""
         update = self._update
-        if update is None or (update.request_id is None and status not in _PLAIN):
+        if update is None or not update.enter(status):
             return
-        before = cast("Status | None", update.status)
-        if status == before or _RANK.get(status, _LAST) < _RANK.get(before, _LAST):
-            return
-        update.status = str(status)
-        if status in _PLAIN:
-            update.plain = str(status)
         log.info("firmware: %s", status)
         if update.request_id is None:
             self._notices.put(UNSIGNED, {"status": str(status)})

@@ -1,11 +1,11 @@
 """DATA: every method of the socket: its parameters, the level it needs and the call of the API behind it.
 
 Owns names, kinds and ranges of parameters and the texts that ``rpc.discover`` shows. Must never hold a rule of OCPP:
-what a value means is the core's business, here it only has a type. A method of rpc.md that is not built yet is absent.
+what a value means is the core's business, here it only has a type.
 
 Implements: design rpc.md "Interface commands", "Interface variables" and the reads of "Schedules, station, records".
-The methods of controllers are in ``controller_methods.py``, those of records, permits and vendors in modules of theirs;
-what several results are made of is in ``schemas.py``.
+The methods of controllers are in ``controller_methods.py``, those of records, permits, vendors and of firmware and
+diagnostics in modules of theirs; what several results are made of is in ``schemas.py``.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from ocpphub.publications import TOPICS, VARIABLES
 from ocpphub.rpc.allocation_methods import ALLOCATION_ROWS
 from ocpphub.rpc.connectors import ConnectorSet
 from ocpphub.rpc.controller_methods import CONTROLLER_ROWS
+from ocpphub.rpc.maintenance_methods import MAINTENANCE_ROWS
 from ocpphub.rpc.record_methods import RECORD_ROWS
 from ocpphub.rpc.schemas import SCHEMAS
 from ocpphub.rpc.signature import (
@@ -352,7 +353,7 @@ _ROWS: Final = (
 )
 
 METHODS: Final[dict[str, Method]] = {
-    row.name: row for row in (*_ROWS, *VENDOR_ROWS, *CONTROLLER_ROWS, *ALLOCATION_ROWS, *RECORD_ROWS)
+    row.name: row for row in (*_ROWS, *VENDOR_ROWS, *MAINTENANCE_ROWS, *CONTROLLER_ROWS, *ALLOCATION_ROWS, *RECORD_ROWS)
 }
 
 
