@@ -39,6 +39,7 @@ class StubConnection:
         self.dropped = asyncio.Event()
         self.transport = SimpleNamespace(abort=self.dropped.set)
         self.send_deadline_s = self.pong_timeout_s = 0.0
+        self.root: str | None = None
 
     def push(self, frame: bytes) -> None:
         self.log.append(frame)
@@ -90,7 +91,7 @@ class ScriptedLink(CsmsLink):
         self.exhausted = asyncio.Event()
         changes = {"csms_url": "ws://127.0.0.1/ocpp"} | kwargs.pop("settings", {})
         receiver = SimpleNamespace(
-            connected=lambda identity: log.append("connected"),
+            connected=lambda identity, root: log.append("connected"),
             disconnected=lambda identity: log.append("disconnected"),
             receive=lambda identity, frame, binary: log.append((identity, frame, binary)),
             access=lambda identity: Access(1, "ws://127.0.0.1/ocpp", bytes.fromhex(KEY_HEX)),

@@ -369,10 +369,10 @@ def test_driver_goes_on_with_the_new_core_on_the_same_link(bench: Bench) -> None
 
     bench.driver.replace(cast("ChargePoint", successor))
     bench.driver.start("CP1")
-    bench.driver.connected("CP1")
+    bench.driver.connected("CP1", "fingerprint of a root")
     bench.answers[0]({}, None)
     bench.loop.pass_time(19)
-    assert successor.inputs == [("start",), ("connected",)]
+    assert successor.inputs == [("start",), ("connected", "fingerprint of a root")]
     bench.loop.pass_time(1)
 
     assert successor.inputs[2:] == [("handle_timer",)]

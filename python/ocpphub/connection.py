@@ -63,6 +63,7 @@ class Connection(ClientConnection):
         "deliver",
         "ended",
         "pong_timeout_s",
+        "root",
         "send_deadline_s",
         "why",
     )
@@ -73,6 +74,7 @@ class Connection(ClientConnection):
         self.send_deadline_s = 15.0
         self.pong_timeout_s = 10.0
         self.why = ""
+        self.root: str | None = None
         # Done as soon as the connection carries nothing more; a deaf peer may keep the socket a little longer.
         self.ended: asyncio.Future[None] = self.loop.create_future()
         self._held = False
@@ -217,6 +219,7 @@ class Connection(ClientConnection):
         """The opening handshake, after a look at the certificate; credentials leave only behind it."""
         secured = self.transport.get_extra_info("ssl_object")
         host = self.protocol.uri.host
+        self.root = tls.trust_anchor(secured)
         if secured is not None and not endpoint.is_literal(host) and not tls.names_host(secured.getpeercert(), host):
             raise tls.refused_certificate("it names this host only by a wildcard", secured.getpeercert(True))
         try:

@@ -47,9 +47,12 @@ _library_logger.setLevel(logging.INFO)
 
 
 class Receiver(Protocol):
-    """To whom the link reports and who knows as whom to connect; :class:`ocpphub.driver.Driver` is one."""
+    """To whom the link reports and who knows as whom to connect; :class:`ocpphub.driver.Driver` is one.
 
-    def connected(self, identity: str) -> None: ...
+    ``root`` is the fingerprint of the root that the CSMS proved itself by, ``None`` without TLS.
+    """
+
+    def connected(self, identity: str, root: str | None) -> None: ...
     def disconnected(self, identity: str) -> None: ...
     def receive(self, identity: str, frame: bytes, binary: bool) -> None: ...
     def access(self, identity: str) -> Access: ...
@@ -236,7 +239,7 @@ class CsmsLink:
         self._accepted = False
         self._logger.info("connected to %s", _shown(self._url))
         try:
-            self._receiver.connected(self.identity)
+            self._receiver.connected(self.identity, connection.root)
             connection.deliver = self._deliver
             connection.hold(self._paused)  # or hand over what came with the answer to the handshake
             await connection.ended

@@ -191,14 +191,14 @@ class Driver:
             logger.exception("%s: a frame raised in the core", identity)
         self._settle(lane, now)
 
-    def connected(self, identity: str) -> None:
-        """The link of this charge point is open."""
+    def connected(self, identity: str, root: str | None = None) -> None:
+        """The link of this charge point is open; with TLS ``root`` is the fingerprint of the root that it rests on."""
         lane = self._lanes.get(identity)
         if lane is None:
             return
         lane.session += 1
         lane.up = True
-        self._input(identity, lambda core, now: core.connected(now))
+        self._input(identity, lambda core, now: core.connected(now, root))
 
     def disconnected(self, identity: str) -> None:
         """The link of this charge point is closed; frames that still wait for it are dropped."""

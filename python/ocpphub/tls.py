@@ -50,10 +50,23 @@ class _Handshake(ssl.SSLObject):
         try:
             super().do_handshake()
         except ssl.SSLCertVerificationError as error:
-            # Named only in Python 3.13, but there in 3.11 too.
-            chain = self._sslobj.get_unverified_chain() or ()  # type: ignore[attr-defined]
-            der = ssl.PEM_cert_to_DER_cert(chain[0].public_bytes()) if chain else None
-            raise refused_certificate(error.verify_message, der) from error
+            # The chains are named only in Python 3.13, but they are there in 3.11 too.
+            chain = self._sslobj.get_unverified_chain()  # type: ignore[attr-defined]
+            raise refused_certificate(error.verify_message, _der(chain[0]) if chain else None) from error
+
+    def trust_anchor(self) -> str | None:
+        """The fingerprint of the root that the certificate of the CSMS led to."""
+        chain = self._sslobj.get_verified_chain()  # type: ignore[attr-defined]
+        return hashlib.sha256(_der(chain[-1])).hexdigest() if chain else None
+
+
+def _der(certificate: Any) -> bytes:
+    return ssl.PEM_cert_to_DER_cert(certificate.public_bytes())
+
+
+def trust_anchor(secured: ssl.SSLObject | None) -> str | None:
+    """The fingerprint of the root that an open connection rests on; ``None`` without TLS."""
+    return secured.trust_anchor() if isinstance(secured, _Handshake) else None
 
 
 def refused_certificate(why: str, der: bytes | None) -> RefusedCertificateError:

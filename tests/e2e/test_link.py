@@ -68,7 +68,7 @@ class Events:
         self.failures: list[Failure] = []
         self.keys_asked = 0
 
-    def connected(self, identity: str) -> None:
+    def connected(self, identity: str, root: str | None) -> None:
         self.queue.put_nowait(("connected", None))
 
     def disconnected(self, identity: str) -> None:

@@ -115,14 +115,16 @@ class Receiver:
     def __init__(self, access: Access) -> None:
         self.now = access
         self.is_connected = False
+        self.root: str | None = None
         self.failures: list[Failure] = []
         self.over = asyncio.Event()
 
     def access(self, identity: str) -> Access:
         return self.now
 
-    def connected(self, identity: str) -> None:
+    def connected(self, identity: str, root: str | None) -> None:
         self.is_connected = True
+        self.root = root
         self.over.set()
 
     def disconnected(self, identity: str) -> None:
@@ -369,13 +371,14 @@ def _names_below_localhost_resolve(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_only_good_servers_are_talked_to_and_bad_ones_are_told_of_once(name: str) -> None:
     """S-101, S-102, S-106, S-121, S-122, S-123, S-124, S-125, S-130, S-131, S-132, S-133, S-134, S-135, S-137, S-138,
-    S-200, T14, F17, D-19."""
+    S-194, S-200, T14, F17, D-19."""
     case = CASES[name]
     with Server(case.make()) as peer:
         seen = attempt(access_of(case, peer.port))
     if case.events is None:
         assert seen.is_connected, seen.failures
         assert seen.failures == []
+        assert seen.root == case.roots()[-1].fingerprint
         assert [head.startswith("GET /ocpp/CP1 ") for head in peer.heads] == [True]
         assert ["Authorization: Basic" in head for head in peer.heads] == [case.profile in (1, 2)]
         assert peer.suites == [case.suite or peer.suites[0]]
