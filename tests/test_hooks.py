@@ -150,6 +150,20 @@ async def test_program_that_nobody_wants_any_more_is_ended_with_its_children(tmp
     assert not Path(f"/proc/{first}").exists()
 
 
+@pytest.mark.parametrize("turns", range(6))
+async def test_program_that_is_abandoned_while_it_starts_is_ended(tmp_path: Path, turns: int) -> None:
+    """``work.py``: at whatever moment that comes."""
+    task = asyncio.create_task(hook(shell("sleep 100 & echo $! >>pids; wait"), tmp_path).run({}))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    if (tmp_path / "pids").exists():
+        for pid in (tmp_path / "pids").read_text().split():
+            await until_gone(int(pid))
+
+
 @pytest.mark.usefixtures("_short_grace")
 async def test_child_that_has_left_and_holds_the_output_costs_no_descriptor(tmp_path: Path) -> None:
     """F42, R1: its program is over at the deadline all the same."""

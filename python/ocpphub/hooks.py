@@ -50,16 +50,7 @@ class Hook:
         Exit code 0 and an object or nothing on standard output are good. What it says on standard error is logged.
         """
         try:
-            process = await asyncio.create_subprocess_exec(
-                *self._argv,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                cwd=self._directory,
-                env=_environment(),
-                start_new_session=True,
-                pass_fds=tuple(descriptors),
-            )
+            process = await self._start(descriptors)
         except OSError as error:
             return Outcome(False, {}, f"the hook cannot be started: {error.strerror}")
         try:
@@ -74,6 +65,27 @@ class Hook:
         if process.returncode != 0:
             return Outcome(False, {}, f"the hook ended with {process.returncode}")
         return _answer(output)
+
+    async def _start(self, descriptors: Sequence[int]) -> asyncio.subprocess.Process:
+        starting = asyncio.ensure_future(
+            asyncio.create_subprocess_exec(
+                *self._argv,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                cwd=self._directory,
+                env=_environment(),
+                start_new_session=True,
+                pass_fds=tuple(descriptors),
+            )
+        )
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # It may run already, and asyncio would wait for its children.
+            with suppress(OSError):
+                await _end(await starting)
+            raise
 
     async def _talk(self, process: asyncio.subprocess.Process, request: bytes) -> bytes:
         """Feed it and hear it until it has ended and its output is closed."""

@@ -125,7 +125,7 @@ def setup(level: str, log_format: str, stream: TextIO | None = None) -> None:
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     root = logging.getLogger()
     for old in list(root.handlers):
-        if isinstance(old.formatter, (TextFormatter, JsonFormatter)):
+        if isinstance(old, logging.StreamHandler) and isinstance(old.formatter, (TextFormatter, JsonFormatter)):
             root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
@@ -165,6 +165,12 @@ def _unescaped(match: re.Match[str]) -> str:
     return match[0] if character in '"\\\x7f' else character
 
 
+def utc_text(utc_ms: int) -> str:
+    """A moment as records show it: RFC 3339 in UTC with milliseconds, so that texts compare as moments do."""
+    at = datetime.fromtimestamp(utc_ms / 1000, UTC)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def _timestamp(record: logging.LogRecord) -> str:
     return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
@@ -174,7 +180,10 @@ def _identity(record: logging.LogRecord) -> str:
 
 
 def _message(record: logging.LogRecord) -> str:
-    return _escaped(mask(record.getMessage()))
+    text: str | None = record.__dict__.get("masked")
+    if text is None:  # several handlers share a record
+        text = record.__dict__["masked"] = _escaped(mask(record.getMessage()))
+    return text
 
 
 def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> str:

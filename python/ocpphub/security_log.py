@@ -17,7 +17,6 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -26,7 +25,7 @@ from urllib.parse import quote
 import orjson
 
 from ocpphub.batch_thread import BatchThread
-from ocpphub.log import mask
+from ocpphub.log import mask, utc_text
 from ocpphub.rotated_file import RotatedFile
 from ocpphub.store.directory import write_durably
 
@@ -99,7 +98,7 @@ class SecurityLog:
     def lines(self, identity: str, since_ms: int | None, until_ms: int | None) -> Iterator[bytes]:
         """The lines of a charge point in a window of time, both ends included, oldest first; damaged ones too."""
         file = _file(self._directory, identity, self._file_bytes)
-        since, until = (None if at is None else _time(at) for at in (since_ms, until_ms))
+        since, until = (None if at is None else utc_text(at) for at in (since_ms, until_ms))
         for path in file.paths():
             with suppress(FileNotFoundError), path.open("rb") as lines:
                 for line in lines:
@@ -184,7 +183,7 @@ class _Chain:
         """Make the next line; :meth:`write` brings it to the disk."""
         fields = {
             "seq": self._last.seq + 1,
-            "time": _time(utc_ms),
+            "time": utc_text(utc_ms),
             "type": kind,
             "info": info,
             "previous": self._last.hash,
@@ -232,11 +231,6 @@ def file_name(identity: str) -> str:
 
 def _file(directory: Path, identity: str, file_bytes: int) -> RotatedFile:
     return RotatedFile(directory / FOLDER / f"{file_name(identity)}.jsonl", file_bytes, FILES)
-
-
-def _time(utc_ms: int) -> str:
-    at = datetime.fromtimestamp(utc_ms / 1000, UTC)
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _fields(line: bytes) -> dict[str, Any] | None:
