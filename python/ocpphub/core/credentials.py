@@ -50,9 +50,9 @@ class Access:
     key: bytes | None = field(default=None, repr=False)
     """The password of HTTP Basic; only with profiles 1 and 2."""
     roots: tuple[str, ...] = ()
-    """Whom to trust over TLS, besides what the settings name."""
+    """Whom to trust over TLS, in place of ``ca_file``; without any that file decides."""
     chain: str | None = field(default=None, repr=False)
-    """With profile 3: the own certificate first, then its intermediates."""
+    """With profile 3: the own certificate first, then its intermediates; without it the files of the settings."""
     private_key: str | None = field(default=None, repr=False)
 
 
