@@ -90,7 +90,7 @@ class Upload:
         self._collector, self._questions = collector, collector.questions
         self.job: Job | None = None
         self._work: int | None = None
-        notices.row = self._row
+        notices.save = self._save
 
     def restore(self, rows: Rows) -> None:
         """Take up the row of an earlier process."""
@@ -196,12 +196,9 @@ class Upload:
         identified = {} if job is None or job.request_id is None else {"requestId": job.request_id}
         return {"status": str(status), **identified}
 
-    def _row(self) -> Effect:
-        job = None if self.job is None else asdict(self.job)
-        return Store(TABLE, self._key, dumps({"job": job, "statuses": self._notices.json()}))
-
     def _save(self) -> None:
-        self._emit(self._row())
+        job = None if self.job is None else asdict(self.job)
+        self._emit(Store(TABLE, self._key, dumps({"job": job, "statuses": self._notices.json()})))
 
 
 class Diagnostics:

@@ -78,7 +78,7 @@ class Firmware:
         self._work: int | None = None
         self.busy: Connector | None = None
         """A connector whose transaction is waited for; every input asks."""
-        notices.row = self._row
+        notices.save = self._save
         notices.on_told = self._told
         installer.on_started = self._started
         installer.on_end = self._installed
@@ -408,10 +408,7 @@ class Firmware:
         status = None if update is None or update.is_over else update.plain
         self._notices.trigger(UNSIGNED, {"status": status or FirmwareStatus.IDLE})
 
-    def _row(self) -> Effect:
+    def _save(self) -> None:
         update = None if self._update is None else asdict(self._update)
         row = {"update": update, "version": self._version, "statuses": self._notices.json()}
-        return Store(TABLE, KEY, dumps(row))
-
-    def _save(self) -> None:
-        self._emit(self._row())
+        self._emit(Store(TABLE, KEY, dumps(row)))

@@ -17,9 +17,8 @@ from functools import partial
 from typing import Any, Final
 
 from ocpphub.core.configuration import Configuration
-from ocpphub.core.effects import Effect
 from ocpphub.core.instant import Instant
-from ocpphub.core.outbox import POISON_LINK_LOSSES, UNKNOWN_TO_CSMS, Gate, Outbox, Outcome, OwnCall, PromptQueue
+from ocpphub.core.outbox import POISON_LINK_LOSSES, UNKNOWN_TO_CSMS, Gate, Outcome, OwnCall, PromptQueue
 from ocpphub.core.timers import Timers
 
 log = logging.getLogger("ocpphub.core")
@@ -42,17 +41,15 @@ class Notice:
 class Notices:
     """The statuses of one kind of request, a :class:`~ocpphub.core.outbox.Source`."""
 
-    def __init__(
-        self, name: str, timers: Timers, outbox: Outbox, prompt: PromptQueue, configuration: Configuration
-    ) -> None:
+    def __init__(self, name: str, timers: Timers, prompt: PromptQueue, configuration: Configuration) -> None:
         """``name`` is that of its timer and unique per charge point."""
         self.name = name
-        self._timers, self._outbox, self._prompt, self._configuration = timers, outbox, prompt, configuration
+        self._timers, self._prompt, self._configuration = timers, prompt, configuration
         self.waiting: deque[Notice] = deque()
         self._in_flight: Notice | None = None
         self._is_triggered = False
-        self.row: Callable[[], Effect]
-        """What stores the row of the request as it is when the effect is wanted."""
+        self.save: Callable[[], None] = lambda: None
+        """Stores the row of the request as it is now."""
         self.on_told: Callable[[Instant], None] = lambda now: None
         """Called when one has reached the CSMS, or was given up."""
 
@@ -109,7 +106,7 @@ class Notices:
             return
         if not self.waiting:
             self._is_triggered = False
-        self._outbox.after_next(self.row)
+        self.save()  # before the next one leaves: none comes again behind a later one
         self.on_told(now)
 
     def _is_to_be_repeated(self, notice: Notice, outcome: Outcome, now: Instant) -> bool:

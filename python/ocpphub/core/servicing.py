@@ -31,7 +31,7 @@ class Servicing:
         emit, timers, controllers = parts.emit, parts.timers, parts.controllers
 
         def notices(name: str) -> Notices:
-            return Notices(name, timers, parts.outbox, parts.prompt, parts.configuration)
+            return Notices(name, timers, parts.prompt, parts.configuration)
 
         told = {name: notices(name) for name in ("firmware", "log", "diagnostics")}
         self.sources = tuple(told.values())
