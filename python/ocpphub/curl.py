@@ -14,6 +14,7 @@ import contextlib
 import os
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -65,7 +66,7 @@ _TEXTS: Final = {
     pycurl.E_PEER_FAILED_VERIFICATION: "the server is not the one it should be: certificate or host key refused",
     pycurl.E_SSL_CONNECT_ERROR: "no TLS connection",
     pycurl.E_USE_SSL_FAILED: "the server does not speak TLS",
-    pycurl.E_REMOTE_FILE_NOT_FOUND: "there is no such file or directory",
+    pycurl.E_REMOTE_FILE_NOT_FOUND: "no such file or directory, or not for this user",
     pycurl.E_FILESIZE_EXCEEDED: "the file is too large",
     pycurl.E_REMOTE_DISK_FULL: "the disk of the server is full",
 }
@@ -90,8 +91,11 @@ class Job:
     progress: Callable[[int, int | None], None] = lambda done, total: None
     """Called in the thread of the transfer with bytes so far and in all, at most once a second."""
     stopped: bool = False
-    _sockets: list[socket.socket] = field(default_factory=list)
-    _told_s: float = float("-inf")
+    _fresh: socket.socket | None = None
+    _sockets: set[int] = field(default_factory=set)
+    """The open ones, by descriptor; nobody else may hold a copy, for the peer waits for the last one to close."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _told: tuple[float, int] = float("-inf"), 0
     _done: int = 0
     _answer: int = 0
     _too_large: bool = False
@@ -100,10 +104,11 @@ class Job:
     def stop(self) -> None:
         """End the transfer at once: it fails."""
         self.stopped = True
-        for each in self._sockets:
-            # Wakes libcurl, which would look for the flag once a second only.
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
+        with self._lock:
+            for descriptor in self._sockets:
+                # Wakes libcurl, which would look for the flag once a second only.
+                with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as copy:
+                    copy.shutdown(socket.SHUT_RDWR)
 
     # What libcurl calls
 
@@ -114,9 +119,24 @@ class Job:
             return pycurl.SOCKET_BAD
         if ip_address(place[0]) not in map(ip_address, self.addresses):
             return pycurl.SOCKET_BAD
-        opened = socket.socket(family, kind, protocol)
-        self._sockets.append(opened)
-        return opened
+        self._fresh = socket.socket(family, kind, protocol)
+        return self._fresh
+
+    def opened(self, descriptor: int, purpose: int) -> int:
+        """Remember the copy that libcurl has made of a socket, and close the original."""
+        if self._fresh is not None:
+            self._fresh.close()
+        os.set_inheritable(descriptor, False)
+        with self._lock:
+            self._sockets.add(descriptor)
+        return int(pycurl.SOCKOPT_OK)
+
+    def close_socket(self, descriptor: int) -> int:
+        """Close a socket of libcurl."""
+        with self._lock:
+            self._sockets.discard(descriptor)
+            os.close(descriptor)
+        return 0
 
     def write(self, data: bytes) -> int:
         """Take a piece of a download; 0 ends it."""
@@ -153,8 +173,8 @@ class Job:
         """Tell how far it is; anything but 0 ends it."""
         done, total = (uploaded, self.size) if self.upload else (downloaded, download or None)
         now_s = time.monotonic()
-        if done and now_s - self._told_s >= PROGRESS_S:
-            self._told_s = now_s
+        if done > self._told[1] and now_s - self._told[0] >= PROGRESS_S:
+            self._told = now_s, done
             self.progress(done, total)
         return int(self.stopped)
 
@@ -164,11 +184,6 @@ class Job:
         hosts, target = self.known_hosts, self.target
         is_known = hosts is not None and hosts.accepts(target.host, target.port, key)
         return int(pycurl.KHSTAT_FINE if is_known else pycurl.KHSTAT_REJECT)
-
-    def close(self) -> None:
-        """Close what was opened for libcurl, which has copies of its own."""
-        for each in self._sockets:
-            each.close()
 
 
 def run(job: Job) -> dict[str, Any]:
@@ -183,7 +198,6 @@ def run(job: Job) -> dict[str, Any]:
         return _failure(job, error.args[0], curl.getinfo(pycurl.RESPONSE_CODE))
     finally:
         curl.close()
-        job.close()
     if job.target.scheme in ("http", "https") and not (200 <= status < 300 if job.upload else status == 200):
         what = "a redirect, which is not followed" if 300 <= status < 400 else f"{status}"
         return _failed(job, "failed", f"the answer is {what}")
@@ -207,6 +221,8 @@ def _secure(curl: pycurl.Curl, job: Job) -> None:
     if not target.is_address:
         curl.setopt(pycurl.RESOLVE, [f"{target.host}:{target.port}:{','.join(job.addresses)}"])
     curl.setopt(pycurl.OPENSOCKETFUNCTION, job.open_socket)
+    curl.setopt(pycurl.SOCKOPTFUNCTION, job.opened)
+    curl.setopt(pycurl.CLOSESOCKETFUNCTION, job.close_socket)
     curl.setopt(pycurl.USE_SSL, pycurl.USESSL_ALL if explicit else pycurl.USESSL_NONE)
     curl.setopt(pycurl.SSL_VERIFYPEER, 1)
     curl.setopt(pycurl.SSL_VERIFYHOST, 2)
@@ -253,7 +269,8 @@ def _transfer(curl: pycurl.Curl, job: Job) -> None:
 def _failure(job: Job, code: int, status: int) -> dict[str, Any]:
     if job._too_large:
         code = pycurl.E_FILESIZE_EXCEEDED
-    why = _WHY.get(code, "permission_denied" if status in _DENIED_BY else "failed")
+    by_status = "permission_denied" if status in _DENIED_BY else "too_large" if status == 413 else "failed"
+    why = _WHY.get(code, by_status)
     text = job._trouble or _TEXTS.get(code, f"the answer is {status}" if status >= 400 else f"error {code} of libcurl")
     return _failed(job, why, text)
 
