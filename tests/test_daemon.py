@@ -26,7 +26,7 @@ from tests import builders
 from tests.hub_doubles import hub_settings
 
 CHILD = """
-import faulthandler, json, resource, sys
+import ctypes, faulthandler, json, resource, sys
 from pathlib import Path
 from ocpphub import daemon
 from tests.hub_doubles import hub_settings, rpc_settings
@@ -35,6 +35,7 @@ daemon.prepare_process(hub_settings(rpc=rpc_settings(max_connections=300)))
 print(json.dumps({
     "switch": sys.getswitchinterval(),
     "says where it hung": faulthandler.is_enabled(),
+    "dumpable": ctypes.CDLL(None).prctl(3, 0, 0, 0, 0),
     "core": resource.getrlimit(resource.RLIMIT_CORE),
     "files": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
 }))
@@ -117,6 +118,7 @@ async def test_daemon_whose_commit_fails_ends_with_75(settings: Settings, monkey
     """F09"""
     store = MemoryStore()
     monkeypatch.setattr(wiring, "open_store", lambda settings: store)
+    settings.hub.state_directory.mkdir(mode=0o700)
     running = asyncio.create_task(daemon.run(settings))
     client = await until_served(settings.hub.socket)
     store.auto_sync = False
@@ -199,7 +201,7 @@ def test_process_is_prepared_for_keys_and_many_clients() -> None:
 
     prepared = json.loads(child.stdout)
     limits = {"switch": pytest.approx(0.0005), "core": [0, 0], "files": 300 + 1 + 512}
-    assert prepared == {**limits, "says where it hung": True}
+    assert prepared == {**limits, "says where it hung": True, "dumpable": 0}
 
 
 def test_socket_of_the_service_manager_that_nothing_names_is_refused(settings: Settings, tmp_path: Path) -> None:

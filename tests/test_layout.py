@@ -32,7 +32,10 @@ ARROWS: dict[str, set[str]] = {
     "plot": {"picture"},
     "picture": set(),
     "trace": set(),
-    "daemon": {"", "api", "rpc", "metrics_server", "reload", "service", "wiring", "errors"},
+    "daemon": {
+        *("", "api", "rpc", "log_file", "metrics_server", "reload", "service", "startup_check", "wiring", "errors"),
+    },
+    "startup_check": {"store.directory", "errors"},
     "reload": {"config", "log"},
     "service": {"errors"},
     "metrics": {""},
@@ -44,6 +47,7 @@ ARROWS: dict[str, set[str]] = {
     "wiring": {
         *("allocator", "certificates", "driver", "core", "csms", "endpoint", "errors", "store.sqlite", "work"),
         *("known_hosts", "scratch", "transfer", "url_policy"),
+        *("archive", "firmware_check", "hooks", "security_log"),
     },
     "allocator": {"driver", "core"},
     "certificates": {"core.x509"},

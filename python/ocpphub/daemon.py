@@ -9,6 +9,7 @@ Implements: decisions.md 3 and 6; performance.md P6; reliability.md T02, T09, F4
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import faulthandler
 import gc
 import logging
@@ -23,7 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ocpphub import __version__
+from ocpphub import __version__, log_file, startup_check
 from ocpphub.api import Hub
 from ocpphub.errors import LocalError, OcpphubError
 from ocpphub.metrics_server import MetricsServer, make_metrics_server
@@ -45,6 +46,8 @@ RESERVED_DESCRIPTORS: Final = 512
 SWITCH_INTERVAL_S: Final = 0.0005
 """Lets the writer thread have the GIL in time (decisions.md 3: a commit beside a busy loop takes 3 ms so)."""
 FREEZE_INTERVAL_S: Final = 3600.0
+PR_SET_DUMPABLE: Final = 4
+"""Of ``prctl`` (linux/prctl.h)."""
 
 
 def main(settings: Settings) -> int:
@@ -52,15 +55,21 @@ def main(settings: Settings) -> int:
     import uvloop
 
     prepare_process(settings)
-    for warning in settings.warnings:
+    records = log_file.LogFile()
+    logging.getLogger().addHandler(records)
+    for warning in (*settings.warnings, *startup_check.warnings(settings)):
         log.warning("%s", warning)
     if make_x509() is None:
         log.warning("the extra security is not installed: certificates and signed firmware answer NotSupported")
     try:
+        startup_check.require_private(settings)
         return uvloop.run(run(settings))
     except OcpphubError as error:
         log.critical("cannot start: %s", error)
         return BAD_CONFIGURATION if isinstance(error, LocalError) else STORE_FAILED
+    finally:
+        logging.getLogger().removeHandler(records)
+        records.close()
 
 
 async def run(settings: Settings) -> int:
@@ -98,6 +107,7 @@ async def run(settings: Settings) -> int:
         for server in servers:
             server.claim()
         await hub.start()
+        log_file.begin(settings.hub.state_directory)
         for server in servers:
             await server.start()
         _freeze(loop, freezing)
@@ -152,7 +162,9 @@ def _complaint(hub: Hub) -> str | None:
 
 
 def prepare_process(settings: Settings) -> None:
-    """Limits of the process: no core dumps (they hold keys), quick thread switches, enough descriptors (T09).
+    """Limits of the process: nobody sees its memory (it holds keys), quick thread switches, enough descriptors (T09).
+
+    No core dumps, and no debugger or reader of ``/proc`` but root's (T30).
 
     What nobody caught goes to the log, so that it is masked and one record too. Only a process that is killed while it
     hangs, as by the watchdog, says in plain lines where it stood.
@@ -164,6 +176,8 @@ def prepare_process(settings: Settings) -> None:
     )
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        log.warning("other programs of this user may read the memory of this process")
     os.umask(0o077)
     wanted = settings.rpc.max_connections + len(settings.charge_points) + RESERVED_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

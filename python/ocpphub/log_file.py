@@ -85,11 +85,20 @@ class LogFile(logging.Handler):
             file.append(data, is_durable=False)
 
 
+def begin(state_directory: Path) -> None:
+    """Have what this process logs written there, if it is kept."""
+    for handler in _handlers():
+        handler.open(state_directory)
+
+
 def flush() -> None:
     """Wait until what was logged in this process is in the file; not on the loop."""
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler, LogFile):
-            handler.flush()
+    for handler in _handlers():
+        handler.flush()
+
+
+def _handlers() -> list[LogFile]:
+    return [handler for handler in logging.getLogger().handlers if isinstance(handler, LogFile)]
 
 
 def records(state_directory: Path, identity: str, since_ms: int | None, until_ms: int | None) -> Iterator[bytes]:

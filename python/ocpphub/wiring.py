@@ -13,13 +13,14 @@ import logging
 import re
 import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from orjson import dumps
 
 from ocpphub.driver import Driver, Link
-from ocpphub.errors import LocalError
+from ocpphub.errors import LocalError, OcpphubError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from ocpphub.core.x509 import X509
     from ocpphub.endpoint import Failure
     from ocpphub.publications import Event, Publications
+    from ocpphub.scratch import Scratch
+    from ocpphub.security_log import SecurityLog
     from ocpphub.store import Row, Store
     from ocpphub.work import Doer, Workshop
 
@@ -66,17 +69,59 @@ def make_workshop(settings: Settings, points: Mapping[str, Point], *, keeps_file
     """
     from ocpphub.work import Workshop
 
-    doers = {**(make_transfers(settings, points) if keeps_files else {})}
-    return Workshop(doers)
+    if not keeps_files:
+        return Workshop({})
+    from ocpphub.scratch import NAME, Scratch
+
+    security, scratch = make_security_log(settings, points), Scratch(settings.hub.state_directory / NAME)
+    doers = {**make_transfers(settings, points, scratch), **make_file_work(settings, scratch, security)}
+    return Workshop(doers, security)
 
 
-def make_transfers(settings: Settings, points: Mapping[str, Point]) -> dict[str, Doer]:
+def make_security_log(settings: Settings, points: Mapping[str, Point]) -> SecurityLog:
+    """The security log of the process; a charge point is told on the running loop that lines of its own are gone."""
+    from ocpphub.security_log import SecurityLog
+
+    loop = asyncio.get_running_loop()
+
+    def tell(identity: str, info: str) -> None:
+        with suppress(OcpphubError):  # the hub is ending: the log itself says it
+            points[identity].command("security_log_cleared", (info,), lambda result, error: None)
+
+    def cleared(identity: str, info: str) -> None:
+        with suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(tell, identity, info)
+
+    return SecurityLog(settings.hub.state_directory, cleared)
+
+
+def make_file_work(settings: Settings, scratch: Scratch, security: SecurityLog) -> dict[str, Doer]:
+    """Archives of logs, and the check and installation of firmware: with what extras and hooks there are."""
+    from ocpphub.archive import COLLECT_S, Archives
+    from ocpphub.firmware_check import INSTALL_S, FirmwareCheck
+    from ocpphub.hooks import Hook
+
+    state = settings.hub.state_directory
+    verify: Callable[[bytes, str, str], bool] | None = None
+    if make_x509() is not None:
+        from ocpphub.certificates import verify_digest
+
+        verify = verify_digest
+    installs, collects = settings.firmware.hook, settings.diagnostics.hook
+    install = None if installs is None else Hook(installs, state, INSTALL_S)
+    collect = None if collects is None else Hook(collects, state, COLLECT_S)
+    return {
+        **FirmwareCheck(verify, install, unsigned=settings.firmware.unsigned).doers(),
+        **Archives(scratch, state, settings.source, security, collect, settings.diagnostics.max_bytes).doers(),
+    }
+
+
+def make_transfers(settings: Settings, points: Mapping[str, Point], scratch: Scratch) -> dict[str, Doer]:
     """Downloads and uploads; none without the extra ``transfer``. What is enabled and cannot be done is named."""
     if not has_transfers():
         log.warning("the extra transfer is not installed: GetDiagnostics, GetLog and UpdateFirmware are NotSupported")
         return {}
     from ocpphub.known_hosts import KnownHosts
-    from ocpphub.scratch import NAME, Scratch
     from ocpphub.transfer import Policy, Transfers, unable
 
     schemes = {identity: enabled_schemes(settings, point.settings) for identity, point in points.items()}
@@ -95,7 +140,7 @@ def make_transfers(settings: Settings, points: Mapping[str, Point]) -> dict[str,
         points[identity].publications.publish("transfer", dumps(value))
 
     return Transfers(
-        Scratch(directory / NAME),
+        scratch,
         policy,
         KnownHosts(directory / "known_hosts"),
         roots=lambda identity: "\n".join(points[identity].core.access().roots),
