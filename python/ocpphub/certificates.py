@@ -13,8 +13,6 @@ Implements: S-130, S-141 to S-147, S-171, S-173, S-177, S-179, S-191, S-200, S-2
 from __future__ import annotations
 
 import binascii
-import hashlib
-import os
 import re
 import warnings
 from base64 import b64decode
@@ -40,7 +38,6 @@ MAX_SERIAL_BITS: Final = 160
 """RFC 5280 4.1.2.2; also what fits CertificateHashData."""
 MAX_NAME: Final = 64
 """Characters of a common name or organization (RFC 5280 appendix A.1)."""
-CHUNK_BYTES: Final = 1 << 20
 
 _Kind = TypeVar("_Kind", bound=x509.ExtensionType)
 _BLOCK: Final = re.compile(r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")
@@ -140,19 +137,6 @@ class Certificates:
         )
         request = builder.build()
         return HashData(algorithm, request.issuer_name_hash.hex(), request.issuer_key_hash.hex(), certificate.serial)
-
-
-def verify_signature(descriptor: int, certificate: str, signature: str) -> bool:
-    """Whether the whole file behind an open descriptor was signed with the key of a certificate (S-234).
-
-    The file is read in pieces from its start without moving the descriptor's position; it blocks, so call it in a
-    thread. Raises ``OSError`` when the file cannot be read.
-    """
-    digest, offset = hashlib.sha256(), 0
-    while piece := os.pread(descriptor, CHUNK_BYTES, offset):
-        digest.update(piece)
-        offset += len(piece)
-    return verify_digest(digest.digest(), certificate, signature)
 
 
 def verify_digest(digest: bytes, certificate: str, signature: str) -> bool:
