@@ -56,8 +56,8 @@ class Bench:
         hook = Hook(["/bin/sh", "-c", script or copy], directory, 30.0)
         self.check = FirmwareCheck(verify_digest, hook, unsigned=unsigned)
 
-    async def verify(self, path: Path | None = None, **changes: str) -> dict[str, Any]:
-        params = {"path": str(path or self.path), "certificate": CERTIFICATE, "signature": ecdsa(CONTENT), **changes}
+    async def verify(self, **changes: str) -> dict[str, Any]:
+        params = {"path": str(self.path), "certificate": CERTIFICATE, "signature": ecdsa(CONTENT), **changes}
         return await self.check.verify("CP1", params)
 
     async def install(self, path: Path | None = None, identity: str = "CP1", **more: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ocpphub import log, rotated_file, security_log
+from ocpphub import log, security_log
 from ocpphub.security_log import HEADS_NAME, Head, SecurityLog, file_name, verify
 from tests.builders import EPOCH_MS
 
@@ -103,7 +103,10 @@ def test_log_goes_on_after_a_restart(bench: Bench) -> None:
 
 
 def rewritten(change: Callable[[list[bytes]], list[bytes]]) -> Callable[[Path], None]:
-    return lambda path: path.write_bytes(b"".join(change(path.read_bytes().splitlines(keepends=True)))) and None
+    def tamper(path: Path) -> None:
+        path.write_bytes(b"".join(change(path.read_bytes().splitlines(keepends=True))))
+
+    return tamper
 
 
 @pytest.mark.parametrize(
@@ -266,7 +269,7 @@ async def test_append_never_waits_and_close_writes_what_is_left(bench: Bench, mo
     """A04.FR.04, 4.2: the loop goes on while the disk does not answer."""
     goes_on = threading.Event()
     real = os.fsync
-    monkeypatch.setattr(rotated_file.os, "fsync", lambda descriptor: goes_on.wait(30) and real(descriptor))
+    monkeypatch.setattr(os, "fsync", lambda descriptor: goes_on.wait(30) and real(descriptor))
     for number in range(100):
         bench.log.append("CP1", "A", "", EPOCH_MS + number)
     goes_on.set()

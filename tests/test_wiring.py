@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from pathlib import Path
 
 import pytest
 
 from ocpphub import wiring
+from ocpphub.api import Hub
 from ocpphub.config import Security
 from ocpphub.errors import LocalError
+from ocpphub.security_log import verify
 from ocpphub.store import Row
 from ocpphub.store.memory import MemoryStore
 from ocpphub.store.sqlite import SqliteStore
-from tests.hub_doubles import hub_settings
+from tests.hub_doubles import ScriptedLink, hub_settings
 
 ROWS = [Row("A", "boot", "k", b"1"), Row("B", "boot", "k", b"2"), Row("gone", "boot", "k", b"3")]
 
@@ -93,3 +97,49 @@ def test_key_file_that_cannot_be_used_is_refused_by_its_path(
         wiring.read_provisioned(Security(3, None, None, None, key, False))
     assert str(key) in caught.value.message
     assert "c2VjcmV0" not in str(caught.value)
+
+
+def served(directory: Path) -> Hub:
+    """A hub with a directory of its own, and a link that never connects."""
+    return Hub(hub_settings(directory=directory), link=ScriptedLink)
+
+
+def lines(hub: Hub) -> list[str]:
+    """The types in the security log."""
+    path = hub.settings.hub.state_directory / "security" / "CP1.jsonl"
+    return [json.loads(line)["type"] for line in path.read_text().splitlines()] if path.exists() else []
+
+
+@pytest.mark.asyncio
+async def test_events_of_a_hub_are_in_its_security_log_when_it_has_stopped(tmp_path: Path) -> None:
+    """S-213, A04.FR.04: its own and those that clients report."""
+    async with served(tmp_path) as hub:
+        await hub.charge_points["CP1"].security_event("MaintenanceLogin", "tech 7")
+    assert lines(hub) == ["StartupOfTheDevice", "MaintenanceLogin"]
+    assert verify(tmp_path / "state" / "security" / "CP1.jsonl") is None
+
+
+@pytest.mark.asyncio
+async def test_security_log_that_was_cleared_becomes_an_event(tmp_path: Path) -> None:
+    """S-211, T37: published, and recorded in turn."""
+    async with served(tmp_path):
+        pass
+    (tmp_path / "state" / "security" / "CP1.jsonl").unlink()
+    told = asyncio.Event()
+    async with served(tmp_path) as hub:
+        point = hub.charge_points["CP1"]
+        point.publications.listen(
+            "security_event",
+            lambda event: told.set() if event.parsed()["type"] == "SecurityLogWasCleared" else None,
+        )
+        async with asyncio.timeout(20):
+            await told.wait()
+    assert lines(hub) == ["lines gone", "StartupOfTheDevice", "SecurityLogWasCleared"]
+
+
+@pytest.mark.asyncio
+async def test_hub_with_a_store_of_its_own_makes_no_files(tmp_path: Path) -> None:
+    """A program that brings a store has no state directory."""
+    async with Hub(hub_settings(directory=tmp_path), store=MemoryStore(), link=ScriptedLink) as hub:
+        await hub.charge_points["CP1"].security_event("X", "")
+    assert list(tmp_path.iterdir()) == []
