@@ -6,6 +6,7 @@ import os
 import socket
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ def settings(tmp_path: Path) -> Settings:
         (state / name).mkdir(mode=0o700)
     for path in (*(state / name for name in (*FILES, *BELOW)), tmp_path / "key", tmp_path / "client.key"):
         path.touch(0o600)
-    files = {"authorization_key_file": tmp_path / "key", "client_key_file": tmp_path / "client.key"}
+    files: dict[str, Any] = {"authorization_key_file": tmp_path / "key", "client_key_file": tmp_path / "client.key"}
     point = builders.settings()
     return hub_settings(replace(point, security=replace(point.security, **files)), directory=tmp_path)
 
