@@ -152,6 +152,7 @@ TESTED_ELSEWHERE = {
     "sim.killing": "tests/e2e/test_demo.py",
     "sim.operating": "tests/e2e/test_demo.py",
     "sim.programs": "tests/e2e/test_demo.py",
+    "sim.securing": "tests/e2e/test_demo.py",
 }
 """Modules whose behaviour shows in another module's tests: records, tables, and the tour."""
 

@@ -72,7 +72,9 @@ def parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="a narrated tour with an embedded CSMS")
     demo.add_argument("--connectors", type=_positive, default=200, metavar="N", help="connectors of the hub (200)")
     demo.add_argument("--duration", type=_seconds, metavar="S", help="seconds to stay after the tour (until Ctrl-C)")
-    demo.add_argument("--secure", action="store_true", help="over TLS with HTTP Basic (security profile 2)")
+    demo.add_argument(
+        "--secure", action="store_true", help="over TLS, and with certificates, firmware and logs at a second hub"
+    )
     demo.set_defaults(command=_demo)
     return top
 

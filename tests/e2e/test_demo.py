@@ -49,7 +49,8 @@ def test_demo_over_tls_shows_every_step_and_ends_with_0() -> None:
     CORE-SC-02, SCA-19: profiles of the CSMS, and charging_schedules that follow them. CORE-TX-01, CORE-RS-07,
     CORE-RSP-01, CORE-TXQ-02, CORE-TXQ-10, AMB-18: sessions, a remote start, a cut link and a killed hub.
     decisions.md 5: permits under a limit that shrinks, turns, and a controller that is killed. For whoever operates it:
-    a client that may only look, a second charge point, a metrics scrape, a trace.
+    a client that may only look, a second charge point, a metrics scrape, a trace. S-165, S-171, S-180, S-234, S-222: at
+    another hub, a profile raised from 1 to 3 with a certificate issued on the way, firmware, a log that is uploaded.
     """
     with started("--secure", "--duration", "0", connectors=9) as process:
         output, _ = process.communicate(timeout=170)
@@ -66,6 +67,10 @@ def test_demo_over_tls_shows_every_step_and_ends_with_0() -> None:
     ):
         assert f"   > {method}" in output
     assert "NOT SEEN" not in output
+    assert "tampered: Accepted, then Downloading -> Downloaded -> InvalidSignature" in output
+    assert "signed: Accepted, then Downloading -> Downloaded -> SignatureVerified -> Installing -> Installed" in output
+    assert "ok: connected again, with its own certificate" in output
+    assert "ok: uploaded, and no key is in it" in output
     assert "the CSMS received the event 1 time(s)" in output
     assert "before charging_schedules: connector 1 up to 32 A, connector 0 up to 288 A" in output
     assert "ok: connector 0 is held down to 45 A" in output

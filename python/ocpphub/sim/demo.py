@@ -16,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ocpp.v16 import call
 
@@ -30,11 +30,15 @@ from ocpphub.sim.narrator import Narrator
 from ocpphub.sim.operating import OperatingSteps
 from ocpphub.sim.sessions import sessions_part
 
+if TYPE_CHECKING:
+    from ocpphub.sim.securing import SecuringSteps
+
 IDENTITY: Final = "DEMO-HUB"
 MONITORED: Final = "MeterValueSampleInterval"
 START_S: Final = 20.0
 """How long the hub may take until its socket answers."""
 STEP_S: Final = 15.0
+NO_SECURITY: Final = "--secure needs the extra `security`: pip install ocpphub[security]"
 RECONNECT_S: Final = 45.0
 """Back-off begins at 5 s, doubles and has a random part; two attempts fit."""
 
@@ -73,6 +77,7 @@ class _Tour:
         self.hub: asyncio.subprocess.Process | None = None
         self.sharing: permits.PermitSteps | None = None
         self.operating = OperatingSteps(self, folder, _command())
+        self.securing: SecuringSteps | None = None
 
     async def run(self, duration_s: float | None) -> int:
         loop = asyncio.get_running_loop()
@@ -105,6 +110,8 @@ class _Tour:
         if self.sharing is not None:
             await self.sharing.close()
         await self.operating.close()
+        if self.securing is not None:
+            await self.securing.close()
         with contextlib.suppress(OSError, OcpphubError):
             await self.client.close()
         if self.hub is not None and self.hub.returncode is None:
@@ -125,6 +132,9 @@ class _Tour:
         def sessions() -> Awaitable[None]:
             return sessions_part(self, IDENTITY)
 
+        meanwhile = [self.operating.monitor, self.operating.metrics, self.operating.trace]
+        if self.secure:
+            meanwhile += self.secured()
         steps = (
             self.start,
             self.registration,
@@ -136,7 +146,7 @@ class _Tour:
             charging.profiles,
             charging.explanation,
             charging.picture,
-            *self.sharing.steps([self.operating.monitor, self.operating.metrics, self.operating.trace, sessions]),
+            *self.sharing.steps([*meanwhile, sessions]),
             lambda: kill_part(self, IDENTITY),
             self.stop_and_restart,
             self.cut_link,
@@ -148,6 +158,15 @@ class _Tour:
                 self.say.failed(f"{error.code}: {error}")
             if self.hub is not None and self.hub.returncode is not None:
                 raise TourError(f"the hub ended with exit code {self.hub.returncode}\n{self.last_log_lines()}")
+
+    def secured(self) -> list[Callable[[], Awaitable[None]]]:
+        """The steps at another hub, whose profile the CSMS raises."""
+        try:
+            from ocpphub.sim.securing import SecuringSteps
+        except ImportError:
+            raise TourError(NO_SECURITY) from None
+        self.securing = made = SecuringSteps(self, self.folder, _command())
+        return [made.raise_to_2, made.raise_to_3, made.firmware, made.diagnostics]
 
     async def start(self) -> None:
         self.say.step(f"A CSMS on loopback, and a hub of {self.connectors} connectors in {self.folder}")
@@ -186,7 +205,7 @@ class _Tour:
         try:
             from ocpphub.sim import tls
         except ImportError:
-            raise TourError("--secure needs the extra `security`: pip install ocpphub[security]") from None
+            raise TourError(NO_SECURITY) from None
         key = secrets.token_bytes(20)
         authority, context = tls.issue(self.folder)
         key_file = self.folder / "authorization-key"
