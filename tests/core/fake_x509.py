@@ -47,7 +47,7 @@ def make(subject: str, issuer: str, key: str, signer: str, **changes: Any) -> st
     return f"-----BEGIN CERTIFICATE-----\n{orjson.dumps(fields).decode()}\n-----END CERTIFICATE-----\n"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Authority:
     """Who signs; self-signed unless ``by`` another one."""
 

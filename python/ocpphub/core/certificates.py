@@ -270,12 +270,17 @@ class Certificates:
         return self._own
 
     def material(self, *, previous: bool = False) -> tuple[str | None, str | None, str | None]:
-        """What a link of profile 3 shows: fingerprint, chain and private key; with ``previous`` the one before."""
+        """What a link of profile 3 shows: fingerprint, chain and private key.
+
+        With ``previous`` those of another one, which a link has opened with already if there is such a one (S-182).
+        """
         if self.x509 is None:
             return None, self._provisioned.chain, self._provisioned.private_key
         if not self._own:
             return None, None, None
-        own = self._own[1 if previous and len(self._own) > 1 else 0]
+        others = self._own[1:]
+        other = next((each for each in others if each.has_worked), others[0] if others else self._own[0])
+        own = other if previous else self._own[0]
         return own.certificate.fingerprint, own.pem, own.private_key
 
     def has_own(self, at_ms: int) -> bool:
