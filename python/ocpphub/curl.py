@@ -15,12 +15,12 @@ import os
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
+from time import monotonic
 from typing import Any, Final
 
 import pycurl
@@ -172,7 +172,7 @@ class Job:
     def follow(self, download: int, downloaded: int, upload: int, uploaded: int) -> int:
         """Tell how far it is; anything but 0 ends it."""
         done, total = (uploaded, self.size) if self.upload else (downloaded, download or None)
-        now_s = time.monotonic()
+        now_s = monotonic()
         if done > self._told[1] and now_s - self._told[0] >= PROGRESS_S:
             self._told = now_s, done
             self.progress(done, total)
