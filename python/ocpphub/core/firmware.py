@@ -21,7 +21,7 @@ from ocpphub import _native
 from ocpphub.core.boot import Boot
 from ocpphub.core.charging import Charging
 from ocpphub.core.connector import Connector, Connectors
-from ocpphub.core.effects import Effect, Recreate, Store
+from ocpphub.core.effects import Effect, Store
 from ocpphub.core.inbound import Answer, Handler
 from ocpphub.core.install import Installer
 from ocpphub.core.instant import Instant
@@ -71,6 +71,8 @@ class Firmware:
         self.x509: X509 | None = None
         self.manufacturer_roots: Callable[[], list[Certificate]] = list
         """Who may sign firmware (S-231); of ``certificates.py``."""
+        self.reboot: Callable[[Instant], None] = lambda now: None
+        """Begins a reset of the charge point that nobody can refuse; of ``reset.py``."""
         self._update: Update | None = None
         self._file_version = boot.firmware_version
         self._version: dict[str, str | None] | None = None
@@ -221,12 +223,12 @@ class Firmware:
         return False
 
     def handle_timer(self, part: str, now: Instant) -> None:
-        """A date has come, or a wait is over. Effects: ``Work``, ``Store``; ``Recreate`` for a reboot."""
+        """A date has come, or a wait is over. Effects: ``Work``, ``Store``; what comes of a reboot."""
         update = self._update
         if part == "report":
             self._installer.handle_timer(now)
         elif part == "reboot":
-            self._reboot(now)
+            self.reboot(now)
         elif update is not None and part == "install":
             self._proceed(update, now)
             self._save()
@@ -355,10 +357,6 @@ class Firmware:
         """S-240: what comes before the reboot has been told."""
         if self._update is not None and self._update.stage == "rebooting" and self._notices.is_empty:
             self._timers.set((TIMER, "reboot"), now.monotonic_s)
-
-    def _reboot(self, now: Instant) -> None:
-        self._security.internal("ResetOrReboot", "firmware", now)
-        self._emit(Recreate())
 
     # statuses
 

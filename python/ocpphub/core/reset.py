@@ -53,6 +53,7 @@ class Reset:
     """The ResetType under way."""
     is_leaving: bool = False
     """Whether this core is done: what is not sent yet waits for its successor."""
+    _is_forced: bool = False
     _attempts: int = 0
     _open: dict[int, bool | None] = field(default_factory=dict)
     _is_asking: bool = False
@@ -66,6 +67,12 @@ class Reset:
             return Answer({"status": ResetStatus.REJECTED})
         request = cast("ResetRequest", call.payload())
         return Answer({"status": ResetStatus.ACCEPTED}, lambda at: self._begin(request["type"], at))
+
+    def reboot(self, now: Instant) -> None:
+        """New firmware has to be booted: controllers are told as before any reset, and cannot refuse (S-240)."""
+        self._is_forced = True
+        if self.kind is None:
+            self._begin(ResetType.SOFT, now)
 
     def _begin(self, kind: str, now: Instant) -> None:
         self.kind, self._attempts, self._is_asking = kind, 0, False
@@ -104,7 +111,7 @@ class Reset:
     def _judge(self, now: Instant) -> None:
         if self.kind is None or None in self._open.values():
             return
-        if all(self._open.values()):
+        if self._is_forced or all(self._open.values()):
             self.is_leaving = True
             self.security.internal("ResetOrReboot", self.kind, now)
             self.emit(Recreate())

@@ -64,6 +64,7 @@ class Servicing:
         if parts.schemes:
             parts.trust.extended_trigger.trigger_log_status = self.diagnostics.trigger_log_status
             parts.trust.extended_trigger.trigger_firmware_status = self.firmware.trigger_firmware_status
+        self.firmware.reboot = parts.reset.reboot
         parts.reset.is_forbidden = lambda: self.firmware.forbids_reset
         self._can_transfer = bool(parts.schemes)
 

@@ -419,11 +419,14 @@ def test_update_waits_for_sessions_and_lets_nothing_new_begin() -> None:
     assert not [key for table, key in hub.rows if table == "availability"]
 
 
-def test_new_version_boots_before_it_is_told_as_installed() -> None:
-    """CORE-UF-07, S-240, CORE-UF-09"""
+@pytest.mark.parametrize("reset", [{"accepted": True}, {"accepted": False}, SILENT], ids=["yes", "no", "silent"])
+def test_new_version_boots_before_it_is_told_as_installed(reset: Any) -> None:
+    """CORE-UF-07, S-240, CORE-UF-09: controllers are told, and cannot keep it from happening."""
     hub = site(unsigned=True, firmware_install={"ok": True, "version": "2.0", "reboot": True})
+    hub.local["charge_point.reset"] = reset
     update(hub)
-    hub.advance(5)
+    hub.advance(15)
+    assert hub.trace.count("charge_point.reset") == 1
     assert hub.recreations == 1
     assert told_plain(hub) == ORDER
     assert hub.only("BootNotification")["firmwareVersion"] == "2.0"
