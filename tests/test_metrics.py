@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -15,7 +16,7 @@ from prometheus_client import parser
 
 from ocpphub import metrics
 from ocpphub.clients import new_controller
-from ocpphub.config import Feeder, Role
+from ocpphub.config import Feeder, Role, Security
 from ocpphub.metrics import SCOPES, Histogram, Metric, Metrics
 from ocpphub.rpc.server import Server
 from ocpphub.store.memory import MemoryStore
@@ -32,6 +33,7 @@ from tests.hub_doubles import (
     serve,
     turns,
 )
+from tests.pki import pki
 from tests.virtual_loop import VirtualLoop
 
 ROWS = [(labels, metric) for labels, rows in SCOPES for metric in rows]
@@ -122,10 +124,13 @@ async def test_metrics_pass_promtool() -> None:
 
 
 @pytest.mark.asyncio
-async def test_scrape_has_every_row_of_the_table_with_its_type_and_labels() -> None:
+async def test_scrape_has_every_row_of_the_table_with_its_type_and_labels(tmp_path: Path) -> None:
     """What is missing cannot be watched."""
     feeder = Feeder("main", 40.0, 9_000.0, None, (("CP1", (1,)),))
-    bench = HubBench(replace(hub_settings(), feeders=(feeder,)), Csms(), None)
+    roots = tmp_path / "roots.pem"
+    roots.write_text(pki().root.pem)
+    point = builders.settings(security=Security(0, None, roots, None, None, False))
+    bench = HubBench(replace(hub_settings(point), feeders=(feeder,)), Csms(), None)
     async with bench.hub:
         await turns()
         bench.links["CP1"].receive([2, "a", "Nonsense", {}])

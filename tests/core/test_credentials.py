@@ -1,10 +1,15 @@
-"""Which key the link shows."""
+"""Which profile, key and certificates the next attempt to connect goes with."""
 
 from __future__ import annotations
 
-from ocpphub.config import Security
-from tests.builders import World, settings
+from typing import Any
 
+from ocpphub.config import Security
+from ocpphub.core.certificates import Provisioned
+from tests.builders import World, settings
+from tests.core.fake_x509 import Authority, FakeX509, private_key
+
+OPERATOR = Authority("Operator")
 OLD, NEW, NEWER = b"0123456789abcdef", b"fedcba9876543210", b"0011223344556677"
 BASIC = settings(security=Security(1, None, None, None, None, False))
 
@@ -64,3 +69,103 @@ def test_no_key_at_all_stays_none() -> None:
     """S-151."""
     world = World().boot().disconnect()
     assert attempts(world, 4) == [None] * 4
+
+
+FILES = Provisioned(OPERATOR.pem, OPERATOR.issue("SN-1", "file key"), private_key("file key"))
+
+
+def raised(wanted: int, *, key: bytes | None = None, **changes: Any) -> World:
+    """Profile 1 that was raised on the present link, perhaps after another key; the link is gone."""
+    world = World(
+        settings(security=Security(1, None, None, None, None, False), **changes),
+        x509=FakeX509(),
+        provisioned=FILES,
+        authorization_key=OLD,
+    ).boot()
+    if key is not None:
+        world.ask("ChangeConfiguration", {"key": "AuthorizationKey", "value": key.hex()})
+    answer = world.ask("ChangeConfiguration", {"key": "SecurityProfile", "value": str(wanted)})
+    assert answer == {"status": "Accepted"}
+    return world.disconnect()
+
+
+def test_every_pair_of_profile_and_key_has_its_turn() -> None:
+    """D9, S-156, S-166: within twenty attempts after the profile was given up."""
+    world = raised(2, key=NEW)
+    pairs = set()
+    for _ in range(23):
+        access = world.core.access()
+        pairs.add((access.profile, access.key))
+        world.core.link_failed("FailedToAuthenticateAtCentralSystem", "HTTP 401", world.now)
+        world.settle()
+    assert pairs == {(1, OLD), (1, NEW), (2, OLD), (2, NEW)}
+
+
+def test_profile_on_trial_gets_its_time_anew_after_a_restart() -> None:
+    """S-166: and is given up then, if no link opens."""
+    world = raised(2).crash(authorization_key=OLD).start()
+    world.core.link_failed(None, "no connection", world.now)
+    assert world.settle().advance(119).core.access().profile == 2
+    assert world.advance(2).core.access().profile == 1
+
+
+def test_profile_does_not_fall_back_while_stopped() -> None:
+    """S-166: without an attempt there is nothing to judge."""
+    world = raised(2)
+    world.command("stop")
+    world.advance(1_000)
+    world.command("restart")
+    assert world.core.access().profile == 2
+
+
+def test_attempt_that_began_before_the_profile_fell_back_counts_as_what_it_was() -> None:
+    """S-166, S-167: a slow handshake with the higher profile that succeeds after the time is over."""
+    world = raised(2)
+    world.core.link_failed(None, "no connection", world.now)
+    world.settle()
+    assert world.core.access().profile == 2
+    world.advance(121).connect().disconnect()
+    assert world.crash(authorization_key=OLD).core.access().profile == 2
+
+
+def test_profile_that_falls_back_is_published_like_any_key() -> None:
+    """CORE-CC-10: a monitor hears of it."""
+    world = raised(2)
+    world.command("monitor_configuration_keys", ["SecurityProfile"])
+    world.forget()
+    for _ in range(3):
+        world.core.link_failed(None, "no connection", world.now)
+        world.settle()
+    assert world.published("configuration_key") == [{"key": "SecurityProfile", "read_only": False, "value": "1"}]
+    assert world.published("security_event") == [
+        {
+            "type": "ReconfigurationOfSecurityParameters",
+            "info": "SecurityProfile back to 1: no link opened with 2",
+        }
+    ]
+    assert world.published("charge_point.status")[-1]["security_profile"] == 1
+
+
+def test_link_over_tls_with_a_low_profile_rests_on_a_root_too() -> None:
+    """S-106, S-194: wss with profile 1."""
+    point = settings(csms_url="wss://csms.example", security=Security(1, None, None, None, None, False))
+    world = World(point, x509=FakeX509(), provisioned=FILES, authorization_key=OLD).boot()
+    in_use = {each["type"]: each["in_use"] for each in world.core.state(world.now)["certificates"]}
+    assert in_use == {"CentralSystemRootCertificate": True, "ChargePointCertificate": False}
+
+
+def test_roots_of_the_system_stand_for_an_installed_one() -> None:
+    """S-163: where hub.toml trusts them."""
+    point = settings(security=Security(1, None, None, None, None, True))
+    world = World(point, x509=FakeX509(), authorization_key=OLD).boot()
+    asked = {"key": "SecurityProfile", "value": "2"}
+    assert world.ask("ChangeConfiguration", asked) == {"status": "Accepted"}
+    assert world.core.access().roots == ()
+
+
+def test_access_shows_no_secret() -> None:
+    """T30."""
+    access = raised(3).core.access()
+    assert (access.profile, access.private_key) == (3, private_key("file key"))
+    assert "PRIVATE" not in repr(access)
+    assert OLD.hex() not in repr(raised(2).core.access())
