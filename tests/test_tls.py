@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from ocpphub.config import Security
 from ocpphub.core.credentials import Access
@@ -19,6 +21,13 @@ from ocpphub.tls import CIPHERS, RefusedCertificateError, names_host, tls_contex
 from tests.pki import Issued, issue, pki
 
 URL = "wss://localhost/ocpp"
+LOCKED = (
+    ec.generate_private_key(ec.SECP256R1())
+    .private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"secret")
+    )
+    .decode()
+)
 OWN_NAMES = ("SERIAL-1", "SERIAL-FILE")
 
 
@@ -131,6 +140,14 @@ def test_roots_in_force_take_the_place_of_the_file(tmp_path: Path) -> None:
         shake(tls_context(security(ca_file=file), access(roots=(pki().other.pem,))), server)
 
 
+def test_file_of_roots_may_be_gone_when_there_are_roots_in_force(tmp_path: Path) -> None:
+    """S-130, D9: what is stored is enough to connect."""
+    gone = security(ca_file=tmp_path / "gone.pem")
+    shake(tls_context(gone, access(roots=(pki().root.pem,))), server_of(pki().server))
+    with pytest.raises(LocalError, match=r"gone\.pem"):
+        tls_context(gone, access())
+
+
 def test_root_that_is_not_self_signed_ends_a_path() -> None:
     """S-200: also when the server sends nothing but its own certificate."""
     context = tls_context(security(), access(roots=(pki().intermediate.pem,)))
@@ -185,6 +202,8 @@ def test_contexts_are_shared_by_equal_material_and_only_by_it() -> None:
         tls_context(security(use_system_ca=True), access(3, roots=(root,), **mine)),
     ]
     assert len({id(each) for each in (made, *others)}) == 5
+    with pytest.raises(LocalError):  # a key that does not fit is not made good by who had the one that does
+        tls_context(security(), access(3, roots=(root,), **mine | {"private_key": pki().server.key_pem}))
 
 
 def test_context_is_gone_with_the_last_link_that_holds_it() -> None:
@@ -205,9 +224,10 @@ def test_context_is_gone_with_the_last_link_that_holds_it() -> None:
         ({"chain": "secret"}, "the certificate of our own"),
         ({"private_key": "secret"}, "the certificate of our own"),
         ({"private_key": None}, "the certificate of our own"),
+        ({"private_key": LOCKED}, "the certificate of our own"),
         ({"private_key": issue(None, "x").key_pem}, "the certificate of our own"),
     ],
-    ids=["roots", "roots that are no ASCII", "chain", "key", "no key", "another key"],
+    ids=["roots", "roots that are no ASCII", "chain", "key", "no key", "pass phrase", "another key"],
 )
 def test_material_that_cannot_be_used_is_named_and_not_shown(changes: dict[str, Any], named: str) -> None:
     """T30, S-135."""
