@@ -124,6 +124,24 @@ def test_planted_link_pipe_or_folder_is_not_read(scratch: Scratch, tmp_path: Pat
     assert (tmp_path / "secret").exists()
 
 
+def test_directory_is_let_go_with_its_last_user(tmp_path: Path) -> None:
+    """A program may start and stop many hubs."""
+    directory = tmp_path / "transfers"
+
+    def descriptors() -> int:
+        return sum(
+            path.is_symlink() and os.path.realpath(path) == str(directory) for path in Path("/proc/self/fd").iterdir()
+        )
+
+    for _ in range(5):
+        Scratch(directory)
+    scratch = Scratch(directory)
+    assert descriptors() == 1
+    scratch.close()
+    scratch.close()
+    assert descriptors() == 0
+
+
 def test_file_goes_into_the_directory_that_was_opened(scratch: Scratch, tmp_path: Path) -> None:
     """T35: whoever puts another directory in its place gets nothing."""
     scratch.directory.rename(tmp_path / "moved")

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ocpphub import wiring
+from ocpphub import curl, wiring
 from ocpphub.api import Hub
 from ocpphub.config import Security
 from ocpphub.errors import LocalError
+from ocpphub.scratch import Scratch
 from ocpphub.security_log import verify
 from ocpphub.store import Row
 from ocpphub.store.memory import MemoryStore
 from ocpphub.store.sqlite import SqliteStore
+from tests import builders
 from tests.hub_doubles import ScriptedLink, hub_settings
 
 ROWS = [Row("A", "boot", "k", b"1"), Row("B", "boot", "k", b"2"), Row("gone", "boot", "k", b"3")]
@@ -143,3 +148,71 @@ async def test_hub_with_a_store_of_its_own_makes_no_files(tmp_path: Path) -> Non
     async with Hub(hub_settings(directory=tmp_path), store=MemoryStore(), link=ScriptedLink) as hub:
         await hub.charge_points["CP1"].security_event("X", "")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("configuration", "sftp", "schemes"),
+    [
+        ({}, False, {"https"}),
+        ({}, True, {"https", "sftp"}),
+        ({"supportedFileTransferProtocols": "FTP, HTTP"}, False, {"ftp", "http"}),
+        ({"SupportedFileTransferProtocols": ""}, True, {"sftp"}),
+    ],
+)
+def test_schemes_of_transfers_are_those_of_the_key_and_sftp_by_its_switch(
+    monkeypatch: pytest.MonkeyPatch, configuration: dict[str, str], sftp: bool, schemes: set[str]
+) -> None:
+    """S-244, CORE-GD-08: none at all without the extra."""
+    whole = hub_settings()
+    whole = replace(whole, firmware=replace(whole.firmware, sftp=sftp))
+    point = builders.settings(configuration=configuration)
+    assert wiring.enabled_schemes(whole, point) == schemes
+    monkeypatch.setattr(wiring, "find_spec", lambda name: None)
+    assert wiring.enabled_schemes(whole, point) == set()
+
+
+@pytest.mark.asyncio
+async def test_what_transfers_cannot_do_is_named_at_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """S-244: a protocol that libcurl was built without; the extra itself, by one warning."""
+    monkeypatch.setattr(curl, "PROTOCOLS", frozenset(("https", "http")))
+    settings = hub_settings(builders.settings(configuration={"SupportedFileTransferProtocols": "HTTPS,FTP"}))
+    hub, scratch = Hub(settings, link=ScriptedLink), Scratch(tmp_path / "transfers")
+    made = wiring.make_transfers(settings, hub.charge_points, scratch)
+    assert set(made) == {"transfer.download", "transfer.upload", "file.discard"}
+    monkeypatch.setattr(wiring, "find_spec", lambda name: None)
+    assert wiring.make_transfers(settings, hub.charge_points, scratch) == {}
+    assert [record.getMessage().partition(":")[0] for record in caplog.records if record.levelname == "WARNING"] == [
+        "transfers by ftp are enabled, but the libcurl that is installed cannot do them",
+        "the extra transfer is not installed",
+    ]
+
+
+@pytest.mark.asyncio
+async def test_transfer_of_a_hub_knows_its_roots_and_tells_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S-244: servers may have certificates by the roots of the CSMS; progress is on the socket."""
+    jobs: list[curl.Job] = []
+
+    def run(job: curl.Job) -> dict[str, Any]:
+        jobs.append(job)
+        job.progress(5, 10)
+        return {"ok": True, "bytes": os.write(job.descriptor, b"firmware")}
+
+    monkeypatch.setattr(curl, "run", run)
+    settings = hub_settings(directory=tmp_path)
+    settings = replace(settings, firmware=replace(settings.firmware, max_bytes_per_s=4_096))
+    async with Hub(settings, link=ScriptedLink) as hub:
+        point = hub.charge_points["CP1"]
+        monkeypatch.setattr(
+            point.core, "access", lambda: replace(type(point.core).access(point.core), roots=("A", "B"))
+        )
+        doers = wiring.make_transfers(settings, hub.charge_points, Scratch(tmp_path / "transfers"))
+        result = await doers["transfer.download"]("CP1", {"location": "https://93.184.216.34/x"})
+        await asyncio.sleep(0)
+        event = point.publications.latest("transfer")
+    assert (result["ok"], jobs[0].roots, jobs[0].max_bytes_per_s) == (True, "A\nB", 4_096)
+    assert event is not None
+    assert event.parsed() == {"kind": "download", "bytes": 5, "total": 10}
