@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -405,12 +406,24 @@ async def test_link_keeps_key_and_query_out_of_log_and_objects(caplog: pytest.Lo
         ("ws://localhost", 1, False),
     ],
 )
-async def test_link_open_to_impostors_is_warned_of(
-    caplog: pytest.LogCaptureFixture, csms_url: str, profile: int, warned: bool
+async def test_link_open_to_impostors_is_warned_of_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, csms_url: str, profile: int, warned: bool
 ) -> None:
-    """N01, S-106."""
-    ScriptedLink([], settings={"csms_url": csms_url, "security": security(profile)})
-    assert ("security profile" in caplog.text) is warned
+    """N01, S-106: by the profile that is in force, whatever the settings say."""
+    failures: asyncio.Queue[Failure] = asyncio.Queue()
+
+    async def refused(host: str, port: int) -> socket.socket:
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr("ocpphub.csms._dial", refused)
+    receiver = cast(Any, SimpleNamespace(access=lambda identity: Access(profile, csms_url)))
+    settings = builders.settings(csms_url="ws://csms.example", security=security(0))
+    link = CsmsLink(settings, receiver, back_off=StubBackOff(0.0), on_failure=failures.put_nowait)
+    link.connect({})
+    for _ in range(3):
+        assert (await asyncio.wait_for(failures.get(), 1)).cause == "network"
+    await end(link)
+    assert caplog.text.count("security profile") == warned
 
 
 @pytest.mark.parametrize(

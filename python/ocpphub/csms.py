@@ -90,6 +90,7 @@ class CsmsLink:
             endpoint.basic_authorization(settings.identity, b"")  # refuses an identity that it cannot carry (J-145)
         # Held, because contexts live only as long as somebody does; the files are looked at before the first attempt.
         self._tls = tls.tls_context(self._security) if urlsplit(self._url).scheme == "wss" else None
+        self._warned: tuple[int, str] | None = None
         self._back_off = back_off or BackOff(random.random)
         self._on_failure = on_failure
         self._logger = log.for_charge_point("ocpphub.csms", settings.identity)
@@ -99,7 +100,6 @@ class CsmsLink:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._connection: Connection | None = None
-        _warn_if_unprotected(settings, self._logger)
 
     def connect(self, headers: dict[str, str]) -> None:
         """Keep a connection open from now on; ``headers`` go with every attempt, and a waiting one starts at once."""
@@ -177,6 +177,9 @@ class CsmsLink:
 
     async def _open(self) -> Connection:
         access = self._receiver.access(self.identity)  # asked for with every attempt: the CSMS may have changed it
+        if (access.profile, access.url) != self._warned:
+            self._warned = access.profile, access.url
+            _warn_if_unprotected(access, self._logger)
         self._profile = access.profile
         self._url = endpoint.connection_url(access.url, self.identity)
         parts = urlsplit(self._url)
@@ -272,10 +275,9 @@ class CsmsLink:
             pass
 
 
-def _warn_if_unprotected(settings: ChargePointSettings, logger: logging.LoggerAdapter[logging.Logger]) -> None:
+def _warn_if_unprotected(access: Access, logger: logging.LoggerAdapter[logging.Logger]) -> None:
     """N01: without authentication or without TLS anyone may take this identity's place."""
-    parts = urlsplit(settings.csms_url)
-    profile = settings.security.profile
+    parts, profile = urlsplit(access.url), access.profile
     if not endpoint.is_loopback(parts.hostname or "") and (profile == 0 or (profile == 1 and parts.scheme == "ws")):
         logger.warning("security profile %d over %s on a network: use profile 2 or 3", profile, parts.scheme)
 
