@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ocpphub.core.effects import Connect, Discard, Disconnect, Ping, Publish, Reply, Send, Store
+from ocpphub.core.effects import Connect, Discard, Disconnect, Ping, Publish, Record, Reply, Send, Store
 from ocpphub.core.instant import Instant
 from ocpphub.errors import LocalError
 from tests.builders import Csms, World, assert_nothing_sent, custom_key, hub, link, settings
@@ -262,7 +262,7 @@ def test_replies_leave_before_what_they_promised_is_sent() -> None:
     world = World().boot().forget()
     world.command("security_event", "T", None)
     kinds = [type(effect) for effect in world.effects]
-    assert kinds == [Store, Reply, Send]
+    assert kinds == [Store, Record, Reply, Send]
 
 
 def test_timer_that_raises_takes_no_other_with_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -338,7 +338,8 @@ def test_operator_edits_the_file_and_the_file_wins_again(rig: Rig) -> None:
 def test_csms_asks_which_profiles_exist_and_the_answer_is_true(shared: Shared) -> None:
     """CORE-GEN-01, CORE-RPC-11: a named profile answers its operations, and what cannot be done by a status."""
     profiles = shared.link.value("SupportedFeatureProfiles")["value"].split(",")
-    assert set(profiles) == {"Core", "LocalAuthListManagement", "RemoteTrigger", "Reservation", "SmartCharging"}
+    others = {"FirmwareManagement", "LocalAuthListManagement", "RemoteTrigger", "Reservation", "SmartCharging"}
+    assert set(profiles) == {"Core", *others}
     assert shared.link.result("GetLocalListVersion", {}) == {"listVersion": 0}
     assert shared.link.result("CancelReservation", {"reservationId": 1}) == {"status": "Rejected"}
     assert shared.link.result("ClearChargingProfile", {}) == {"status": "Unknown"}
@@ -365,8 +366,8 @@ def test_csms_asks_which_profiles_exist_and_the_answer_is_true(shared: Shared) -
         ({"requestedMessage": "StatusNotification", "connectorId": 0}, "Accepted", [0]),
         ({"requestedMessage": "StatusNotification"}, "Accepted", [0, 1, 2, 3]),
         ({"requestedMessage": "StatusNotification", "connectorId": 4}, "Rejected", []),
-        ({"requestedMessage": "FirmwareStatusNotification"}, "NotImplemented", []),
-        ({"requestedMessage": "DiagnosticsStatusNotification"}, "NotImplemented", []),
+        ({"requestedMessage": "FirmwareStatusNotification"}, "Accepted", ["FirmwareStatusNotification"]),
+        ({"requestedMessage": "DiagnosticsStatusNotification"}, "Accepted", ["DiagnosticsStatusNotification"]),
         ({"requestedMessage": "SignChargePointCertificate"}, "NotImplemented", []),
         ({"requestedMessage": "heartbeat"}, "NotImplemented", []),
         ({"requestedMessage": ""}, "NotImplemented", []),
@@ -387,7 +388,7 @@ def test_csms_triggers_a_message_and_gets_it_after_the_answer(
     def after() -> list[Any]:
         fresh = link.received()[seen:]
         assert fresh[0] == answer
-        return [f[2] if f[2] == "Heartbeat" else f[3].get("connectorId") for f in fresh[1:] if f[0] == 2]
+        return [f[3].get("connectorId", f[2]) for f in fresh[1:] if f[0] == 2]
 
     wait_for(lambda: len(after()) >= len(follow), f"{follow}, got {after()}")
     link.result("GetConfiguration", {"key": ["ResetRetries"]})
