@@ -25,9 +25,10 @@ Script = Callable[[socket.socket], None]
 class Server:
     """Answers connections one after the other as a script says."""
 
-    def __init__(self, script: Script, count: int = 1) -> None:
+    def __init__(self, script: Script, count: int = 1, address: str = LOCAL) -> None:
         self.connections = 0
-        self._listener = socket.create_server((LOCAL, 0))
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self._listener = socket.create_server((address, 0), family=family)
         self.port = int(self._listener.getsockname()[1])
         self._thread = threading.Thread(target=self._serve, args=(script, count), daemon=True)
         self._thread.start()
@@ -148,6 +149,17 @@ def test_nothing_but_the_judged_addresses_is_connected_to(
     assert run(server, target=name, addresses=("127.0.0.2",))["why"] == "failed"
     assert server.connections == 0
     assert run(server, target=name)["ok"]
+
+
+@pytest.mark.parametrize("host", ["::1", "files.example"])
+def test_address_may_be_one_of_ipv6(run: Callable[..., dict[str, Any]], host: str) -> None:
+    """T33: as a literal, and as what a name is pinned to."""
+    try:
+        server = Server(says(HEAD % 1, b"x"), address="::1")
+    except OSError:
+        pytest.skip("no IPv6 here")
+    assert run(server, target=Target("http", host, server.port, "/x"), addresses=("::1",))["ok"]
+    server.close()
 
 
 @pytest.mark.parametrize(

@@ -185,7 +185,7 @@ async def test_what_transfers_cannot_do_is_named_at_start(
     assert wiring.make_transfers(settings, hub.charge_points, scratch) == {}
     assert [record.getMessage().partition(":")[0] for record in caplog.records if record.levelname == "WARNING"] == [
         "transfers by ftp are enabled, but the libcurl that is installed cannot do them",
-        "the extra transfer is not installed",
+        "no firmware, diagnostics or logs",
     ]
 
 

@@ -66,6 +66,7 @@ _TEXTS: Final = {
     pycurl.E_PEER_FAILED_VERIFICATION: "the server is not the one it should be: certificate or host key refused",
     pycurl.E_SSL_CONNECT_ERROR: "no TLS connection",
     pycurl.E_USE_SSL_FAILED: "the server does not speak TLS",
+    pycurl.E_SSH: "no SSH connection",
     pycurl.E_REMOTE_FILE_NOT_FOUND: "no such file or directory, or not for this user",
     pycurl.E_FILESIZE_EXCEEDED: "the file is too large",
     pycurl.E_REMOTE_DISK_FULL: "the disk of the server is full",

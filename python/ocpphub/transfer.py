@@ -25,6 +25,7 @@ import threading
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -168,7 +169,9 @@ class Transfers:
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(self._on_progress, identity, {"kind": kind, "bytes": done, "total": total})
 
-        from ocpphub.curl import Job  # libcurl takes 9 MB, which a hub without transfers need not have
+        # libcurl takes 9 MB, which a hub without transfers need not have, and time, which the loop has not.
+        await asyncio.to_thread(import_module, "ocpphub.curl")
+        from ocpphub.curl import Job
 
         target, addresses = found
         job = Job(

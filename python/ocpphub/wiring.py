@@ -119,7 +119,7 @@ def make_file_work(settings: Settings, scratch: Scratch, security: SecurityLog) 
 def make_transfers(settings: Settings, points: Mapping[str, Point], scratch: Scratch) -> dict[str, Doer]:
     """Downloads and uploads; none without the extra ``transfer``. What is enabled and cannot be done is named."""
     if not has_transfers():
-        log.warning("the extra transfer is not installed: GetDiagnostics, GetLog and UpdateFirmware are NotSupported")
+        log.warning("no firmware, diagnostics or logs: install the extra, pip install 'ocpphub[transfer]'")
         return {}
     from ocpphub.known_hosts import KnownHosts
     from ocpphub.transfer import Policy, Transfers, unable
