@@ -96,7 +96,7 @@ def hub_settings(
         feeders=(),
         metrics=MetricsSettings(None),
         firmware=FirmwareSettings(None, False, False),
-        diagnostics=DiagnosticsSettings(None, 0),
+        diagnostics=DiagnosticsSettings(None, 2**26),
         source=directory / "hub.toml",
     )
 
