@@ -425,3 +425,16 @@ def test_moment_is_utc_in_milliseconds() -> None:
     """CORE-GD-05: what cannot be read is none."""
     assert moment("1970-01-01t00:00:01z") == 1_000
     assert moment(None) is moment("soon") is None
+
+
+def test_plain_trigger_tells_a_signed_update_in_the_words_that_it_has() -> None:
+    """CORE-TM-10: SignatureVerified is Downloaded, and what is over is Idle."""
+    world = site(firmware_install=None)
+    begin(world, installDateTime=utc_text(world.now.utc_ms + 10_000))
+    world.advance(1).ask("TriggerMessage", {"requestedMessage": "FirmwareStatusNotification"})
+    assert world.advance(0).sent("FirmwareStatusNotification") == [{"status": "Downloaded"}]
+    world.advance(10)
+    world.finish(world.outside.works[-1], {"ok": True}).ask(
+        "TriggerMessage", {"requestedMessage": "FirmwareStatusNotification"}
+    )
+    assert world.advance(0).sent("FirmwareStatusNotification")[1:] == [{"status": "Idle"}]
