@@ -16,7 +16,7 @@ from ocpphub.errors import LocalError
 from tests import builders
 from tests.hub_doubles import hub_settings
 
-FILES = ("hub.db", "hub.db-wal", "hub.db.copy", "hub.lock", "hub.reserve", "security.heads", "known_hosts")
+FILES = ("hub.db", "hub.db-wal", "hub.db.copy", "hub.lock", "hub.reserve", "security.heads")
 BELOW = ("security/CP1.jsonl", "log/ocpphub.log", "transfers/abc")
 
 

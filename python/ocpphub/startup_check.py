@@ -26,7 +26,7 @@ _OTHERS_WRITE: Final = 0o022
 _MAX_NAMED: Final = 10
 _OURS: Final = (
     *(FILE_NAME, LOCK_NAME, CONDITION_NAME, RESERVE_NAME, FAILURES_NAME),
-    *("security", "log", "transfers", "known_hosts"),
+    *("security", "log", "transfers"),
 )
 """What names of the state directory begin with; an operator may keep other things there."""
 
