@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from ocpphub import log, security_log
-from ocpphub.security_log import HEADS_NAME, Head, SecurityLog, file_name, verify
+from ocpphub.rotated_file import RotatedFile
+from ocpphub.security_log import HEADS_NAME, Entry, Head, SecurityLog, file_name, verify
 from tests.builders import EPOCH_MS
 
 
@@ -175,6 +176,34 @@ def test_file_with_nothing_sound_in_it_is_begun_after_the_one_before(tmp_path: P
     bench.add("D")
     assert bench.kinds() == ["A", "B", "torn line removed", "D"]
     assert verify(bench.path) is None
+
+
+@pytest.mark.parametrize("step", ["rotate", "append", "write_durably"])
+def test_crash_at_any_step_of_a_write_is_neither_a_gap_nor_an_alarm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """T37, 4.2: what was on the disk before is there, and the next life goes on behind it."""
+    bench = Bench(tmp_path, file_bytes=500)
+    bench.add("A", "B")
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*args: Any, **kwargs: Any) -> None:
+        done(*args, **kwargs)
+        raise Killed
+
+    place: Any = security_log if step == "write_durably" else RotatedFile
+    done = getattr(place, step)
+    with monkeypatch.context() as patch:
+        patch.setattr(place, step, killed)
+        with pytest.raises(Killed):
+            bench.log._write([Entry("CP1", "C", "", EPOCH_MS)], 0)
+    bench.start()
+    bench.add("D")
+    assert bench.kinds() == ["A", "B", *([] if step == "rotate" else ["C"]), "D"]
+    assert verify(bench.path, bench.head()) is None
+    assert bench.cleared == []
 
 
 @pytest.mark.parametrize("alive", [True, False], ids=["while it runs", "while it is down"])

@@ -216,3 +216,17 @@ async def test_transfer_of_a_hub_knows_its_roots_and_tells_how_far_it_is(
     assert (result["ok"], jobs[0].roots, jobs[0].max_bytes_per_s) == (True, "A\nB", 4_096)
     assert event is not None
     assert event.parsed() == {"kind": "download", "bytes": 5, "total": 10}
+
+
+@pytest.mark.asyncio
+async def test_hub_whose_directory_of_transfers_is_open_lets_go_of_its_store(tmp_path: Path) -> None:
+    """T28, T35: another start works once the mode is right."""
+    async with served(tmp_path):
+        pass
+    transfers = tmp_path / "state" / "transfers"
+    transfers.chmod(0o755)
+    with pytest.raises(LocalError, match="private"):
+        await served(tmp_path).start()
+    transfers.chmod(0o700)
+    async with served(tmp_path) as hub:
+        assert hub.is_running

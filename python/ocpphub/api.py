@@ -314,20 +314,20 @@ class Hub:
         if self._driver is not None:
             raise LocalError("invalid_state", "the hub is running already")
         store = self._given_store or wiring.open_store(self.settings)
-        workshop = wiring.make_workshop(self.settings, self._points, keeps_files=self._given_store is None)
-        driver = Driver(
-            store,
-            self._clock,
-            on_publish=self._publish,
-            on_ask=lambda identity, question, answer: self._points[identity].clients.ask(question, answer),
-            outside=workshop,
-            on_recreate=self._recreate,
-            on_fatal=self._on_fatal,
-            loop=asyncio.get_running_loop(),
-        )
-        self.allocator = wiring.make_allocator(self.settings, driver, self._clock)
-        self._stops.append(self.allocator.close)
         try:
+            workshop = wiring.make_workshop(self.settings, self._points, keeps_files=self._given_store is None)
+            driver = Driver(
+                store,
+                self._clock,
+                on_publish=self._publish,
+                on_ask=lambda identity, question, answer: self._points[identity].clients.ask(question, answer),
+                outside=workshop,
+                on_recreate=self._recreate,
+                on_fatal=self._on_fatal,
+                loop=asyncio.get_running_loop(),
+            )
+            self.allocator = wiring.make_allocator(self.settings, driver, self._clock)
+            self._stops.append(self.allocator.close)
             rows = wiring.load_rows(store, self._points)
             for identity, point in self._points.items():
                 core = self._core(point, rows[identity])
