@@ -55,6 +55,8 @@ class Root:
     from_file: bool = False
     is_told: bool = False
     """Whether its expiry was told."""
+    issuer: Certificate | None = None
+    """The root that signed it, if it was ever installed: its hashes stay the same when that one goes (S-191)."""
 
     @property
     def key(self) -> str:
@@ -63,7 +65,8 @@ class Root:
 
     def row(self) -> bytes:
         """Its row."""
-        text = {"type": self.type, "pem": self.certificate.pem}
+        issuer = None if self.issuer is None else self.issuer.pem
+        text = {"type": self.type, "pem": self.certificate.pem, "issuer": issuer}
         return dumps({**text, "fallback": self.is_fallback, "file": self.from_file, "told": self.is_told})
 
 
@@ -138,6 +141,7 @@ class Certificates:
         if row["type"] in (CENTRAL, MANUFACTURER):
             (certificate,) = x509.read(row["pem"])
             root = Root(row["type"], certificate, bool(row["fallback"]), bool(row["file"]), bool(row["told"]))
+            root.issuer = x509.read(row["issuer"])[0] if row["issuer"] else None
             self._roots[root.key] = root
         elif row["type"] == OWN:
             chain = x509.read(row["chain"])
@@ -153,10 +157,11 @@ class Certificates:
             for root in [each for each in self._roots.values() if each.from_file]:
                 del self._roots[root.key]
                 self._late.append(Discard(TABLE, root.key))
-            for root in [Root(CENTRAL, each, from_file=True) for each in roots]:
-                if root.key not in self._roots:
-                    self._roots[root.key] = root
-                    self._late.append(Store(TABLE, root.key, root.row()))
+            added = [Root(CENTRAL, each, from_file=True) for each in roots]
+            added = [root for root in added if root.key not in self._roots]
+            self._roots |= {root.key: root for root in added}
+            changed = {root.key: root for root in [*added, *self._find_issuers(x509)]}
+            self._late += [Store(TABLE, root.key, root.row()) for root in changed.values()]
         if new["chain"] != mark.get("chain", []):
             self._provision_own(x509, chain)
         if new != {"roots": mark.get("roots", []), "chain": mark.get("chain", [])}:
@@ -224,7 +229,20 @@ class Certificates:
                 self._store(old)
         root = Root(kind, certificate)
         self._roots[root.key] = root
-        self._store(root)
+        found = [] if self.x509 is None else self._find_issuers(self.x509)
+        for each in {root.key: root, **{other.key: other for other in found}}.values():
+            self._store(each)
+
+    def _find_issuers(self, x509: X509) -> list[Root]:
+        """Note who signed roots that did not sign themselves; those of which it is known now."""
+        found = []
+        for root in self._roots.values():
+            if root.issuer is None and not root.certificate.is_self_signed:
+                others = [each.certificate for each in self._roots.values()]
+                others = [each for each in others if each.subject == root.certificate.issuer]
+                root.issuer = next((each for each in others if x509.is_signed_by(root.certificate, each)), None)
+                found += [root] if root.issuer is not None else []
+        return found
 
     def adopt(self, root: Root) -> None:
         """The CSMS has installed what a file brought: it stays when the file goes. Effects: ``Store``."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from ocpphub import _native
-from ocpphub.core.certificates import CENTRAL, Certificates
+from ocpphub.core.certificates import CENTRAL, Certificates, Root
 from ocpphub.core.configuration import Configuration
 from ocpphub.core.credentials import EVENT, Credentials
 from ocpphub.core.inbound import Answer, Handler
@@ -28,7 +28,7 @@ from ocpphub.core.vocabulary import (
     DeleteCertificateStatusEnumType,
     GetInstalledCertificateStatusEnumType,
 )
-from ocpphub.core.x509 import X509, Certificate, CertificateError, HashAlgorithm, HashData
+from ocpphub.core.x509 import X509, Certificate, CertificateError, HashAlgorithm
 
 log = logging.getLogger("ocpphub.core")
 
@@ -104,9 +104,7 @@ class RootCertificates:
         algorithm = cast("HashAlgorithm", data["hashAlgorithm"])
         wanted = _comparable(data)
         found = [
-            root
-            for root in self._certificates.installed()
-            if _comparable(_hash_data(self._hashed(root.certificate, root.type, algorithm))) == wanted
+            root for root in self._certificates.installed() if _comparable(self._hashed(root, algorithm)) == wanted
         ]
         if not found:
             return Answer({"status": DeleteCertificateStatusEnumType.NOT_FOUND})
@@ -123,29 +121,22 @@ class RootCertificates:
     def installed_ids(self, call: _native.Call, now: Instant) -> Answer:
         """White paper M03: hashed with SHA-256."""
         kind = cast("GetInstalledCertificateIdsRequest", call.payload())["certificateType"]
-        found = [_hash_data(self._hashed(each, kind, "SHA256")) for each in self._certificates.roots(kind)]
+        found = [self._hashed(root, "SHA256") for root in self._certificates.installed() if root.type == kind]
         if not found:
             return Answer({"status": GetInstalledCertificateStatusEnumType.NOT_FOUND})
         return Answer({"status": GetInstalledCertificateStatusEnumType.ACCEPTED, "certificateHashData": found})
 
-    def _hashed(self, certificate: Certificate, kind: str, algorithm: HashAlgorithm) -> HashData:
-        issuer = None
-        if not certificate.is_self_signed:
-            roots = self._certificates.roots(kind)
-            issuer = next((each for each in roots if self._x509.is_signed_by(certificate, each)), None)
-        return self._x509.hash_data(certificate, issuer, algorithm)
+    def _hashed(self, root: Root, algorithm: HashAlgorithm) -> dict[str, str]:
+        data = self._x509.hash_data(root.certificate, root.issuer, algorithm)
+        return {
+            "hashAlgorithm": data.algorithm,
+            "issuerNameHash": data.issuer_name_hash,
+            "issuerKeyHash": data.issuer_key_hash,
+            "serialNumber": data.serial,
+        }
 
     def _told(self, what: str) -> Callable[[Instant], None]:
         return lambda now: self._credentials.event(EVENT, what, now)
-
-
-def _hash_data(data: HashData) -> dict[str, str]:
-    return {
-        "hashAlgorithm": data.algorithm,
-        "issuerNameHash": data.issuer_name_hash,
-        "issuerKeyHash": data.issuer_key_hash,
-        "serialNumber": data.serial,
-    }
 
 
 def _comparable(data: Mapping[str, str]) -> tuple[Any, ...]:
