@@ -117,11 +117,13 @@ def lines(hub: Hub) -> list[str]:
 
 @pytest.mark.asyncio
 async def test_events_of_a_hub_are_in_its_security_log_when_it_has_stopped(tmp_path: Path) -> None:
-    """S-213, A04.FR.04: its own and those that clients report."""
+    """S-213, A04.FR.04, R1: its own and those that clients report; no descriptor is left open."""
+    before = len(os.listdir("/proc/self/fd"))
     async with served(tmp_path) as hub:
         await hub.charge_points["CP1"].security_event("MaintenanceLogin", "tech 7")
     assert lines(hub) == ["StartupOfTheDevice", "MaintenanceLogin"]
     assert verify(tmp_path / "state" / "security" / "CP1.jsonl") is None
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 @pytest.mark.asyncio

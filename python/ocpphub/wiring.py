@@ -75,7 +75,7 @@ def make_workshop(settings: Settings, points: Mapping[str, Point], *, keeps_file
 
     security, scratch = make_security_log(settings, points), Scratch(settings.hub.state_directory / NAME)
     doers = {**make_transfers(settings, points, scratch), **make_file_work(settings, scratch, security)}
-    return Workshop(doers, security)
+    return Workshop(doers, security, scratch.close)
 
 
 def make_security_log(settings: Settings, points: Mapping[str, Point]) -> SecurityLog:

@@ -47,10 +47,12 @@ class Log(Protocol):
 class Workshop:
     """The :class:`ocpphub.lane.Outside` of a process; use it on the running loop."""
 
-    def __init__(self, doers: Mapping[str, Doer], log: Log | None = None) -> None:
+    def __init__(
+        self, doers: Mapping[str, Doer], log: Log | None = None, on_close: Callable[[], None] = lambda: None
+    ) -> None:
         """``doers`` are the functions by method; without ``log`` security events are not kept."""
         self._doers = dict(doers)
-        self._log = log
+        self._log, self._on_close = log, on_close
         self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
 
     def work(self, identity: str, work: Work, answer: Answer) -> None:
@@ -95,3 +97,4 @@ class Workshop:
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._log is not None:
             await self._log.close()
+        self._on_close()
