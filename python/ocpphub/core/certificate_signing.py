@@ -125,8 +125,8 @@ class CertificateSigning:
             return
         how = "Rejected" if outcome.kind == "ok" else outcome.code or outcome.kind
         log.warning("the CSMS does not sign a certificate: %s", how)
-        if outcome.kind == "link_lost":
-            self._renewed = None  # it may never have been asked
+        if outcome.kind in ("ok", "link_lost"):
+            self._renewed = None  # it said no, or may never have been asked: a renewal is tried again in a day
         self._drop()
 
     def _drop(self) -> None:

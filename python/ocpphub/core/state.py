@@ -20,6 +20,7 @@ from ocpphub.core.configuration import Configuration
 from ocpphub.core.effects import Effect, Publish
 from ocpphub.core.instant import Instant
 from ocpphub.core.outbox import DurableQueue
+from ocpphub.core.security_profile import url_for
 from ocpphub.core.timers import Timers
 
 if TYPE_CHECKING:
@@ -67,17 +68,17 @@ class ChargePointState:
 
     def value(self) -> dict[str, Any]:
         """The result of ``charge_point.get`` (rpc.md)."""
-        registration = self._boot.registration
+        registration, profile = self._boot.registration, self._trust.credentials.profile
         return {
             "identity": self._settings.identity,
             "registration": "none" if registration is None else str(registration),
             "is_connected": self.is_connected,
             "stopped": self.is_stopped,
             "connectors": self._settings.connectors,
-            "url": _USERINFO.sub("//", self._settings.csms_url),
+            "url": _USERINFO.sub("//", url_for(self._settings.csms_url, profile)),
             "queue": self._queue(),
             "clock_offset_s": self._boot.clock.offset_ms / 1000,
-            "security_profile": self._trust.credentials.profile,
+            "security_profile": profile,
             "certificates": self._trust.described(),
             "monitored_keys": self._configuration.monitored_keys,
         }

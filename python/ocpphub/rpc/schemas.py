@@ -49,7 +49,31 @@ SCHEMAS: Final[dict[str, Any]] = {
             },
             "clock_offset_s": {"type": "number"},
             "security_profile": {"enum": [0, 1, 2, 3]},
-            "certificates": {"type": "array"},
+            "certificates": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "type": {
+                            "enum": [
+                                "CentralSystemRootCertificate",
+                                "ManufacturerRootCertificate",
+                                "ChargePointCertificate",
+                            ]
+                        },
+                        "subject": {"type": "string", "description": "as in RFC 4514"},
+                        "issuer": {"type": "string"},
+                        "serial": {"type": "string", "description": "hex"},
+                        "fingerprint": {"type": "string", "description": "SHA-256 in hex"},
+                        "not_before": {"type": "string", "format": "date-time"},
+                        "not_after": {"type": "string", "format": "date-time"},
+                        "in_use": {"type": "boolean", "description": "whether the present link rests on it"},
+                    },
+                    "required": [
+                        *("type", "subject", "issuer", "serial", "fingerprint", "not_before", "not_after", "in_use"),
+                    ],
+                },
+            },
             "monitored_keys": {"type": "array", "items": {"type": "string"}},
             "store_condition": {"type": "string", "description": "what is wrong with the database; absent = nothing"},
         },

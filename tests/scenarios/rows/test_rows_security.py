@@ -278,7 +278,8 @@ def test_profile_is_stored_answered_told_and_then_used(profile: int, wanted: int
     assert access.url == ("wss" if wanted >= 2 else "ws") + "://csms.example/ocpp"
     assert (access.key is not None, access.chain is not None) == (wanted < 3, wanted == 3)
     assert bool(access.private_key) is (wanted == 3)
-    assert reconnect(world).core.state(world.now)["security_profile"] == wanted
+    state = reconnect(world).core.state(world.now)
+    assert (state["security_profile"], state["url"]) == (wanted, access.url)
 
 
 def test_profile_that_cannot_connect_falls_back_after_three_attempts() -> None:
@@ -407,6 +408,16 @@ def test_certificate_that_is_due_while_offline_is_renewed_after_the_next_connect
     world.connect().advance(2).disconnect()
     count = len(world.sent("SignCertificate"))
     assert len(world.connect().advance(20).sent("SignCertificate")) == count + 1
+
+
+def test_renewal_that_the_csms_rejects_is_asked_for_again_on_another_day() -> None:
+    """S-175, S-183: a certificate that ends would lock a charge point of profile 3 out."""
+    world = secured(3)
+    certify(world, not_before_ms=EPOCH_MS, not_after_ms=EPOCH_MS + 100 * DAY_MS)
+    world.csms.scripts["SignCertificate"] = lambda payload: REJECTED
+    leap(world.forget(), 71)
+    assert len(world.advance(3_600).sent("SignCertificate")) == 1
+    assert len(leap(world, 1).sent("SignCertificate")) == 2
 
 
 def test_certificate_of_a_day_is_not_renewed_at_once() -> None:
