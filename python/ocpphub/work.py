@@ -48,7 +48,7 @@ class Workshop:
     """The :class:`ocpphub.lane.Outside` of a process; use it on the running loop."""
 
     def __init__(
-        self, doers: Mapping[str, Doer], log: Log | None = None, on_close: Callable[[], None] = lambda: None
+        self, doers: Mapping[str, Doer], log: Log | None = None, on_close: Callable[[], object] = lambda: None
     ) -> None:
         """``doers`` are the functions by method; without ``log`` security events are not kept."""
         self._doers = dict(doers)
