@@ -62,8 +62,8 @@ demo: build ## the narrated tour: embedded CSMS, a hub of 200 connectors, all se
 test: build ## every test: unit, core, rpc, scenarios, end to end, oracle, and the Rust ones
 	$(CARGO) test --locked --quiet
 	OCPPHUB_FUZZ_SECONDS=$(FUZZ_SECONDS) $(CARGO) test --locked --quiet --test fuzz_smoke
-	@# Whole lives and days want nothing but a processor: they take what the others, who wait a lot, leave of it.
-	out=$$(mktemp); setsid nice -n 19 $(PY) -m pytest -q -m patient tests/lives tests/allocation >$$out 2>&1 & patient=$$!; \
+	@# Whole lives, days and sweeps want nothing but a processor: they take what the others, who wait a lot, leave of it.
+	out=$$(mktemp); setsid nice -n 19 $(PY) -m pytest -q -m patient tests/lives tests/allocation tests/e2e/test_kill_points.py >$$out 2>&1 & patient=$$!; \
 	trap 'kill -- -$$patient 2>/dev/null || true; cat $$out; rm -f $$out' EXIT; \
 	$(PY) -m pytest -q -n $(WORKERS) --dist worksteal -m "not alone and not patient"; \
 	wait $$patient

@@ -38,6 +38,8 @@ def swept() -> list[dict[str, Any]]:
     return results
 
 
+@pytest.mark.patient
+@pytest.mark.timeout(1_200)
 def test_store_killed_at_every_write_sync_and_rename_keeps_what_was_acknowledged() -> None:
     """F01, F05, D1 to D7; CORE-TXQ-01, CORE-TXQ-02: the copy is whole or not there, the next start needs nobody."""
     results = swept()
