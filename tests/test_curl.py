@@ -110,7 +110,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
 def test_connection_that_is_cut_in_the_middle_is_a_failure(
     serve: Callable[[Script], Server], run: Callable[..., dict[str, Any]]
 ) -> None:
-    """CORE-UF-03: half a file is none."""
+    """CORE-UF-04: half a file is none."""
     result = run(serve(says(HEAD % 500, b"x" * 499)))
     assert (result["why"], "ended before the file did" in result["text"]) == ("failed", True)
     assert run(serve(says(b"")))["why"] == "failed"
@@ -133,7 +133,7 @@ def test_answer_to_an_upload_has_a_limit(serve: Callable[[Script], Server], run:
 def test_download_without_a_file_is_a_failure(
     serve: Callable[[Script], Server], run: Callable[..., dict[str, Any]]
 ) -> None:
-    """CORE-UF-03: 204 is no firmware; to an upload it is an answer like any other."""
+    """CORE-UF-04: 204 is no firmware; to an upload it is an answer like any other."""
     nothing = says(b"HTTP/1.1 204 No Content\r\n\r\n")
     assert run(serve(nothing))["text"].endswith("the answer is 204")
     assert run(serve(nothing), b"log")["ok"]
@@ -209,7 +209,7 @@ def test_request_shows_password_to_the_server_alone(
 def test_full_disk_ends_a_download_with_its_reason(
     serve: Callable[[Script], Server], run: Callable[..., dict[str, Any]], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """CORE-UF-03."""
+    """CORE-UF-04."""
     descriptor = os.open("/dev/full", os.O_WRONLY)
     try:
         result = run(serve(says(HEAD % 1, b"x")), descriptor=descriptor)

@@ -126,7 +126,7 @@ async def test_upload_sends_the_file_under_its_name(bench: Bench, location: str,
 async def test_url_that_may_not_be_used_reaches_nobody(
     bench: Bench, identity: str, location: str, download: str, upload: str
 ) -> None:
-    """T33, CORE-GD-08, S-224."""
+    """T33, CORE-GD-08, S-225."""
     transfers = bench.made()
     assert (await transfers.download(identity, {"location": location}))["why"] == download
     params = {"location": location, "path": bench.file(), "name": "n"}

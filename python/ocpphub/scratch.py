@@ -15,7 +15,6 @@ import secrets
 import shutil
 import stat
 import weakref
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -45,8 +44,7 @@ class Scratch:
         if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
             os.close(self._descriptor)
             raise _not_private(directory, f"its mode is {stat.S_IMODE(found.st_mode):04o}, its owner {found.st_uid}")
-        self.close: Callable[[], object] = weakref.finalize(self, os.close, self._descriptor)
-        """Let go of the directory; whoever forgets it need not call it."""
+        self._release = weakref.finalize(self, os.close, self._descriptor)
         for name in os.listdir(self._descriptor):
             self._remove(name)
 
@@ -66,6 +64,10 @@ class Scratch:
     def discard(self, path: str) -> None:
         """Remove one of our files; one that is gone is no error. Raises ``OSError`` for a path that is none of ours."""
         self._remove(self._name(path))
+
+    def close(self) -> None:
+        """Let go of the directory; whoever forgets it need not call this."""
+        self._release()
 
     def _name(self, path: str) -> str:
         folder, _, name = path.rpartition("/")

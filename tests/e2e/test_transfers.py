@@ -158,7 +158,7 @@ async def test_implicit_ftps_is_what_its_port_stands_for(bench: Bench, tmp_path:
 async def test_wrong_password_is_no_permission(
     bench: Bench, request: pytest.FixtureRequest, name: str, scheme: str
 ) -> None:
-    """S-224: and nothing is left of the attempt."""
+    """S-225: and nothing is left of the attempt."""
     server = request.getfixturevalue(name)
     for result in (
         await bench.download(url(server, scheme, "/firmware.bin", "canary")),
@@ -198,7 +198,7 @@ async def test_password_of_a_web_server_is_taken_from_the_url_alone(
 async def test_missing_directory_is_not_made(
     bench: Bench, request: pytest.FixtureRequest, name: str, scheme: str, why: str
 ) -> None:
-    """CORE-GD-07: FTP has one answer, 550, for what is not there and what is not allowed."""
+    """S-225: FTP has one answer, 550, for what is not there and what is not allowed."""
     server = request.getfixturevalue(name)
     assert (await bench.upload(url(server, scheme, "/nowhere/"), 10))["why"] == why
     assert (await bench.download(url(server, scheme, "/nowhere/x")))["why"] == why
@@ -211,7 +211,7 @@ async def test_missing_directory_is_not_made(
      (503, "failed")],
 )  # fmt: skip
 async def test_answer_of_a_web_server_has_its_reason(bench: Bench, web: FileServer, code: int, why: str) -> None:
-    """S-224: for both ways; the page that comes with it is nothing to keep."""
+    """S-225: for both ways; the page that comes with it is nothing to keep."""
     place = url(web, "https", f"/answer/{code}")
     for result in (await bench.download(place), await bench.upload(place, 200_000)):
         assert (result["why"], result["text"]) == (why, f"https://{HOST}:{web.tls_port}: the answer is {code}")
@@ -230,7 +230,7 @@ async def test_redirect_is_not_followed(bench: Bench, web: FileServer, code: int
 
 
 async def test_upload_that_the_server_finds_too_large_is_told_so(bench: Bench, web: FileServer) -> None:
-    """S-224."""
+    """S-225."""
     result = await bench.upload(url(web, "https", "/put/"), 1_200_000)
     assert result["why"] == "too_large"
 
