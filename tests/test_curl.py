@@ -219,6 +219,22 @@ def test_full_disk_ends_a_download_with_its_reason(
     assert capfd.readouterr().err == ""
 
 
+def test_file_that_cannot_be_read_ends_an_upload_with_its_reason(
+    serve: Callable[[Script], Server],
+    run: Callable[..., dict[str, Any]],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """S-225."""
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    try:
+        result = run(serve(says(b"")), b"log", descriptor=descriptor)
+    finally:
+        os.close(descriptor)
+    assert (result["why"], "cannot be read" in result["text"]) == ("failed", True)
+    assert capfd.readouterr().err == ""
+
+
 def test_stopped_transfer_ends_whatever_it_waits_for(
     serve: Callable[[Script], Server], run: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:

@@ -17,7 +17,6 @@ import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 from time import monotonic
@@ -159,9 +158,13 @@ class Job:
         self._answer += len(data)
         return len(data) if self._answer <= MAX_ANSWER else 0
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int) -> bytes | int:
         """The next piece of an upload."""
-        data = os.read(self.descriptor, min(size, self.size - self._done))
+        try:
+            data = os.read(self.descriptor, min(size, self.size - self._done))
+        except OSError as error:
+            self._trouble = f"the file cannot be read: {error.strerror}"
+            return int(pycurl.READFUNC_ABORT)
         self._done += len(data)
         return data
 
@@ -280,7 +283,6 @@ def _failed(job: Job, why: str, text: str) -> dict[str, Any]:
     return {"ok": False, "why": why, "text": f"{job.target.place}: {'ended' if job.stopped else text}"}
 
 
-@lru_cache(maxsize=1)
 def _system_roots() -> bytes:
     """The certificates that the system trusts; the libcurl of a wheel does not know where they are."""
     places = ssl.get_default_verify_paths()
