@@ -132,6 +132,7 @@ class _Tour:
         def sessions() -> Awaitable[None]:
             return sessions_part(self, IDENTITY)
 
+        meanwhile: list[Callable[[], Awaitable[None]]]
         meanwhile = [self.operating.monitor, self.operating.metrics, self.operating.trace]
         if self.secure:
             meanwhile += self.secured()
