@@ -57,6 +57,15 @@ def test_files_become_rows_and_are_there_before_the_first_start() -> None:
     ]
 
 
+def test_files_that_hold_something_new_are_told_once() -> None:
+    """S-157: whoever changes them on the disk leaves a trace."""
+    event = {"type": "ReconfigurationOfSecurityParameters", "info": "certificates in the files of the configuration"}
+    first = world().start()
+    assert event in first.published("security_event")
+    assert event not in first.crash().start().published("security_event")
+    assert event in first.crash(provisioned=Provisioned()).start().published("security_event")
+
+
 def test_root_of_a_file_that_was_deleted_stays_deleted() -> None:
     """S-192: until the file holds another one."""
     first = world().boot()

@@ -118,7 +118,7 @@ class Certificates:
         self._late: list[Effect] = []
         """What :meth:`restore` has found out and :meth:`start` writes."""
         self.revision = 0
-        """Rises with every change that others can see."""
+        """Rises with every change that others can see, of the profile too."""
 
     # life
 
@@ -184,11 +184,12 @@ class Certificates:
         self._own = [each for each in self._own if each.key != own.key] + [own]
         self._late.append(Store(TABLE, own.key, own.row()))
 
-    def start(self) -> None:
-        """Effects: ``Store`` and ``Discard`` for files that hold something else than before."""
-        for effect in self._late:
+    def start(self) -> bool:
+        """Whether the files hold something else than before. Effects: ``Store`` and ``Discard`` of it."""
+        late, self._late = self._late, []
+        for effect in late:
             self._emit(effect)
-        self._late.clear()
+        return bool(late)
 
     # roots
 

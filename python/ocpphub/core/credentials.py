@@ -165,7 +165,7 @@ class Credentials:
 
     def _use_new_profile(self, now: Instant) -> None:
         """S-165: the answer has left and the profile is stored. Effects: ``Publish`` of the event, ``Disconnect``."""
-        self.event(EVENT, f"{PROFILE} {self.profile}", now)
+        self._tell(f"{PROFILE} {self.profile}", now)
         self._failures = 0
         self._timers.set(TIMER, now.monotonic_s + TRIAL_S)
         self._emit(Disconnect(1000, "security profile changed"))
@@ -181,6 +181,11 @@ class Credentials:
         self._refusals = 0
         if self.profile == 3:
             self._emit(Disconnect(1000, "certificate changed"))
+
+    def _tell(self, what: str, now: Instant) -> None:
+        """The profile in force is another."""
+        self._certificates.revision += 1
+        self.event(EVENT, what, now)
 
     # the link
 
@@ -211,7 +216,7 @@ class Credentials:
         self._configuration.exchange(PROFILE)
         self._timers.cancel(TIMER)
         self._failures = 0
-        self.event(EVENT, f"{PROFILE} back to {self.profile}: no link opened with {failed}", now)
+        self._tell(f"{PROFILE} back to {self.profile}: no link opened with {failed}", now)
 
     def connected(self, now: Instant, root: str | None = None) -> None:
         """An attempt succeeded; ``root`` is the fingerprint of the root that the CSMS proved itself by, if known.
@@ -222,7 +227,7 @@ class Credentials:
         access, configuration = attempt.access, self._configuration
         if access.profile == self._other_profile:
             configuration.exchange(PROFILE)
-            self.event(EVENT, f"{PROFILE} {self.profile}", now)
+            self._tell(f"{PROFILE} {self.profile}", now)
         configuration.forget_previous(PROFILE)
         self._timers.cancel(TIMER)
         if access.key is not None and access.key.hex() == (configuration.text(KEY) or "").lower():

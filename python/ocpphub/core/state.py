@@ -38,7 +38,18 @@ class ChargePointState:
     """What the parts of a charge point add up to, and what was last published of it."""
 
     __slots__ = (
-        *("_boot", "_configuration", "_durable", "_emit", "_mark", "_queue_changes", "_settings", "_text", "_timers"),
+        *(
+            "_boot",
+            "_certificates",
+            "_configuration",
+            "_durable",
+            "_emit",
+            "_mark",
+            "_queue_changes",
+            "_settings",
+            "_text",
+            "_timers",
+        ),
         *("_transactions", "_trust", "is_connected", "is_full", "is_stopped"),
     )
 
@@ -61,7 +72,7 @@ class ChargePointState:
         """Whether the disk is nearly full: no transaction may start (reliability.md 4.3)."""
         self._settings, self._emit, self._timers = settings, emit, timers
         self._boot, self._configuration, self._durable = boot, configuration, durable
-        self._transactions, self._trust = transactions, trust
+        self._transactions, self._trust, self._certificates = transactions, trust, trust.certificates
         self._mark: tuple[object, ...] | None = None
         self._queue_changes = 0
         self._text = b""
@@ -104,7 +115,7 @@ class ChargePointState:
             self._boot.registration,
             self._boot.clock.offset_ms,
             len(self._configuration.monitors),
-            self._trust.mark,
+            self._certificates.revision,
         )
         if mark != self._mark:
             self._mark = mark

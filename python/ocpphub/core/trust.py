@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ocpphub import _native
 from ocpphub.core.certificate_signing import CertificateSigning
 from ocpphub.core.certificates import Certificates, Provisioned
-from ocpphub.core.credentials import Credentials
+from ocpphub.core.credentials import EVENT, Credentials
 from ocpphub.core.extended_trigger import ExtendedTrigger
 from ocpphub.core.inbound import Answer, Handler
 from ocpphub.core.instant import Instant
@@ -67,8 +67,9 @@ class Trust:
             self.signing.restore(rows)
 
     def start(self, now: Instant) -> None:
-        """The process started. Effects: what the files changed, then what is due."""
-        self.certificates.start()
+        """The process started. Effects: what the files changed and its event, then what is due."""
+        if self.certificates.start():
+            self._event(EVENT, "certificates in the files of the configuration", now)
         self.credentials.start(now)
         self.check(now)
 
@@ -87,8 +88,3 @@ class Trust:
     def described(self) -> list[dict[str, Any]]:
         """The member ``certificates`` of ``charge_point.get``."""
         return self.certificates.described(self.credentials.in_use)
-
-    @property
-    def mark(self) -> tuple[object, ...]:
-        """Is another whenever what ``charge_point.get`` says of these parts is."""
-        return self.credentials.profile, self.certificates.revision, self.credentials.in_use
