@@ -15,7 +15,7 @@ import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from orjson import dumps
 
@@ -102,11 +102,7 @@ def make_file_work(settings: Settings, scratch: Scratch, security: SecurityLog) 
     from ocpphub.hooks import Hook
 
     state = settings.hub.state_directory
-    verify: Callable[[bytes, str, str], bool] | None = None
-    if make_x509() is not None:
-        from ocpphub.certificates import verify_digest
-
-        verify = verify_digest
+    verify = None if make_x509() is None else _verify
     installs, collects = settings.firmware.hook, settings.diagnostics.hook
     install = None if installs is None else Hook(installs, state, INSTALL_S)
     collect = None if collects is None else Hook(collects, state, COLLECT_S)
@@ -164,13 +160,22 @@ def enabled_schemes(whole: Settings, settings: ChargePointSettings) -> frozenset
 
 def make_x509() -> X509 | None:
     """X.509, or ``None`` without the extra ``security``."""
-    try:
+    return None if find_spec("cryptography") is None else cast("X509", _WhenNeeded())
+
+
+class _WhenNeeded:
+    """X.509 from its first use on: the library takes 9 MiB and 90 ms, which a hub without certificates never needs."""
+
+    def __getattr__(self, name: str) -> Any:
         from ocpphub.certificates import Certificates
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "cryptography":
-            raise
-        return None
-    return Certificates()
+
+        return getattr(Certificates(), name)
+
+
+def _verify(digest: bytes, certificate: str, signature: str) -> bool:
+    from ocpphub.certificates import verify_digest
+
+    return verify_digest(digest, certificate, signature)
 
 
 def make_allocator(settings: Settings, driver: Driver, clock: Callable[[], Instant]) -> Allocator:
