@@ -134,6 +134,8 @@ POINT: Final = (
     Metric(
         "ocpphub_link_connections_total", "counter", "How often the link has opened.", attrgetter("connections")
     ),
+    Metric("ocpphub_link_failed_attempts_total", "counter", "Attempts to connect that failed.",
+           _core("failed_attempts")),
     Metric("ocpphub_link_paused", "gauge",
            "1 while the link is not read from: too many CALLs of the CSMS wait, or too much waits for the disk.",
            attrgetter("is_paused")),

@@ -139,3 +139,12 @@ def test_statistics_hold_no_id_tag_and_change_nothing() -> None:
     text = repr(asdict(numbers(world)))
     assert "CANARY" not in text
     assert (world.rows, world.core.poll_effects()) == (rows, [])
+
+
+def test_statistics_count_every_attempt_to_connect_that_failed() -> None:
+    """J-342: those that failed for a reason of security among them; a link that opens takes none back."""
+    world = World().start()
+    for event in (None, "InvalidTLSVersion", None):
+        world.core.link_failed(event, "x", world.now)
+    assert numbers(world).failed_attempts == 3
+    assert numbers(world.boot()).failed_attempts == 3

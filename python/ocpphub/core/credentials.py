@@ -85,6 +85,8 @@ class Credentials:
         """Hears of every change as a security event: type and text."""
         self._failures = self._refusals = self._distrusts = 0
         """Attempts in a row that failed: at all, refused by the CSMS, or because its certificate was not trusted."""
+        self.failed_attempts = 0
+        """All that failed since the core was made; shown by metrics."""
         self._offered: _Attempt | None = None
         """What the attempt under way goes with: time may change the choice meanwhile."""
         self._in_use: frozenset[str] = frozenset()
@@ -198,6 +200,7 @@ class Credentials:
         """An attempt failed, perhaps with an event of the white paper. Effects: those of a profile given up (S-166)."""
         self._offered = None
         self._failures += 1
+        self.failed_attempts += 1
         self._refusals += security_event == "FailedToAuthenticateAtCentralSystem"
         self._distrusts += security_event == "InvalidCentralSystemCertificate"
         if self._is_on_trial and self._failures >= TRIALS:

@@ -33,6 +33,8 @@ class Statistics:
     """Numbers of now, and counts since the core was made: after a reset of the charge point they begin anew."""
 
     is_connected: bool
+    failed_attempts: int
+    """Attempts to connect that failed."""
     is_stopped: bool
     is_short: bool
     """Whether new sessions are refused because room on the disk is short."""
@@ -78,6 +80,7 @@ def statistics(parts: Parts, inbound: Inbound, now: Instant) -> Statistics:
     lost, counters = parts.transactions.lost, parts.outbox.counters
     return Statistics(
         is_connected=parts.state.is_connected,
+        failed_attempts=parts.trust.credentials.failed_attempts,
         is_stopped=parts.state.is_stopped,
         is_short=parts.state.is_full,
         registration={each: int(each == registration) for each in REGISTRATIONS},
