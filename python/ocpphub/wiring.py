@@ -160,7 +160,9 @@ def enabled_schemes(whole: Settings, settings: ChargePointSettings) -> frozenset
 
 def make_x509() -> X509 | None:
     """X.509, or ``None`` without the extra ``security``."""
-    return None if find_spec("cryptography") is None else cast("X509", _WhenNeeded())
+    from ocpphub.provisioning import installed_x509
+
+    return installed_x509()
 
 
 class _WhenNeeded:
@@ -198,6 +200,7 @@ def make_core(point: Point, whole: Settings, allocation: Allocation, rows: Itera
     from ocpphub.core.charge_point import ChargePoint
     from ocpphub.core.maintenance import Maintenance
     from ocpphub.endpoint import read_authorization_key
+    from ocpphub.provisioning import read_provisioned
 
     settings = point.settings
     path = settings.security.authorization_key_file
@@ -219,38 +222,6 @@ def make_core(point: Point, whole: Settings, allocation: Allocation, rows: Itera
     )
     core.use_vendors(point.clients.vendors)
     return core
-
-
-def read_provisioned(security: Security) -> Provisioned:
-    """The certificates and the key in the files of ``hub.toml``, without what stands beside them there.
-
-    Raises :class:`LocalError` with the path, never the content, for a file that cannot be read or holds nothing of the
-    kind, and for a key that other users may read.
-    """
-    from ocpphub.core.certificates import Provisioned
-
-    return Provisioned(
-        _blocks(security.ca_file, "CERTIFICATE"),
-        _blocks(security.client_certificate_file, "CERTIFICATE"),
-        _blocks(security.client_key_file, "[A-Z ]*PRIVATE KEY", is_secret=True),
-    )
-
-
-def _blocks(path: Path | None, kind: str, *, is_secret: bool = False) -> str | None:
-    """The PEM blocks of a kind in a file, ``None`` without a file."""
-    if path is None:
-        return None
-    try:
-        if is_secret and path.stat().st_mode & 0o077:
-            raise LocalError("invalid_params", f"{path} is open to other users", hint=f"chmod 0600 {path}")
-        text = path.read_text("ascii", "replace")
-    except OSError as error:
-        text = f"{path} cannot be read: {error.strerror}"
-        raise LocalError("invalid_params", text, hint="a file that this user may read") from None
-    found = [match[0] for match in re.finditer(rf"-----BEGIN ({kind})-----[^-]+-----END \1-----", text)]
-    if not found:
-        raise LocalError("invalid_params", f"{path} holds nothing of this kind", hint="PEM")
-    return "\n".join(found) + "\n"
 
 
 def make_link(
