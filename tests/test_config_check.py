@@ -230,3 +230,12 @@ def test_csms_url_of_the_template_is_warned_about(tmp_path: Path) -> None:
         MINIMAL.replace("127.0.0.1:9000", "edit-me.invalid"),
     )
     assert found.startswith("charge_point[0].csms_url is still the example")
+
+
+def test_certificate_file_that_a_start_would_refuse_is_a_problem_of_the_file(tmp_path: Path) -> None:
+    """T38, S-141: check-config and run say the same."""
+    (tmp_path / "ca.pem").write_text("not a certificate")
+    text = f'{MINIMAL}[charge_point.security]\nca_file = "ca.pem"\n'
+    (found,) = problems(tmp_path, text)
+    assert found.startswith("charge_point[0].security: ")
+    assert "holds nothing of this kind" in found

@@ -13,7 +13,6 @@ import pytest
 
 from ocpphub import curl, wiring
 from ocpphub.api import Hub
-from ocpphub.config import Security
 from ocpphub.errors import LocalError
 from ocpphub.scratch import Scratch
 from ocpphub.security_log import verify
@@ -54,54 +53,6 @@ def test_open_store_keeps_it_where_the_settings_say(tmp_path: Path) -> None:
     assert isinstance(store, SqliteStore)
     store.close()
     assert (tmp_path / "state" / "hub.db").exists()
-
-
-CERTIFICATE = "-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n"
-PRIVATE = "-----BEGIN EC PRIVATE KEY-----\nc2VjcmV0\n-----END EC PRIVATE KEY-----\n"
-
-
-def written(path: Path, text: str, mode: int = 0o600) -> Path:
-    path.write_text(text)
-    path.chmod(mode)
-    return path
-
-
-def test_provisioned_files_are_read_without_what_stands_beside_the_pem(tmp_path: Path) -> None:
-    """S-158, T38: many a file says in words what it holds."""
-    roots = written(tmp_path / "ca.pem", f"# the CSMS\n{CERTIFICATE}# and another\n{CERTIFICATE}", 0o644)
-    chain = written(tmp_path / "own.pem", CERTIFICATE + PRIVATE)
-    key = written(tmp_path / "own.key", f"Bag Attributes\n{PRIVATE}")
-    found = wiring.read_provisioned(Security(3, None, roots, chain, key, False))
-    assert found.roots is not None
-    assert (found.roots.split(), found.chain, found.private_key) == ((CERTIFICATE * 2).split(), CERTIFICATE, PRIVATE)
-    assert "c2VjcmV0" not in repr(found)
-
-
-def test_provisioned_without_files_is_nothing() -> None:
-    found = wiring.read_provisioned(Security(0, None, None, None, None, True))
-    assert (found.roots, found.chain, found.private_key) == (None, None, None)
-
-
-@pytest.mark.parametrize(
-    ("text", "mode", "why"),
-    [
-        (PRIVATE, 0o640, "is open to other users"),
-        (CERTIFICATE, 0o600, "holds nothing of this kind"),
-        ("", 0o600, "holds nothing of this kind"),
-        (None, 0o600, "cannot be read"),
-    ],
-)
-def test_key_file_that_cannot_be_used_is_refused_by_its_path(
-    tmp_path: Path, text: str | None, mode: int, why: str
-) -> None:
-    """T28, S-158."""
-    key = tmp_path / "own.key"
-    if text is not None:
-        written(key, text, mode)
-    with pytest.raises(LocalError, match=why) as caught:
-        wiring.read_provisioned(Security(3, None, None, None, key, False))
-    assert str(key) in caught.value.message
-    assert "c2VjcmV0" not in str(caught.value)
 
 
 def served(directory: Path) -> Hub:

@@ -42,6 +42,7 @@ def refusals(settings: Settings) -> Iterator[Refusal]:
         for problem in (*configuration_problems(_readable(point)), *electrical_problems(point)):
             yield Refusal(f"{at}.{problem.key}", problem.what, problem.allowed)
         yield from _key_file(point, f"{at}.security.authorization_key_file")
+        yield from _certificate_files(point, f"{at}.security")
     yield from _fallbacks(settings)
 
 
@@ -95,6 +96,15 @@ def _key_file(point: ChargePointSettings, at: str) -> Iterator[Refusal]:
 
     try:
         read_authorization_key(path)
+    except LocalError as error:
+        yield Refusal(at, error.message, error.hint)
+
+
+def _certificate_files(point: ChargePointSettings, at: str) -> Iterator[Refusal]:
+    from ocpphub.provisioning import check
+
+    try:
+        check(point.security)
     except LocalError as error:
         yield Refusal(at, error.message, error.hint)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
@@ -20,16 +19,13 @@ from typing import TYPE_CHECKING, Any, cast
 from orjson import dumps
 
 from ocpphub.driver import Driver, Link
-from ocpphub.errors import LocalError, OcpphubError
+from ocpphub.errors import OcpphubError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ocpphub.allocator import Allocator
     from ocpphub.api import ChargePoint as Point
-    from ocpphub.config import ChargePointSettings, Security, Settings
+    from ocpphub.config import ChargePointSettings, Settings
     from ocpphub.core.allocation import Allocation
-    from ocpphub.core.certificates import Provisioned
     from ocpphub.core.charge_point import ChargePoint
     from ocpphub.core.instant import Instant
     from ocpphub.core.x509 import X509
@@ -160,9 +156,7 @@ def enabled_schemes(whole: Settings, settings: ChargePointSettings) -> frozenset
 
 def make_x509() -> X509 | None:
     """X.509, or ``None`` without the extra ``security``."""
-    from ocpphub.provisioning import installed_x509
-
-    return installed_x509()
+    return None if find_spec("cryptography") is None else cast("X509", _WhenNeeded())
 
 
 class _WhenNeeded:
