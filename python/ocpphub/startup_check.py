@@ -37,7 +37,8 @@ def require_private(settings: Settings) -> None:
     Raises :class:`LocalError` ``invalid_state`` that names the paths and what to do. What is not there is no mistake.
     """
     state = settings.hub.state_directory
-    found = [path for path in (state, *_secrets(settings)) if _is_open(path)]
+    directory = [state] if state.is_dir() else []  # the store says what else is wrong with it
+    found = [path for path in (*directory, *_secrets(settings)) if _is_open(path)]
     with suppress(OSError):
         for path in sorted(state.iterdir()):
             found += _open(path) if path.name.startswith(_OURS) else ()
