@@ -168,16 +168,28 @@ def test_expiry_is_told_a_month_ahead_and_once_for_ever() -> None:
         "info": f"{CENTRAL} CN=Soon ends 2027-02-15T08:00:00.000Z",
     }
     assert first.sent("SecurityEventNotification") == []
-    again = first.crash().start()
+    again = first.crash().boot()
     again.time_s += 40 * DAY_MS / 1000
     again.advance(1)
     assert "CertificateExpiring" not in str(again.published("security_event"))
 
 
+def test_expiry_is_not_told_by_a_clock_that_nobody_has_confirmed() -> None:
+    """S-175: a machine that begins decades ahead must not use up what is told once for ever."""
+    soon = Authority("Soon", changes={"not_after_ms": EPOCH_MS + 100 * DAY_MS})
+    ahead_ms = 3_650 * DAY_MS
+    first = world(Provisioned(soon.pem), wall_jump_ms=ahead_ms).start()
+    assert "CertificateExpiring" not in str(first.published("security_event"))
+    first.connect().advance(2)
+    assert "CertificateExpiring" not in str(first.published("security_event"))
+    first.time_s += 75 * DAY_MS / 1000
+    assert str(first.advance(1).published("security_event")).count("CertificateExpiring") == 1
+
+
 def test_expiry_of_long_names_fits_an_event() -> None:
     """S-214."""
     named = Authority("N" * 400, changes={"not_after_ms": EPOCH_MS + DAY_MS})
-    first = world(Provisioned(named.pem)).start()
+    first = world(Provisioned(named.pem)).boot()
     (event,) = [each for each in first.published("security_event") if each["type"] == "CertificateExpiring"]
     assert len(event["info"]) == 255
 

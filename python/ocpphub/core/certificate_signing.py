@@ -181,10 +181,10 @@ class CertificateSigning:
         at_ms = self._clock.utc_ms(now)
         if self._certificates.arrange(at_ms):
             self._credentials.use_new_certificate(now)
-        for kind, certificate in self._certificates.expiring(at_ms):
-            text = f"{kind} {certificate.subject} ends {utc_text(certificate.not_after_ms)}"
-            self._credentials.event(EXPIRING, text, now)
-        if self._clock.is_trusted:
+        if self._clock.is_trusted:  # what is told or given up is so for ever
+            for kind, certificate in self._certificates.expiring(at_ms):
+                text = f"{kind} {certificate.subject} ends {utc_text(certificate.not_after_ms)}"
+                self._credentials.event(EXPIRING, text, now)
             self._certificates.prune(at_ms)
         self._renew(at_ms)
         self._arm(at_ms, now)
