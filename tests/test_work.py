@@ -100,6 +100,60 @@ async def test_abandoned_work_ends_and_answers_nothing() -> None:
     assert answers.all == []
 
 
+async def test_work_after_a_reset_is_not_forgotten_when_that_of_before_has_ended() -> None:
+    """T20: a new core counts from 1 again, while the work of the old one is still on its way out."""
+    left: list[str] = []
+
+    async def slow_to_leave(identity: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            await params["may_leave"].wait()
+            left.append(params["name"])
+        return {}
+
+    workshop, may_leave = Workshop({"slow_to_leave": slow_to_leave}), asyncio.Event()
+    old, new = ({"may_leave": may_leave, "name": name} for name in ("old", "new"))
+    workshop.work("CP1", Work(1, "slow_to_leave", old), Answers())
+    await asyncio.sleep(0)
+    workshop.abandon("CP1", 1)
+    workshop.work("CP1", Work(1, "slow_to_leave", new), Answers())
+    await asyncio.sleep(0)
+    may_leave.set()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert left == ["old"]
+    workshop.abandon("CP1", 1)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert left == ["old", "new"]
+    await workshop.close()
+
+
+async def test_work_on_its_way_out_is_not_cut_off_by_the_end_of_its_successor() -> None:
+    """T20: what it leaves behind is removed."""
+    left: list[int] = []
+
+    async def slow_to_leave(identity: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            for _ in range(10):
+                await asyncio.sleep(0)
+            left.append(params["number"])
+        return {}
+
+    workshop = Workshop({"slow_to_leave": slow_to_leave})
+    for number in range(3):
+        workshop.work("CP1", Work(1, "slow_to_leave", {"number": number}), Answers())
+        await asyncio.sleep(0)
+        workshop.abandon("CP1", 1)
+    for _ in range(30):
+        await asyncio.sleep(0)
+    assert left == [0, 1, 2]
+    await workshop.close()
+
+
 async def test_work_of_one_charge_point_is_bounded_and_leaves_room_for_the_others() -> None:
     """T20: a core that asks for too much is told so."""
     ended: list[str] = []

@@ -53,7 +53,8 @@ class Workshop:
         """``doers`` are the functions by method; without ``log`` security events are not kept."""
         self._doers = dict(doers)
         self._log, self._on_close = log, on_close
-        self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
+        self._tasks: dict[asyncio.Task[None], tuple[str, int]] = {}
+        """By the task: after a reset a number comes again, while what had it before is still on its way out."""
 
     def work(self, identity: str, work: Work, answer: Answer) -> None:
         """Begin a piece of work; ``answer(result, error)`` comes once, on the loop, unless it is abandoned."""
@@ -61,13 +62,12 @@ class Workshop:
         if doer is None:
             answer(None, UnavailableError("internal", f"nobody does {work.method}"))
             return
-        if sum(each == identity for each, _ in self._tasks) >= MAX_OPEN:
+        if sum(each == identity for each, _ in self._tasks.values()) >= MAX_OPEN:
             answer(None, UnavailableError("busy", "too much is under way", retry_after_ms=1_000))
             return
-        key = identity, work.ask
         task = asyncio.get_running_loop().create_task(self._do(doer, identity, work, answer), name=work.method)
-        self._tasks[key] = task
-        task.add_done_callback(lambda done: self._tasks.pop(key, None))
+        self._tasks[task] = identity, work.ask
+        task.add_done_callback(self._tasks.pop)
 
     async def _do(self, doer: Doer, identity: str, work: Work, answer: Answer) -> None:
         try:
@@ -80,9 +80,9 @@ class Workshop:
 
     def abandon(self, identity: str, number: int) -> None:
         """End the work of this number; nothing is answered any more."""
-        task = self._tasks.get((identity, number))
-        if task is not None:
-            task.cancel()
+        for task, key in self._tasks.items():
+            if key == (identity, number) and not task.cancelling():
+                task.cancel()
 
     def record(self, identity: str, record: Record) -> None:
         """Append to the security log."""
@@ -91,7 +91,7 @@ class Workshop:
 
     async def close(self) -> None:
         """End all work and write what is left of the log."""
-        tasks = tuple(self._tasks.values())
+        tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
