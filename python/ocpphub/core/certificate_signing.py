@@ -3,8 +3,8 @@
 Owns the request under way and its key, when a certificate is renewed, and when what the CSMS sends is taken. Must never
 send a key anywhere, nor ask a second time because no certificate came (S-176).
 
-A request is one row from before it leaves until its certificate is there: a CSMS may take days to sign. Whether it has
-been answered is not kept: after a restart nothing blocks another one (X-49).
+A request is one row from before it leaves until its certificate is there: a CSMS may take days to sign. After a restart
+nothing blocks another one (X-49), but a renewal that was accepted is not asked for again.
 
 Implements: S-171 to S-184.
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, cast
 
 from orjson import dumps
@@ -54,9 +54,11 @@ class _Request:
     common_name: str
     organization: str
     renews: str | None = None
+    is_accepted: bool = False
+    """Whether the CSMS has said that it will sign: one that never left would never come (S-175)."""
 
     def row(self) -> bytes:
-        names = {"common_name": self.common_name, "organization": self.organization}
+        names = {"common_name": self.common_name, "organization": self.organization, "accepted": self.is_accepted}
         return dumps({"type": ROW, "private_key": self.private_key, "renews": self.renews, **names})
 
 
@@ -91,7 +93,8 @@ class CertificateSigning:
         names = {"private_key": str, "common_name": str, "organization": str}
         row = rows.object(TABLE, ROW, **names) if ROW in rows.of(TABLE) else None
         if row is not None:
-            self._request = _Request(**{name: row[name] for name in names}, renews=row.get("renews"))
+            state = {"renews": row.get("renews"), "is_accepted": row.get("accepted") is True}
+            self._request = _Request(**{name: row[name] for name in names}, **state)
 
     # SignCertificate
 
@@ -118,10 +121,13 @@ class CertificateSigning:
         return True
 
     def _answered(self, outcome: Outcome, now: Instant) -> None:
-        """S-183, S-184: without Accepted there will be no certificate. Effects: ``Discard`` of the key."""
+        """S-183, S-184: without Accepted there will be no certificate. Effects: ``Store``, ``Discard`` of the key."""
         self._is_waiting = False
         accepted = GenericStatusEnumType.ACCEPTED
         if outcome.confirmation is not None and outcome.confirmation.payload()["status"] == accepted:
+            if self._request is not None:  # its certificate may have come before this answer
+                self._request = replace(self._request, is_accepted=True)
+                self._emit(Store(TABLE, ROW, self._request.row()))
             return
         how = "Rejected" if outcome.kind == "ok" else outcome.code or outcome.kind
         log.warning("the CSMS does not sign a certificate: %s", how)
@@ -194,7 +200,8 @@ class CertificateSigning:
         if not self._certificates.own or not self._is_online():
             return
         shown = self._certificates.own[0].certificate
-        asked = (self._renewed, None if self._request is None else self._request.renews)
+        request = self._request
+        asked = (self._renewed, request.renews if request is not None and request.is_accepted else None)
         is_due = renewal_ms(shown) <= at_ms and shown.fingerprint not in asked
         if is_due and self._sign(shown.fingerprint, triggered=False):
             self._renewed = shown.fingerprint

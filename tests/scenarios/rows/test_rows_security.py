@@ -354,7 +354,7 @@ def test_trigger_is_answered_and_a_request_with_a_new_key_follows() -> None:
     world = secured(3)
     assert trigger(world) == ACCEPTED
     kinds = [type(each) for each in world.effects if isinstance(each, Store | Send)]
-    assert kinds == [Store, Send, Send]
+    assert kinds == [Store, Send, Send, Store]
     first = csr(world)
     assert trigger(world) == ACCEPTED
     keys = {orjson.loads(each)["key"] for each in (first, csr(world))}
@@ -418,6 +418,20 @@ def test_renewal_that_the_csms_rejects_is_asked_for_again_on_another_day() -> No
     leap(world.forget(), 71)
     assert len(world.advance(3_600).sent("SignCertificate")) == 1
     assert len(leap(world, 1).sent("SignCertificate")) == 2
+
+
+def test_renewal_that_was_never_answered_is_asked_for_after_a_restart() -> None:
+    """S-175, X-49: once; one that was accepted is not asked for again, the CSMS may take days (S-176)."""
+    world = secured(3)
+    certify(world, not_before_ms=EPOCH_MS, not_after_ms=EPOCH_MS + 100 * DAY_MS)
+    world.csms.silent.add("SignCertificate")
+    leap(reconnect(world).forget(), 71)
+    assert len(world.sent("SignCertificate")) == 1
+    world.csms.silent.clear()
+    world = world.crash().boot()
+    assert len(world.sent("SignCertificate")) == 1
+    assert world.crash().boot().sent("SignCertificate") == []
+    assert sign(world, OPERATOR.sign(csr(world))) == ACCEPTED
 
 
 def test_certificate_of_a_day_is_not_renewed_at_once() -> None:
