@@ -102,6 +102,18 @@ async def test_diagnostics_hold_records_settings_and_versions(bench: Bench) -> N
     assert "CANARY" not in "".join(files.values())
 
 
+async def test_diagnostics_hold_neither_queries_of_urls_nor_arguments_of_programs(bench: Bench) -> None:
+    """T30: both are places for tokens."""
+    text = TOML.replace("csms.example/ocpp", "csms.example/ocpp?token=CANARY01&x=https://h/?CANARY02")
+    hook = 'firmware = { hook = ["/opt/install", "--token=CANARY03", "CANARY04"] }'
+    (bench.directory / "hub.toml").write_text(hook + text)
+    settings = (await bench.made(DIAGNOSTICS))["configuration.json"]
+    read = json.loads(settings)
+    assert read["charge_point"][0]["csms_url"] == "wss://***@csms.example/ocpp?***"
+    assert read["firmware"]["hook"] == ["/opt/install"]
+    assert "CANARY0" not in settings
+
+
 @pytest.mark.parametrize("text", ["not [toml", "charge_point = 5", None])
 async def test_settings_that_cannot_be_read_keep_no_diagnostics_back(bench: Bench, text: str | None) -> None:
     """CORE-GD-01: the file may have been changed since the start."""

@@ -20,6 +20,7 @@ import json
 import logging
 import os
 import platform
+import re
 import secrets
 import shutil
 import tempfile
@@ -32,7 +33,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ocpphub import log_file, tarball
 from ocpphub.abortable import Abort, in_thread
-from ocpphub.log import mask, mask_tag, utc_text
+from ocpphub.log import MASK, mask, mask_tag, utc_text
 
 if TYPE_CHECKING:
     from ocpphub.hooks import Hook
@@ -47,6 +48,9 @@ COLLECT_S: Final = 300.0
 """How long a program may collect."""
 MAX_DIRECTORIES: Final = 4
 """Of one charge point that wait for files of controllers; the oldest is given up."""
+
+_QUERY: Final = re.compile(r"(://[^\s?]*+)\?\S*+")
+"""Of a URL: it may hold a token."""
 
 
 class Archives:
@@ -176,12 +180,14 @@ def _shown(value: Any, identity: str, key: str = "") -> Any:
     """A value of ``hub.toml`` as an archive shows it."""
     if isinstance(value, dict):
         return {name: _shown(inner, identity, name) for name, inner in value.items()}
+    if key == "hook" and isinstance(value, list):
+        return value[:1]  # what the program is told may be a secret
     if isinstance(value, list):
         mine = [each for each in value if key != "members" or str(each).startswith(f"{identity}:")]
         return [_shown(each, identity) for each in mine]
     if key.endswith("id_tag") and isinstance(value, str):
         return mask_tag(value)
-    return value
+    return _QUERY.sub(rf"\1?{MASK}", value) if isinstance(value, str) else value
 
 
 def _versions() -> bytes:
