@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import socket
@@ -204,6 +205,21 @@ def test_request_shows_password_to_the_server_alone(
     ]
     assert result["why"] == "permission_denied"
     assert "canary" not in f"{result}{target!r}{''.join(capfd.readouterr())}"
+
+
+def test_user_and_password_may_be_of_any_alphabet(
+    serve: Callable[[Script], Server], run: Callable[..., dict[str, Any]]
+) -> None:
+    """T33: as UTF-8, whatever the URL spells them in."""
+    heard: list[bytes] = []
+
+    def script(connection: socket.socket) -> None:
+        heard.append(connection.recv(65_536))
+        connection.sendall(HEAD % 1 + b"x")
+
+    server = serve(script)
+    assert run(server, target=Target("http", LOCAL, server.port, "/", "jürgen", "ключ"))["ok"]
+    assert base64.b64encode("jürgen:ключ".encode()) in heard[0]
 
 
 def test_full_disk_ends_a_download_with_its_reason(

@@ -233,8 +233,9 @@ def _secure(curl: pycurl.Curl, job: Job) -> None:
     curl.setopt(pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_2)
     curl.setopt(pycurl.CAINFO_BLOB, _system_roots() + job.roots.encode())
     if target.user is not None:
-        curl.setopt(pycurl.USERNAME, target.user)
-        curl.setopt(pycurl.PASSWORD, target.password or "")
+        # libcurl takes bytes; a text would have to be ASCII.
+        curl.setopt(pycurl.USERNAME, target.user.encode())
+        curl.setopt(pycurl.PASSWORD, (target.password or "").encode())
     curl.setopt(pycurl.HTTPAUTH, pycurl.HTTPAUTH_BASIC)
     if target.scheme == "sftp" and job.known_hosts is not None:
         curl.setopt(pycurl.SSH_AUTH_TYPES, pycurl.SSH_AUTH_PASSWORD | pycurl.SSH_AUTH_KEYBOARD)
