@@ -59,6 +59,18 @@ def test_open_file_is_refused_with_what_to_do(settings: Settings, name: str, bit
     assert path.stat().st_mode & bits, "it is the operator who closes it"
 
 
+def test_directory_behind_a_link_is_looked_at(settings: Settings, tmp_path: Path) -> None:
+    """T28: the mode of a link says nothing."""
+    state = settings.hub.state_directory
+    (tmp_path / "link").symlink_to(state)
+    linked = replace(settings, hub=replace(settings.hub, state_directory=tmp_path / "link"))
+    startup_check.require_private(linked)
+    state.chmod(0o777)
+    with pytest.raises(LocalError, match="is open to other users") as caught:
+        startup_check.require_private(linked)
+    assert caught.value.hint == f"chmod 0700 {state}"
+
+
 def test_many_open_files_are_named_shortly(settings: Settings) -> None:
     """T28: one message for all of them."""
     for number in range(20):

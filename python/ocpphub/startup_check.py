@@ -37,7 +37,7 @@ def require_private(settings: Settings) -> None:
     Raises :class:`LocalError` ``invalid_state`` that names the paths and what to do. What is not there is no mistake.
     """
     state = settings.hub.state_directory
-    directory = [state] if state.is_dir() else []  # the store says what else is wrong with it
+    directory = [state.resolve()] if state.is_dir() else []  # the store says what else is wrong with it
     found = [path for path in (*directory, *_secrets(settings)) if _is_open(path)]
     with suppress(OSError):
         for path in sorted(state.iterdir()):
