@@ -282,6 +282,29 @@ def test_full_disk_costs_a_warning_and_the_lines_come_later(
     assert bench.cleared == []
 
 
+@pytest.mark.asyncio
+@pytest.mark.parametrize("how", ["flush", "close"])
+async def test_lines_that_found_no_room_are_tried_again_without_another_event(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """S-213, A04.FR.04: an upload of the log, and the end of the process, have them."""
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        bench.add("A")
+        bench.log.flush()
+    assert bench.kinds() == []
+    if how == "flush":
+        bench.log.flush()
+    else:
+        await bench.log.close()
+    assert bench.kinds() == ["A"]
+    assert verify(bench.path, bench.head()) is None
+
+
 def test_window_selects_by_time(bench: Bench) -> None:
     """S-222, CORE-GD-05: both ends belong to it; a line that cannot be read is shown."""
     bench.add("A", "B", "C", "D")

@@ -80,7 +80,7 @@ class SecurityLog:
         self._waiting: list[Entry] = []
         self._lost = 0
         self._has_warned = False
-        self._thread = BatchThread("security log", self._write)
+        self._thread: BatchThread[Entry | None] = BatchThread("security log", self._write)
 
     def append(self, identity: str, kind: str, info: str, utc_ms: int) -> None:
         """Add an event; it is on the disk within a second. Secrets are masked as in the log (S-157)."""
@@ -88,12 +88,18 @@ class SecurityLog:
         self._thread.start()
 
     def flush(self) -> None:
-        """Wait until what was appended is on the disk."""
+        """Wait until what was appended is on the disk; what found no room is tried again."""
+        self._try_again()
         self._thread.flush()
 
     async def close(self) -> None:
         """Write what is left."""
+        self._try_again()
         await asyncio.to_thread(self._thread.close)
+
+    def _try_again(self) -> None:
+        if self._waiting:
+            self._thread.put(None)
 
     def lines(self, identity: str, since_ms: int | None, until_ms: int | None) -> Iterator[bytes]:
         """The lines of a charge point in a window of time, both ends included, oldest first; damaged ones too."""
@@ -106,8 +112,9 @@ class SecurityLog:
                     if at is None or ((since is None or at >= since) and (until is None or at <= until)):
                         yield line
 
-    def _write(self, entries: Sequence[Entry], lost: int) -> None:
-        entries = [*self._waiting, *entries]
+    def _write(self, fresh: Sequence[Entry | None], lost: int) -> None:
+        """``None`` among them brings nothing new: what waits is tried again."""
+        entries = [*self._waiting, *(entry for entry in fresh if entry is not None)]
         self._lost += lost
         try:
             if self._heads is None:
