@@ -7,9 +7,11 @@ import os
 import random
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ocpphub import tarball
 from ocpphub.abortable import Abort, Aborted
 from ocpphub.tarball import MAX_FILES, Content, safe_name, write
 
@@ -91,6 +93,24 @@ def test_directory_that_is_gone_or_a_link_adds_nothing(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "real")
     assert made(b"r\n", directory=tmp_path / "gone") == {"log": b"r\n"}
     assert made(b"r\n", directory=tmp_path / "link") == {"log": b"r\n"}
+
+
+def test_file_that_becomes_shorter_meanwhile_keeps_nothing_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CORE-GD-01: a log in use that is rotated while it is read ends in zeros; what follows is whole."""
+    for name in ("a.log", "b.log"):
+        (tmp_path / name).write_text("0123456789")
+    add = tarball._add
+
+    def late(tar: tarfile.TarFile, name: str, *rest: Any) -> None:
+        if name == "files/a.log":
+            os.truncate(tmp_path / "a.log", 4)
+        add(tar, name, *rest)
+
+    monkeypatch.setattr(tarball, "_add", late)
+    files = made(b"r\n", directory=tmp_path)
+    assert files == {"log": b"r\n", "files/a.log": b"0123" + bytes(6), "files/b.log": b"0123456789"}
 
 
 def test_number_of_files_is_bounded(tmp_path: Path) -> None:

@@ -84,6 +84,16 @@ class _Limited(io.RawIOBase):
         return self._file.write(data)
 
 
+class _Padded:
+    """A file that ends in zeros where it has become shorter since its size was taken, as a log in use may."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def read(self, size: int) -> bytes:
+        return self._file.read(size).ljust(size, b"\0")
+
+
 def _fits(content: Content, kept: int, file: IO[bytes], limit: int, abort: Abort) -> bool:
     """Write it with the last ``kept`` bytes of the records, whole lines of them; whether there was room."""
     file.seek(0)
@@ -123,7 +133,7 @@ def _add_files(tar: tarfile.TarFile, directory: str) -> None:
             while unique in names:
                 unique = f"{len(names)}_{name}"
             names.add(unique)
-            _add(tar, f"files/{unique}", found.st_size, found.st_mtime, file)
+            _add(tar, f"files/{unique}", found.st_size, found.st_mtime, cast("IO[bytes]", _Padded(file)))
 
 
 def _files(directory: str) -> Iterator[tuple[str, int]]:
