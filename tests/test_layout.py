@@ -64,7 +64,7 @@ ARROWS: dict[str, set[str]] = {
     "certificates": {"core.x509"},
     "driver": {"lane", "link", "core", "store", "errors", "log"},
     "lane": {"log"},
-    "work": {"errors"},
+    "work": {"errors", "log"},
     "abortable": set(),
     "archive": {"abortable", "log", "log_file", "tarball"},
     "batch_thread": set(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from ocpphub.core.effects import Record, Work
 from ocpphub.errors import UnavailableError
+from ocpphub.log import TextFormatter
 from ocpphub.work import MAX_OPEN, Workshop
 
 pytestmark = pytest.mark.asyncio
@@ -83,6 +85,33 @@ async def test_work_that_raises_is_answered_with_the_error(caplog: pytest.LogCap
     assert result is None
     assert isinstance(error, RuntimeError)
     assert "CP1: raises failed" in caplog.text
+
+
+async def test_records_of_work_carry_their_charge_point_and_those_of_its_answer_do_not(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S-222: what is of nobody is in the diagnostics of every charge point; an answer leads to things of others too."""
+    monkeypatch.setattr(caplog.handler, "formatter", TextFormatter())
+    logger, answered = logging.getLogger("ocpphub.test"), asyncio.Event()
+
+    async def says(identity: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        await asyncio.create_task(hears())
+        raise RuntimeError("bug")
+
+    async def hears() -> None:
+        logger.warning("hook: hello")
+
+    def answer(result: Any, error: Exception | None) -> None:
+        logger.warning("answered")
+        answered.set()
+
+    workshop = Workshop({"says": says})
+    workshop.work("CP1", Work(1, "says", {}), answer)
+    await answered.wait()
+    assert "ocpphub.test [CP1] hook: hello" in caplog.text
+    assert "ocpphub.daemon [CP1] CP1: says failed" in caplog.text
+    assert "ocpphub.test [-] answered" in caplog.text
+    await workshop.close()
 
 
 async def test_abandoned_work_ends_and_answers_nothing() -> None:

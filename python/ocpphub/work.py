@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ocpphub.errors import UnavailableError
+from ocpphub.log import charge_point
 
 if TYPE_CHECKING:
     from ocpphub.core.effects import Record, Work
@@ -70,13 +71,14 @@ class Workshop:
         task.add_done_callback(self._tasks.pop)
 
     async def _do(self, doer: Doer, identity: str, work: Work, answer: Answer) -> None:
-        try:
-            result = await doer(identity, work.params)
-        except Exception as error:
-            logger.exception("%s: %s failed", identity, work.method)
-            answer(None, error)
-        else:
-            answer(result, None)
+        result, failure = None, None
+        with charge_point(identity):  # the answer leads to things of others too
+            try:
+                result = await doer(identity, work.params)
+            except Exception as error:
+                logger.exception("%s: %s failed", identity, work.method)
+                failure = error
+        answer(result, failure)
 
     def abandon(self, identity: str, number: int) -> None:
         """End the work of this number; nothing is answered any more."""
