@@ -131,8 +131,7 @@ class CertificateSigning:
             return
         how = "Rejected" if outcome.kind == "ok" else outcome.code or outcome.kind
         log.warning("the CSMS does not sign a certificate: %s", how)
-        if outcome.kind in ("ok", "link_lost"):
-            self._renewed = None  # it said no, or may never have been asked: a renewal is tried again in a day
+        self._renewed = None  # without its key no certificate can come: a renewal is tried again in a day
         self._drop()
 
     def _drop(self) -> None:

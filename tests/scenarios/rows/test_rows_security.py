@@ -410,11 +410,17 @@ def test_certificate_that_is_due_while_offline_is_renewed_after_the_next_connect
     assert len(world.connect().advance(20).sent("SignCertificate")) == count + 1
 
 
-def test_renewal_that_the_csms_rejects_is_asked_for_again_on_another_day() -> None:
-    """S-175, S-183: a certificate that ends would lock a charge point of profile 3 out."""
+@pytest.mark.parametrize("how", ["Rejected", "error", "silent"])
+def test_renewal_that_comes_to_nothing_is_asked_for_again_on_another_day(how: str) -> None:
+    """S-175, S-183, S-184: a certificate that ends would lock a charge point of profile 3 out."""
     world = secured(3)
     certify(world, not_before_ms=EPOCH_MS, not_after_ms=EPOCH_MS + 100 * DAY_MS)
-    world.csms.scripts["SignCertificate"] = lambda payload: REJECTED
+    if how == "Rejected":
+        world.csms.scripts["SignCertificate"] = lambda payload: REJECTED
+    elif how == "error":
+        world.csms.errors["SignCertificate"] = "InternalError"
+    else:
+        world.csms.silent.add("SignCertificate")
     leap(world.forget(), 71)
     assert len(world.advance(3_600).sent("SignCertificate")) == 1
     assert len(leap(world, 1).sent("SignCertificate")) == 2
