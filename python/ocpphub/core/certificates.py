@@ -297,10 +297,13 @@ class Certificates:
             return None, self._provisioned.chain, self._provisioned.private_key
         if not self._own:
             return None, None, None
-        others = self._own[1:]
-        other = next((each for each in others if each.has_worked), others[0] if others else self._own[0])
-        own = other if previous else self._own[0]
+        own = self._previous if previous else self._own[0]
         return own.certificate.fingerprint, own.pem, own.private_key
+
+    @property
+    def _previous(self) -> Own:
+        others = self._own[1:]
+        return next((each for each in others if each.has_worked), others[0] if others else self._own[0])
 
     def has_own(self, at_ms: int) -> bool:
         """Whether this charge point could prove itself at this moment (S-164)."""
@@ -309,11 +312,24 @@ class Certificates:
         return any(each.is_valid(at_ms) for each in self._own)
 
     def put_own(self, own: Own, at_ms: int) -> bool:
-        """Keep another own certificate; whether it is the one to be shown now. Effects: ``Store``."""
+        """Keep another own certificate; whether it is the one to be shown now. Effects: ``Store``, ``Discard``.
+
+        Beside it stay the one that is shown, the one before that (S-182) and one that begins later: a CSMS may send
+        any number of them.
+        """
         self._own = [each for each in self._own if each.key != own.key] + [own]
         self._store(own)
         self.arrange(at_ms)
+        later = [each for each in (own, *self._own) if each.certificate.not_before_ms > at_ms]
+        kept = {each.key for each in (own, self._own[0], self._previous, *later[:1])}
+        for each in [each for each in self._own if each.key not in kept]:
+            self._give_up(each)
         return self._own[0] is own
+
+    def _give_up(self, own: Own) -> None:
+        self._own.remove(own)
+        self.revision += 1
+        self._emit(Discard(TABLE, own.key))
 
     def worked(self, fingerprint: str) -> None:
         """A link of profile 3 has opened with this one. Effects: ``Store`` the first time."""
@@ -336,9 +352,7 @@ class Certificates:
         for own in self._own[1:]:
             is_over = own.certificate.not_after_ms <= at_ms or shown + MONTH_MS <= at_ms
             if own.certificate.not_before_ms <= shown and is_over:
-                self._own.remove(own)
-                self.revision += 1
-                self._emit(Discard(TABLE, own.key))
+                self._give_up(own)
 
     # what others see
 

@@ -591,6 +591,22 @@ def test_certificate_before_is_kept_a_month_and_shown_when_the_new_one_is_refuse
     assert len(shown(world.crash(), "ChargePointCertificate")) == 1
 
 
+def test_certificates_that_none_needs_any_more_are_given_up() -> None:
+    """S-180, S-182, D9, T35: of any number the one shown, the one that has worked and one that begins later stay."""
+    world = secured(3)
+    for day in range(20):
+        certify(world, not_before_ms=EPOCH_MS - (20 - day) * DAY_MS)
+        certify(world, not_before_ms=EPOCH_MS + (50 - day) * DAY_MS)
+    names = [own.private_key.splitlines()[1] for own in world.core._parts.trust.certificates.own]
+    assert names == ["own key 39", "file key", "own key 40"]
+    assert len([key for table, key in world.rows if table == "certificate" and key.startswith("ChargePoint")]) == 3
+    keys = []
+    for _ in range(4):
+        keys.append(str(world.disconnect().core.access().private_key).splitlines()[1])
+        fail(world, "FailedToAuthenticateAtCentralSystem")
+    assert keys == ["own key 39"] * 3 + ["file key"]
+
+
 def test_certificate_before_stays_while_the_new_one_has_never_worked() -> None:
     """S-182, D9: longer than a month."""
     world = secured(3)
