@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ocpphub.core.notices import Notices
+from ocpphub.core.notices import MAX_WAITING, Notices
 from ocpphub.core.outbox import POISON_LINK_LOSSES
 from tests.builders import World
 
@@ -106,6 +106,19 @@ def test_status_that_is_not_answered_is_repeated() -> None:
     world.advance(20)
     assert world.told == ["Uploading"] * 2
     assert world.notices.is_empty
+
+
+def test_statuses_that_wait_are_bounded_and_those_of_the_last_requests_stay() -> None:
+    """CORE-UF-09, T20: a CSMS that asks again and again, and hears nothing, does not let the row grow."""
+    world = booted()
+    world.disconnect()
+    for request_id in range(MAX_WAITING):
+        world.tell("Uploading", "Uploaded", request_id=request_id)
+    kept = [each["payload"] for each in world.notices.json()]
+    half = MAX_WAITING // 2
+    assert kept == [status(name, each) for each in range(half, 2 * half) for name in ("Uploading", "Uploaded")]
+    world.connect().advance(0)
+    assert world.sent(ACTION) == kept
 
 
 @pytest.mark.parametrize("code", ["NotImplemented", "NotSupported"])

@@ -24,6 +24,8 @@ from ocpphub.core.timers import Timers
 log = logging.getLogger("ocpphub.core")
 
 TIMER: Final = "notice"
+MAX_WAITING: Final = 100
+"""Statuses that may wait; beyond it the oldest, of the earliest request, is given up."""
 
 
 @dataclass(slots=True)
@@ -68,6 +70,8 @@ class Notices:
     def put(self, action: str, payload: dict[str, Any]) -> None:
         """Tell a status; the caller stores the row in the same input."""
         self.waiting.append(Notice(action, payload))
+        while len(self.waiting) > MAX_WAITING:
+            self._give_up(self.waiting.popleft())
 
     def withdraw(self, request_id: int) -> None:
         """The request was cancelled: its statuses stay silent (N01.FR.11). The caller stores the row."""
@@ -122,5 +126,8 @@ class Notices:
                 wait_s = self._configuration.integer("TransactionMessageRetryInterval") * notice.attempts
                 self._timers.set((TIMER, self.name), now.monotonic_s + wait_s)
                 return True
-        log.warning("%s %s is given up", notice.action, notice.payload.get("status"))
+        self._give_up(notice)
         return False
+
+    def _give_up(self, notice: Notice) -> None:
+        log.warning("%s %s is given up", notice.action, notice.payload.get("status"))
