@@ -63,6 +63,29 @@ def test_lines_of_an_administrator_count_and_stay(hosts: KnownHosts) -> None:
     assert hosts.path.read_bytes() == text + b"\ni ssh-ed25519 " + base64.b64encode(OTHER) + b"\n"
 
 
+def test_line_may_name_several_hosts(hosts: KnownHosts) -> None:
+    """T33: as ssh itself writes it for a host and its address; their case does not count."""
+    text = b"\nFiles.example,10.0.0.1,[files.example]:2222 ssh-ed25519 %b\n" % base64.b64encode(FIRST)
+    hosts.path.write_bytes(text)
+    for name, port in (("files.example", 22), ("10.0.0.1", 22), ("files.example", 2222)):
+        assert [hosts.accepts(name, port, each) for each in (FIRST, OTHER)] == [True, False]
+    assert hosts.path.read_bytes() == text
+
+
+@pytest.mark.parametrize(
+    "words", ["|1|c2FsdA==|aGFzaA==", "@revoked h", "@cert-authority h", "*.example", "h,!i", "h?"]
+)
+def test_line_that_is_not_understood_is_refused_aloud(
+    hosts: KnownHosts, caplog: pytest.LogCaptureFixture, words: str
+) -> None:
+    """T33: it may stand for the very server, whose key must not count as new."""
+    text = f"# ours\n{words} ssh-ed25519 {base64.b64encode(OTHER).decode()}\n"
+    hosts.path.write_text(text)
+    assert not hosts.accepts("h", 22, FIRST)
+    assert f"{hosts.path}:2: " in caplog.text
+    assert hosts.path.read_text() == text
+
+
 def test_file_that_cannot_be_used_trusts_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """T33: rather no transfer than one without a check."""
     (tmp_path / "known_hosts").mkdir()

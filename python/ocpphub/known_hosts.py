@@ -3,6 +3,9 @@
 Owns the file ``known_hosts`` of the state directory, in the format of OpenSSH; it is replaced as a whole. An
 administrator may put keys there, or take away that of a server which has a new one. Use it in any thread.
 
+A line names one host or several, with commas between. Lines with hashed names, patterns or markers (``|1|``, ``*``,
+``?``, ``!``, ``@revoked``) are not understood; while there is one, every server is refused and the line is logged.
+
 Implements: reliability.md T33; S-244.
 """
 
@@ -13,6 +16,7 @@ import logging
 import os
 import secrets
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -35,23 +39,25 @@ class KnownHosts:
         """
         kind = key[4 : 4 + int.from_bytes(key[:4], "big")]
         name = (host if port == PORT else f"[{host}]:{port}").encode()
-        line = b" ".join((name, kind, base64.b64encode(key)))
         with self._lock:
             try:
-                return self._has(name, line)
+                return self._has(name, b" ".join((kind, base64.b64encode(key))))
+            except ValueError as error:
+                log.warning("%s:%s; no SFTP server is trusted", self.path, error)
+                return False
             except OSError as error:
                 log.warning("%s: %s; no SFTP server is trusted", self.path, error.strerror)
                 return False
 
-    def _has(self, name: bytes, line: bytes) -> bool:
+    def _has(self, name: bytes, key: bytes) -> bool:
         text = self.path.read_bytes() if self.path.exists() else b""
-        known = [b" ".join(words[:3]) for each in text.splitlines() if (words := each.split())[:1] == [name]]
-        if known and line not in known:
+        known = [each for names, each in _keys(text) if name in names]
+        if known and key not in known:
             log.warning("the SFTP server %s shows another host key than before: refused", name.decode())
         if not known:
             log.info("the SFTP server %s is known by its host key from now on", name.decode())
-            self._write(text + (b"" if not text or text.endswith(b"\n") else b"\n") + line + b"\n")
-        return not known or line in known
+            self._write(text + (b"" if not text or text.endswith(b"\n") else b"\n") + name + b" " + key + b"\n")
+        return not known or key in known
 
     def _write(self, text: bytes) -> None:
         beside = self.path.with_name(f"{self.path.name}.{secrets.token_hex(8)}")
@@ -65,3 +71,14 @@ class KnownHosts:
         except BaseException:
             beside.unlink(missing_ok=True)
             raise
+
+
+def _keys(text: bytes) -> Iterator[tuple[list[bytes], bytes]]:
+    """Names and key of each line. Raises ``ValueError`` with the number of the first line that is not understood."""
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.split()
+        if not words or words[0].startswith(b"#"):
+            continue
+        if any(each in b"@|*?!" for each in words[0]):
+            raise ValueError(f"{number}: a marker, a hashed name or a pattern is not understood")
+        yield words[0].lower().split(b","), b" ".join(words[1:3])
