@@ -6,7 +6,9 @@ import asyncio
 import io
 import json
 import logging
+import shutil
 import tarfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -170,6 +172,23 @@ async def test_directories_that_nobody_comes_back_for_are_bounded(bench: Bench) 
     for _ in range(20):
         await bench.archives.look("CP1", DIAGNOSTICS)
     assert len(bench.left()) == archive.MAX_DIRECTORIES
+
+
+async def test_directories_are_removed_beside_the_loop(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R1: what controllers have put there may be large; when it was read, and when it is given up."""
+    threads: list[threading.Thread] = []
+    real = shutil.rmtree
+
+    def remove(path: str, ignore_errors: bool) -> None:
+        threads.append(threading.current_thread())
+        real(path, ignore_errors)
+
+    monkeypatch.setattr(shutil, "rmtree", remove)
+    for _ in range(archive.MAX_DIRECTORIES + 1):
+        directory = (await bench.archives.look("CP1", DIAGNOSTICS))["directory"]
+    await bench.made({**DIAGNOSTICS, "directory": directory})
+    assert len(threads) == 2
+    assert threading.main_thread() not in threads
 
 
 async def test_program_collects_into_a_directory_that_is_gone_afterwards(bench: Bench) -> None:

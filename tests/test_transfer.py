@@ -202,6 +202,24 @@ async def test_path_that_is_none_of_ours_is_neither_sent_nor_removed(bench: Benc
     assert secret.exists()
 
 
+async def test_large_files_are_removed_beside_the_loop(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """T35: the blocks of 512 MiB take their time; both a discarded file and a failed download."""
+    threads: list[threading.Thread] = []
+    real = bench.scratch.discard
+
+    def discard(path: str) -> None:
+        threads.append(threading.current_thread())
+        real(path)
+
+    monkeypatch.setattr(bench.scratch, "discard", discard)
+    assert (await bench.made().discard("CP1", {"path": bench.file()}))["ok"]
+    bench.do = lambda job: {"ok": False, "why": "failed", "text": "t"}
+    await bench.made().download("CP1", {"location": HTTPS})
+    assert bench.files() == []
+    assert len(threads) == 2
+    assert threading.main_thread() not in threads
+
+
 async def test_failed_download_leaves_nothing_whatever_the_reason(bench: Bench) -> None:
     """T35: a result as well as a bug."""
     bench.do = lambda job: {"ok": False, "why": "failed", "text": "t"}

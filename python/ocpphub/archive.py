@@ -15,6 +15,7 @@ Implements: S-221, S-222; CORE-GD-01, CORE-GD-02, CORE-GD-05; reliability.md T30
 
 from __future__ import annotations
 
+import asyncio
 import importlib.metadata
 import json
 import logging
@@ -85,7 +86,7 @@ class Archives:
         result: dict[str, Any] = {"ok": True, "name": name}
         if not is_security and self._hook is None:
             with suppress(OSError):
-                result["directory"] = self._new_directory(identity)
+                result["directory"] = await self._new_directory(identity)
         return result
 
     async def make(self, identity: str, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,7 +94,7 @@ class Archives:
         directory = self._take(identity, params.get("directory"))
         try:
             if params["log_type"] != SECURITY and self._hook is not None:
-                directory = self._new_directory(identity)
+                directory = await self._new_directory(identity)
                 await self._collect(self._hook, identity, directory, params)
             return await in_thread(lambda abort: self._make(identity, params, directory, abort))
         except OSError as error:
@@ -101,7 +102,7 @@ class Archives:
         finally:
             if directory is not None:
                 self._take(identity, directory)
-                shutil.rmtree(directory, ignore_errors=True)
+                await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
 
     async def _collect(self, hook: Hook, identity: str, directory: str, params: Mapping[str, Any]) -> None:
         window = {"start": params.get("since_ms"), "stop": params.get("until_ms")}
@@ -111,13 +112,13 @@ class Archives:
         if not outcome.is_good:
             logger.warning("%s: the diagnostics hold less: %s", identity, outcome.text)
 
-    def _new_directory(self, identity: str) -> str:
+    async def _new_directory(self, identity: str) -> str:
         path = str(self._scratch.directory / secrets.token_hex(16))
         os.mkdir(path, 0o700)
         mine = self._directories.setdefault(identity, [])
         mine.append(path)
         while len(mine) > MAX_DIRECTORIES:
-            shutil.rmtree(mine.pop(0), ignore_errors=True)
+            await asyncio.to_thread(shutil.rmtree, mine.pop(0), ignore_errors=True)
         return path
 
     def _take(self, identity: str, directory: str | None) -> str | None:

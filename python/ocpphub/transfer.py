@@ -109,7 +109,7 @@ class Transfers:
             finally:
                 os.close(descriptor)
                 if not result.get("ok"):
-                    self._scratch.discard(path)
+                    await asyncio.to_thread(self._scratch.discard, path)
         return {**result, "path": path} if result["ok"] else result
 
     async def upload(self, identity: str, params: Mapping[str, Any]) -> Result:
@@ -133,7 +133,7 @@ class Transfers:
     async def discard(self, identity: str, params: Mapping[str, Any]) -> Result:
         """Remove one of the private files; one that is gone is no error."""
         try:
-            self._scratch.discard(params["path"])
+            await asyncio.to_thread(self._scratch.discard, params["path"])
         except OSError as error:
             return _refused("failed", error.strerror or "not one of ours")
         return {"ok": True}
