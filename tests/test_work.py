@@ -197,6 +197,22 @@ async def test_work_of_one_charge_point_is_bounded_and_leaves_room_for_the_other
     await workshop.close()
 
 
+async def test_file_is_removed_however_much_is_under_way() -> None:
+    """T35: nobody would try again; nor does removing keep anything else from being done."""
+    ended: list[str] = []
+    doers = {"for_ever": for_ever, "file.discard": for_ever}
+    workshop, answers = Workshop(doers), Answers()
+    for number in range(MAX_OPEN):
+        workshop.work("CP1", Work(number, "file.discard", {"ended": ended}), answers)
+    for number in range(MAX_OPEN):
+        workshop.work("CP1", Work(MAX_OPEN + number, "for_ever", {"ended": ended}), answers)
+    workshop.work("CP1", Work(2 * MAX_OPEN, "file.discard", {"ended": ended}), answers)
+    assert answers.all == []
+    await asyncio.sleep(0)
+    await workshop.close()
+    assert len(ended) == 2 * MAX_OPEN + 1
+
+
 async def test_security_events_go_to_the_log_which_is_closed_last() -> None:
     """White paper A04.FR.04."""
     log = Log()

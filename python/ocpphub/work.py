@@ -26,7 +26,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger("ocpphub.daemon")
 
 MAX_OPEN: Final = 8
-"""Pieces of work of one charge point that may be open; its core has two at most, one of firmware and one of logs."""
+"""Pieces of work of one charge point that may be open, those on their way out among them.
+
+Its core has five at most: one of firmware, and a look and an upload each for GetLog and GetDiagnostics.
+"""
+ALWAYS_DONE: Final = "file.discard"
+"""The method that is neither counted nor refused: nobody would remove the file later."""
 
 Doer = Callable[[str, Mapping[str, Any]], Awaitable[dict[str, Any]]]
 """``await do(identity, params)``: ``{"ok": true, ...}`` or ``{"ok": false, "why": one word, "text": a sentence}``.
@@ -63,12 +68,15 @@ class Workshop:
         if doer is None:
             answer(None, UnavailableError("internal", f"nobody does {work.method}"))
             return
-        if sum(each == identity for each, _ in self._tasks.values()) >= MAX_OPEN:
+        if work.method != ALWAYS_DONE and self._count(identity) >= MAX_OPEN:
             answer(None, UnavailableError("busy", "too much is under way", retry_after_ms=1_000))
             return
         task = asyncio.get_running_loop().create_task(self._do(doer, identity, work, answer), name=work.method)
         self._tasks[task] = identity, work.ask
         task.add_done_callback(self._tasks.pop)
+
+    def _count(self, identity: str) -> int:
+        return sum(each == identity and task.get_name() != ALWAYS_DONE for task, (each, _) in self._tasks.items())
 
     async def _do(self, doer: Doer, identity: str, work: Work, answer: Answer) -> None:
         result, failure = None, None

@@ -158,6 +158,31 @@ def test_link_that_is_lost_before_the_answer_leaves_an_upload_that_ends() -> Non
     assert {sent["requestId"] for sent in world.sent("LogStatusNotification")} >= {2}
 
 
+@pytest.mark.parametrize("family", TELLS)
+def test_newer_request_takes_the_place_of_one_that_is_still_looked_for(family: str) -> None:
+    """S-226, T20: a CSMS that asks on one link after the other has one look going on, and one upload comes of it."""
+    world = site(archive_look=None)
+    for request_id in range(9):
+        begin(world, family, request_id).disconnect().connect()
+    begin(world, family, 9)
+    looks = [work for work in world.outside.works if work.method == "archive.look"]
+    assert world.outside.abandoned == [look.ask for look in looks[:-1]]
+    for look in looks:
+        world.finish(look, GOOD["archive.look"])
+    world.advance(1)
+    assert len(world.outside.asked("archive.make")) == 1
+    assert once(told(family, world)) == ["Uploading", "Uploaded"]
+    assert world.sent(TELLS[family])[-1].get("requestId") == (9 if family == "log" else None)
+
+
+def test_looks_for_a_log_and_for_diagnostics_do_not_disturb_one_another() -> None:
+    """S-228: they are two families, and the answer to each comes."""
+    world = site(archive_look=None)
+    begin(world).disconnect().connect()
+    begin(world, "diagnostics")
+    assert world.outside.abandoned == []
+
+
 def test_work_that_nobody_can_do_is_nothing_to_send() -> None:
     """S-221, CORE-GD-02"""
     world = site(archive_look=UnavailableError("internal"))

@@ -90,6 +90,8 @@ class Upload:
         self._collector, self._questions = collector, collector.questions
         self.job: Job | None = None
         self._work: int | None = None
+        self._look: int | None = None
+        """The last look for something to send; it may be over."""
         notices.save = self._save
 
     def restore(self, rows: Rows) -> None:
@@ -107,6 +109,22 @@ class Upload:
             self._discard(self.job)
             self._make(self.job)
             self._save()
+
+    def look(self, job: Job, found: Callable[[bool, Instant], None]) -> None:
+        """Ask whether there is anything to send, and what its file will be called.
+
+        One that is asked for already has lost its CALL with the link. Effects: ``Work``; ``Abandon`` of that one.
+        """
+
+        def done(result: Any, error: Exception | None, now: Instant) -> None:
+            why = why_of(result, error)
+            if why is None:
+                job.name, job.directory = result["name"], result.get("directory")
+            found(why is None, now)
+
+        if self._look is not None:
+            self._questions.abandon(self._look)
+        self._look = self._questions.work("archive.look", job.window(), done)
 
     def begin(self, job: Job, now: Instant) -> None:
         """Upload this. Effects: the status Uploading, ``Store``, ``Work``; ``Ask`` of the controllers first."""
@@ -206,7 +224,6 @@ class Diagnostics:
 
     def __init__(self, logs: Upload, diagnostics: Upload, collector: Collector, reply: Reply) -> None:
         self._logs, self._diagnostics, self._collector, self._reply = logs, diagnostics, collector, reply
-        self._questions = collector.questions
         self.schemes: Collection[str] = ()
         """Of URLs that transfers may use, in lower case (CORE-GD-08)."""
 
@@ -247,7 +264,7 @@ class Diagnostics:
                 running = job
             self._reply(call, Answer({} if running is None else {"fileName": running.name}), at)
 
-        self._look(job, found)
+        self._diagnostics.look(job, found)
         return None
 
     def get_log(self, call: _native.Call, now: Instant) -> Answer | None:
@@ -269,19 +286,8 @@ class Diagnostics:
             self._logs.begin(job, at)
             self._reply(call, Answer({"status": status, "filename": job.name}), at)
 
-        self._look(job, found)
+        self._logs.look(job, found)
         return None
-
-    def _look(self, job: Job, found: Callable[[bool, Instant], None]) -> None:
-        """Ask whether there is anything to send, and what its file will be called. Effects: ``Work``."""
-
-        def done(result: Any, error: Exception | None, now: Instant) -> None:
-            why = why_of(result, error)
-            if why is None:
-                job.name, job.directory = result["name"], result.get("directory")
-            found(why is None, now)
-
-        self._questions.work("archive.look", job.window(), done)
 
     def trigger_log_status(self, now: Instant) -> bool:
         """ExtendedTriggerMessage: Uploading with its request, or Idle without one (S-227)."""
