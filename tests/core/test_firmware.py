@@ -359,6 +359,49 @@ def test_reset_is_rejected_while_a_program_installs() -> None:
     assert sum(isinstance(effect, Recreate) for effect in world.effects) == 1
 
 
+def waiting_for_reset(why: str, kind: str) -> Any:
+    """A reset waits for its controller while an installation could begin: the last transaction ended, or so."""
+    world = site(firmware_install=None)
+    world.attach()
+    if why == "transaction":
+        world.charge()
+    world.outside.latency_s = 2.0 if why == "download" else 0.0
+    begin(world, installDateTime=utc_text(world.now.utc_ms + (5_000 if why == "date" else 0)))
+    world.advance(1)
+    assert world.ask("Reset", {"type": kind}) == {"status": "Accepted"}
+    world.outside.latency_s = 0.0
+    world.advance(20)
+    assert [each.method for each in world.effects if isinstance(each, Ask)][-1] == "charge_point.reset"
+    assert world.outside.asked("firmware.install") == []
+    return world
+
+
+@pytest.mark.parametrize("kind", ["Soft", "Hard"])
+@pytest.mark.parametrize("why", ["transaction", "date", "download"])
+def test_installation_does_not_begin_during_a_reset_but_after_it(why: str, kind: str) -> None:
+    """S-236 to S-238, CORE-UF-06: the reset would cut it off; nothing is told twice."""
+    world = waiting_for_reset(why, kind)
+    answer(world, {"accepted": True})
+    assert sum(isinstance(effect, Recreate) for effect in world.effects) == 1
+    world.advance(10)
+    assert len(world.outside.asked("firmware.install")) == 1
+    assert [each for each in once(told(world)) if each != "InstallScheduled"] == SIGNED_ORDER[:4]
+
+
+@pytest.mark.parametrize("why", ["transaction", "date", "download"])
+def test_installation_goes_on_when_the_reset_has_failed(why: str) -> None:
+    """CORE-RES-06: at once, before anybody can charge."""
+    world = waiting_for_reset(why, "Soft")
+    for _ in range(100):
+        if world.core._parts.reset.kind is None:
+            break
+        answer(world, {"accepted": False})
+    assert len(world.outside.asked("firmware.install")) == 1
+    assert world.core._parts.connectors.is_held
+    world.finish(world.outside.works[-1], {"ok": True})
+    assert told(world.advance(1))[-1] == "Installed"
+
+
 def test_version_that_was_installed_is_told_until_the_file_names_another() -> None:
     """CORE-UF-07: a version beyond 50 characters is cut."""
     world = site(firmware_install={"ok": True, "version": "2" * 60})

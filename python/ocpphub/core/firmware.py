@@ -73,6 +73,8 @@ class Firmware:
         """Who may sign firmware (S-231); of ``certificates.py``."""
         self.reboot: Callable[[Instant], None] = lambda now: None
         """Begins a reset of the charge point that nobody can refuse; of ``reset.py``."""
+        self.is_resetting: Callable[[], bool] = lambda: False
+        """Whether a reset is under way, which would cut an installation off; of ``reset.py``."""
         self._update: Update | None = None
         self._file_version = boot.firmware_version
         self._version: dict[str, str | None] | None = None
@@ -293,10 +295,15 @@ class Firmware:
     # installation
 
     def _proceed(self, update: Update, now: Instant) -> None:
-        """The firmware is there and good: install it when its date has come and nobody charges (S-236 to S-238)."""
+        """The firmware is there and good: install it when its date has come and nobody charges (S-236 to S-238).
+
+        A reset comes first: the update begins again after it, or goes on when it has failed.
+        """
         update.stage = "ready"
         if not self._is_due("install", update.install_ms, now):
             self._tell(Status.INSTALL_SCHEDULED)
+            return
+        if self.is_resetting():
             return
         self._hold(is_held=True, now=now)
         self.busy = next((row for row in self._connectors if row.transaction is not None), None)
@@ -305,7 +312,14 @@ class Firmware:
 
     def settle(self, now: Instant) -> None:
         """The transaction of :attr:`busy` may have ended. Effects: the installation begins when the last one has."""
-        if self.busy is not None and self.busy.transaction is None and self._update is not None:
+        is_free = self.busy is not None and self.busy.transaction is None and not self.is_resetting()
+        if is_free and self._update is not None:
+            self._proceed(self._update, now)
+            self._save()
+
+    def reset_failed(self, now: Instant) -> None:
+        """There will be no reset after all. Effects: those of an installation that waited for it."""
+        if self._update is not None and self._update.stage == "ready":
             self._proceed(self._update, now)
             self._save()
 

@@ -387,6 +387,7 @@ class Parts:
 
     def _reset_failed(self, now: Instant) -> None:
         self.connectors.tell_once(ChargePointErrorCode.RESET_FAILURE, now)
+        self.servicing.firmware.reset_failed(now)
         self.sessions.settle_waiting(now)
 
     def unlock(self, row: Connector) -> None:

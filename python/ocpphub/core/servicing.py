@@ -65,6 +65,7 @@ class Servicing:
             parts.trust.extended_trigger.trigger_log_status = self.diagnostics.trigger_log_status
             parts.trust.extended_trigger.trigger_firmware_status = self.firmware.trigger_firmware_status
         self.firmware.reboot = parts.reset.reboot
+        self.firmware.is_resetting = lambda: parts.reset.kind is not None
         parts.reset.is_forbidden = lambda: self.firmware.forbids_reset
         self._can_transfer = bool(parts.schemes)
 
