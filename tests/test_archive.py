@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from ocpphub import archive
+from ocpphub import archive, tarball
 from ocpphub.archive import Archives
 from ocpphub.hooks import Hook
 from ocpphub.log_file import LogFile
@@ -232,6 +232,41 @@ async def test_abandoned_archive_leaves_nothing(bench: Bench) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+    assert bench.left() == []
+
+
+@pytest.mark.parametrize("moment", ["ready", "cleaning"])
+async def test_archive_that_is_ready_when_it_is_abandoned_is_removed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """T35: its path reaches nobody."""
+    loop, began = asyncio.get_running_loop(), threading.Event()
+    write, remove = tarball.write, shutil.rmtree
+
+    def cancel() -> None:
+        task.cancel()
+        began.set()
+
+    def ready(*content: Any) -> bool:
+        result = write(*content)
+        if moment == "ready":
+            loop.call_soon_threadsafe(cancel)
+            began.wait(20)
+        return result
+
+    def cleaning(path: str, ignore_errors: bool) -> None:
+        remove(path, ignore_errors)
+        if moment == "cleaning":
+            loop.call_soon_threadsafe(cancel)
+            began.wait(20)
+
+    monkeypatch.setattr(tarball, "write", ready)
+    monkeypatch.setattr(shutil, "rmtree", cleaning)
+    directory = (await bench.archives.look("CP1", DIAGNOSTICS))["directory"]
+    task = asyncio.create_task(bench.archives.make("CP1", {**DIAGNOSTICS, "directory": directory}))
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert began.is_set()
     assert bench.left() == []
 
 

@@ -91,12 +91,22 @@ class Archives:
 
     async def make(self, identity: str, params: Mapping[str, Any]) -> dict[str, Any]:
         """Make the archive; whoever gets its path discards it."""
+        made: list[str] = []
+        try:
+            return await self._made(identity, params, made)
+        except asyncio.CancelledError:  # perhaps the archive was just ready
+            for path in made:
+                await asyncio.to_thread(self._scratch.discard, path)
+            raise
+
+    async def _made(self, identity: str, params: Mapping[str, Any], made: list[str]) -> dict[str, Any]:
+        """The result; ``made`` gets the path of the archive as soon as there is one."""
         directory = self._take(identity, params.get("directory"))
         try:
             if params["log_type"] != SECURITY and self._hook is not None:
                 directory = await self._new_directory(identity)
                 await self._collect(self._hook, identity, directory, params)
-            return await in_thread(lambda abort: self._make(identity, params, directory, abort))
+            return await in_thread(lambda abort: self._make(identity, params, directory, abort, made))
         except OSError as error:
             return _refusal("failed", f"the archive cannot be made: {error.strerror or error}")
         finally:
@@ -142,7 +152,9 @@ class Archives:
             abort.check()
             yield line
 
-    def _make(self, identity: str, params: Mapping[str, Any], directory: str | None, abort: Abort) -> dict[str, Any]:
+    def _make(
+        self, identity: str, params: Mapping[str, Any], directory: str | None, abort: Abort, paths: list[str]
+    ) -> dict[str, Any]:
         is_security = params["log_type"] == SECURITY
         texts = {} if is_security else {"versions.json": _versions(), "configuration.json": self._settings(identity)}
         with tempfile.TemporaryFile(dir=self._scratch.directory) as records:
@@ -153,6 +165,7 @@ class Archives:
             name = "security.jsonl" if is_security else "ocpphub.log"
             content = tarball.Content(name, records, size, texts, directory)
             descriptor, path = self._scratch.create()
+            paths.append(path)
             made = 0
             try:
                 with open(descriptor, "wb") as file:
