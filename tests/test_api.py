@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from ocpphub.api import ChargePoint, Hub, Variable, system_instant
+from ocpphub.config import Security
 from ocpphub.core.effects import Ask, Recreate, Store
 from ocpphub.endpoint import Failure
 from ocpphub.errors import LocalError, PeerError, UnavailableError
@@ -541,6 +542,24 @@ async def test_charge_point_whose_rows_cannot_be_read_for_a_reset_is_fatal(monke
         await eventually(lambda: bool(bench.fatal))
 
     assert "cannot be read" in str(bench.fatal[0])
+
+
+async def test_charge_point_that_is_reset_needs_its_files_no_more(tmp_path: Path) -> None:
+    """S-158, S-174: they may have been replaced or opened to others meanwhile; the next start says so."""
+    path = tmp_path / "key"
+    path.write_text("0123456789abcdef" * 2)
+    path.chmod(0o600)
+    security = Security(1, path, None, None, None, use_system_ca=False)
+    async with running_hub(builders.settings(security=security), csms=Csms()) as bench:
+        old = bench.point.core
+        key = old.access().key
+        path.chmod(0o644)
+        emit(bench, Recreate())
+        await eventually(lambda: bench.point.core is not old or bool(bench.fatal))
+        assert bench.fatal == []
+        assert bench.point.core.access().key == key
+    with pytest.raises(LocalError, match="open to other users"):
+        await bench.hub.start()
 
 
 async def test_hub_that_stops_ends_a_reset_under_way(monkeypatch: pytest.MonkeyPatch) -> None:

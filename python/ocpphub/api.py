@@ -69,6 +69,8 @@ class ChargePoint:
         self.identity = settings.identity
         self.settings = settings
         self.connector_count = settings.connectors
+        self.files = wiring.Files()
+        """Read when the hub starts: a reset must not fail over what became of them meanwhile."""
         self.now = clock
         self.publications = Publications(settings.identity, clock)
         self.is_connected: Variable[bool] = Variable("is_connected", self.publications)
@@ -330,6 +332,7 @@ class Hub:
             self._stops.append(self.allocator.close)
             rows = wiring.load_rows(store, self._points)
             for identity, point in self._points.items():
+                point.files = wiring.read_files(point.settings)
                 core = self._core(point, rows[identity])
                 self._links[identity] = self._link(point.settings, driver)
                 driver.add(core, self._links[identity])

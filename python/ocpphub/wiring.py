@@ -13,6 +13,7 @@ import logging
 import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, cast
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ocpphub.api import ChargePoint as Point
     from ocpphub.config import ChargePointSettings, Settings
     from ocpphub.core.allocation import Allocation
+    from ocpphub.core.certificates import Provisioned
     from ocpphub.core.charge_point import ChargePoint
     from ocpphub.core.instant import Instant
     from ocpphub.core.x509 import X509
@@ -185,19 +187,33 @@ def make_allocator(settings: Settings, driver: Driver, clock: Callable[[], Insta
     return allocator
 
 
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What the files of keys and certificates of a charge point held when its hub started."""
+
+    authorization_key: bytes | None = field(default=None, repr=False)
+    provisioned: Provisioned | None = None
+
+
+def read_files(settings: ChargePointSettings) -> Files:
+    """Read the files of a charge point. Raises :class:`LocalError` for one that cannot be used."""
+    from ocpphub.endpoint import read_authorization_key
+    from ocpphub.provisioning import read_provisioned
+
+    path = settings.security.authorization_key_file
+    return Files(None if path is None else read_authorization_key(path), read_provisioned(settings.security))
+
+
 def make_core(point: Point, whole: Settings, allocation: Allocation, rows: Iterable[Row], now: Instant) -> ChargePoint:
-    """A core out of the rows of its charge point, with the vendor handlers that its connections have registered.
+    """A core out of its charge point's files, its rows, and the vendor handlers that its connections have registered.
 
     ``whole`` are the settings of the hub. Raises :class:`LocalError` for settings that it refuses.
     """
     from ocpphub.core.allotment import Allotment
     from ocpphub.core.charge_point import ChargePoint
     from ocpphub.core.maintenance import Maintenance
-    from ocpphub.endpoint import read_authorization_key
-    from ocpphub.provisioning import read_provisioned
 
     settings = point.settings
-    path = settings.security.authorization_key_file
     core = ChargePoint(
         settings,
         rows,
@@ -205,11 +221,11 @@ def make_core(point: Point, whole: Settings, allocation: Allocation, rows: Itera
         # Fresh for every core, so that no message id is ever used twice (J-231).
         boot_id=secrets.token_hex(8),
         hub=whole.hub,
-        authorization_key=None if path is None else read_authorization_key(path),
+        authorization_key=point.files.authorization_key,
         allotment=Allotment(allocation, settings.identity),
         schemes=enabled_schemes(whole, settings),
         x509=make_x509(),
-        provisioned=read_provisioned(settings.security),
+        provisioned=point.files.provisioned,
         maintenance=Maintenance(
             whole.firmware.unsigned, whole.firmware.hook is not None, whole.diagnostics.hook is not None
         ),
