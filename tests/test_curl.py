@@ -281,7 +281,7 @@ def test_stopped_transfer_ends_whatever_it_waits_for(
 def test_silent_server_is_given_up(
     serve: Callable[[Script], Server], run: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """T33: less than a byte a second for a while, which is shorter here."""
+    """T33: too few bytes a second for a while, which is shorter here."""
     monkeypatch.setattr(curl, "LOW_SPEED_S", 1)
     go_on = threading.Event()
 
@@ -289,6 +289,26 @@ def test_silent_server_is_given_up(
         go_on.wait(20)
 
     result = run(serve(silent))
+    go_on.set()
+    assert (result["why"], "too slow" in result["text"]) == ("failed", True)
+
+
+def test_server_that_trickles_is_given_up(
+    serve: Callable[[Script], Server], run: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """T33: 30 bytes a second would keep a place for a day; the while is shorter here."""
+    monkeypatch.setattr(curl, "LOW_SPEED_S", 1)
+    go_on = threading.Event()
+
+    def trickle(connection: socket.socket) -> None:
+        connection.recv(65_536)
+        connection.sendall(HEAD % 1_000)
+        for _ in range(300):
+            connection.sendall(b"xxx")
+            if go_on.wait(0.1):
+                return
+
+    result = run(serve(trickle))
     go_on.set()
     assert (result["why"], "too slow" in result["text"]) == ("failed", True)
 

@@ -53,7 +53,7 @@ class Bench:
     def made(self, **policy: Any) -> Transfers:
         return Transfers(
             self.scratch,
-            Policy({"CP1": ("https", "ftp"), "CP2": ()}, **policy),
+            Policy({"CP1": ("https", "ftp"), "CP2": (), **dict.fromkeys("ABCDEF", ("https",))}, **policy),
             KnownHosts(Path("/nowhere")),
             roots=lambda identity: f"roots of {identity}",
             on_progress=lambda identity, value: self.told.append((identity, value)),
@@ -253,7 +253,7 @@ async def test_four_transfers_run_at_a_time_and_the_others_wait(bench: Bench) ->
 
     bench.do = wait
     transfers = bench.made()
-    tasks = [asyncio.create_task(transfers.download("CP1", {"location": HTTPS})) for _ in range(6)]
+    tasks = [asyncio.create_task(transfers.download(identity, {"location": HTTPS})) for identity in "ABCDEF"]
     for _ in range(4):
         assert await asyncio.to_thread(started.acquire, timeout=10)
     await asyncio.sleep(0.05)
@@ -263,6 +263,37 @@ async def test_four_transfers_run_at_a_time_and_the_others_wait(bench: Bench) ->
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert [isinstance(result, dict) for result in results] == [True] * 5 + [False]
     assert len(bench.jobs) == 5
+
+
+async def test_charge_point_has_one_download_and_one_upload_at_a_time(bench: Bench) -> None:
+    """T33: slow servers of one leave places for those of the others; whoever came first is next."""
+    started, go_on = threading.Semaphore(0), threading.Event()
+
+    def wait(job: Job) -> dict[str, Any]:
+        started.release()
+        go_on.wait(20)
+        return {"ok": True, "bytes": 0}
+
+    bench.do = wait
+    transfers = bench.made()
+    upload = {"location": HTTPS, "path": bench.file(), "name": "n"}
+    tasks = [
+        asyncio.create_task(each)
+        for _ in range(4)
+        for each in (transfers.download("A", {"location": HTTPS}), transfers.upload("A", upload))
+    ]
+    for _ in range(2):
+        assert await asyncio.to_thread(started.acquire, timeout=10)
+    other = asyncio.create_task(transfers.download("B", {"location": HTTPS}))
+    assert await asyncio.to_thread(started.acquire, timeout=10)
+    assert sorted((job.roots, job.upload) for job in bench.jobs) == [
+        ("roots of A", False),
+        ("roots of A", True),
+        ("roots of B", False),
+    ]
+    go_on.set()
+    assert all(result["ok"] for result in await asyncio.gather(other, *tasks))
+    assert len(bench.jobs) == 9
 
 
 @pytest.mark.parametrize("is_stuck", [False, True])

@@ -28,10 +28,11 @@ from ocpphub.known_hosts import KnownHosts
 from ocpphub.url_policy import PORTS, Target
 
 CONNECT_TIMEOUT_S: Final = 30
+LOW_SPEED_BYTES: Final = 100
 LOW_SPEED_S: Final = 60
-"""With less than a byte a second for this long a transfer has failed."""
+"""With fewer bytes a second for this long a transfer has failed."""
 MAX_S: Final = 86_400
-"""A peer that sends a byte now and then does not hold a place for ever."""
+"""A peer that is hardly faster than that does not hold a place for ever."""
 MAX_ANSWER: Final = 65_536
 """Bytes that the server may say to an upload."""
 PROGRESS_S: Final = 1.0
@@ -248,7 +249,7 @@ def _transfer(curl: pycurl.Curl, job: Job) -> None:
     """What to transfer, how fast, and when to give up."""
     curl.setopt(pycurl.NOSIGNAL, 1)
     curl.setopt(pycurl.CONNECTTIMEOUT, CONNECT_TIMEOUT_S)
-    curl.setopt(pycurl.LOW_SPEED_LIMIT, 1)
+    curl.setopt(pycurl.LOW_SPEED_LIMIT, LOW_SPEED_BYTES)
     curl.setopt(pycurl.LOW_SPEED_TIME, LOW_SPEED_S)
     curl.setopt(pycurl.TIMEOUT, MAX_S)
     curl.setopt(pycurl.FORBID_REUSE, 1)

@@ -41,7 +41,8 @@ MAX_DOWNLOAD: Final = 512 * 2**20
 MAX_UPLOAD: Final = 64 * 2**20
 MAX_NAME: Final = 255
 THREADS: Final = 4
-"""Transfers at a time; others wait for their turn."""
+"""Transfers at a time; others wait for their turn. Of one charge point one download and one upload at a time take part,
+so that slow servers of one do not stop those of the others."""
 RESOLVE_S: Final = 10.0
 LEAVE_S: Final = 1.0
 
@@ -83,6 +84,7 @@ class Transfers:
         self._on_progress = on_progress
         self._resolve = resolve
         self._places = asyncio.Semaphore(THREADS)
+        self._turns: dict[tuple[str, str], asyncio.Lock] = {}
 
     def doers(self) -> dict[str, Callable[[str, Mapping[str, Any]], Awaitable[Result]]]:
         """The methods for :class:`ocpphub.work.Workshop`."""
@@ -98,7 +100,7 @@ class Transfers:
         if isinstance(found, Refusal):
             return _refused("refused" if found.why == "bad_message" else found.why, found.text)
         limit = min(params.get("max_bytes", MAX_DOWNLOAD), MAX_DOWNLOAD)
-        async with self._places:
+        async with self._turn(identity, "download"), self._places:
             try:
                 descriptor, path = self._scratch.create()
             except OSError as error:
@@ -117,7 +119,7 @@ class Transfers:
         found = await self._target(identity, params["location"], params["name"])
         if isinstance(found, Refusal):
             return _refused(found.why, found.text)
-        async with self._places:
+        async with self._turn(identity, "upload"), self._places:
             try:
                 descriptor = self._scratch.open(params["path"])
             except OSError as error:
@@ -137,6 +139,10 @@ class Transfers:
         except OSError as error:
             return _refused("failed", error.strerror or "not one of ours")
         return {"ok": True}
+
+    def _turn(self, identity: str, kind: str) -> asyncio.Lock:
+        """Held by the one transfer of this kind and charge point that has a place or waits for one."""
+        return self._turns.setdefault((identity, kind), asyncio.Lock())
 
     async def _target(self, identity: str, location: str, name: str = "") -> tuple[Target, tuple[str, ...]] | Refusal:
         """What a URL means and where its host is, if all of that may be."""
