@@ -472,6 +472,19 @@ async def test_link_of_the_hub_that_fails_for_security_becomes_an_event(monkeypa
     assert "InvalidCentralSystemCertificate" in seen
 
 
+async def test_link_of_the_hub_that_fails_says_whether_it_was_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """S-182: what could be a refusal of our certificate is one for the core."""
+    monkeypatch.setattr("ocpphub.csms.CsmsLink", WebSocketDouble)
+    hub = Hub(hub_settings(), store=MemoryStore())
+    async with hub:
+        heard: list[bool] = []
+        monkeypatch.setattr(hub.charge_points["CP1"].core, "link_failed", lambda *given: heard.append(given[-1]))
+        WebSocketDouble.made.on_failure(Failure("status", "HTTP status 400"))
+        WebSocketDouble.made.on_failure(Failure("network", "no route", is_outage=True))
+
+    assert heard == [False, True]
+
+
 async def eventually(is_done: Callable[[], bool]) -> None:
     """Wait for what a thread has a part in, which no event of the loop tells."""
     async with asyncio.timeout(5):

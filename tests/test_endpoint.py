@@ -293,6 +293,24 @@ def test_failure_with_retry_after_carries_its_seconds() -> None:
     assert endpoint.failure(status(503, Retry_After="90"), profile=0, now_utc_s=0.0).retry_after_s == 90.0
 
 
+@pytest.mark.parametrize(
+    ("error", "is_outage"),
+    [
+        (socket.gaierror(-2, "x"), True),
+        (TimeoutError(), True),
+        (ConnectionRefusedError(111, "x"), True),
+        (ConnectionResetError(104, "x"), False),
+        (ConnectionAbortedError(), False),
+        (InvalidMessage("x"), False),
+        (status(400), False),
+        (tls_error("UNEXPECTED_EOF_WHILE_READING"), False),
+    ],
+)
+def test_failure_says_whether_anybody_could_have_refused_us(error: BaseException, is_outage: bool) -> None:
+    """S-182: a certificate of ours that is not wanted shows as a status, an alert, or an end without a word."""
+    assert endpoint.failure(error, profile=3, now_utc_s=0.0).is_outage is is_outage
+
+
 def test_failure_of_the_network_is_in_words_of_the_system() -> None:
     named = endpoint.failure(ConnectionRefusedError(111, "x"), profile=0, now_utc_s=0.0)
     assert named.text == os.strerror(111)

@@ -162,6 +162,8 @@ class Failure:
     security_event: str | None = None
     retry_after_s: float | None = None
     cause_key: str = ""
+    is_outage: bool = False
+    """Whether nobody was there who could have refused us: neither the name nor the network led to a CSMS."""
 
 
 class SubprotocolError(Exception):
@@ -212,12 +214,15 @@ def failure(error: BaseException, *, profile: int, now_utc_s: float) -> Failure:
             case ssl.SSLError():
                 return _tls_failure(one, profile)
             case socket.gaierror():
-                return Failure("name_resolution", "the name of the CSMS cannot be resolved")
+                return Failure("name_resolution", "the name of the CSMS cannot be resolved", is_outage=True)
     match error:
         case TimeoutError():
-            return Failure("timeout", "no connection in time")
+            return Failure("timeout", "no connection in time", is_outage=True)
         case OSError():
-            return Failure("network", os.strerror(error.errno) if error.errno else "no connection")
+            # A peer that ends the handshake without an alert may well mean our certificate (S-125).
+            is_outage = not isinstance(error, ConnectionResetError | ConnectionAbortedError | BrokenPipeError)
+            text = os.strerror(error.errno) if error.errno else "no connection"
+            return Failure("network", text, is_outage=is_outage)
         case InvalidHandshake():
             return Failure("protocol", f"no WebSocket handshake: {type(error).__name__}")
     return Failure("unexpected", f"unexpected {type(error).__name__}")

@@ -245,7 +245,8 @@ def make_link(
 
     def failed(failure: Failure) -> None:
         event, text, cause = failure.security_event, failure.text, failure.cause_key
-        driver.apply(settings.identity, lambda core, now: core.link_failed(event, text, now, cause))
+        is_outage = failure.is_outage
+        driver.apply(settings.identity, lambda core, now: core.link_failed(event, text, now, cause, is_outage))
 
     def judge(event: Event) -> None:
         state = event.parsed()

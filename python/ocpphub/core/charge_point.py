@@ -185,14 +185,17 @@ class ChargePoint(InterfaceCommands):
         self._boot.disconnected()
         self._emit(Publish("is_connected", b"false"))
 
-    def link_failed(self, security_event: str | None, info: str, now: Instant, cause: str = "") -> None:
+    def link_failed(
+        self, security_event: str | None, info: str, now: Instant, cause: str = "", is_outage: bool = False
+    ) -> None:
         """An attempt to connect failed; ``security_event`` names the white paper's event if it is one.
 
-        Effects: ``Publish`` of the event, at most once an hour per event and ``cause``. ``info`` holds no secret.
+        ``is_outage`` says that nobody was there who could have refused us. Effects: ``Publish`` of the event, at most
+        once an hour per event and ``cause``. ``info`` holds no secret.
         """
         if security_event is not None:
             self._security.link_failed(security_event, info, now, cause)
-        self._trust.credentials.failed(security_event, now)
+        self._trust.credentials.failed(security_event, now, is_outage=is_outage)
         self._end(now)
 
     def receive_frame(self, frame: bytes, now: Instant, binary: bool = False) -> None:

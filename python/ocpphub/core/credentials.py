@@ -84,7 +84,11 @@ class Credentials:
         self.event: Callable[[str, str, Instant], None] = lambda kind, info, now: None
         """Hears of every change as a security event: type and text."""
         self._failures = self._refusals = self._distrusts = 0
-        """Attempts in a row that failed: at all, refused by the CSMS, or because its certificate was not trusted."""
+        """Attempts in a row that failed: at all, refused by the CSMS, or because its certificate was not trusted.
+
+        Who refuses a certificate does not always say so: while the one that is shown has never worked, every failure
+        of profile 3 is a refusal but an outage and distrust, which would put the two choices in step.
+        """
         self.failed_attempts = 0
         """All that failed since the core was made; shown by metrics."""
         self._offered: _Attempt | None = None
@@ -196,13 +200,16 @@ class Credentials:
         if self._is_on_trial:
             self._timers.set(TIMER, now.monotonic_s + TRIAL_S)
 
-    def failed(self, security_event: str | None, now: Instant) -> None:
+    def failed(self, security_event: str | None, now: Instant, *, is_outage: bool = False) -> None:
         """An attempt failed, perhaps with an event of the white paper. Effects: those of a profile given up (S-166)."""
-        self._offered = None
+        attempt, self._offered = self._offered, None
         self._failures += 1
         self.failed_attempts += 1
-        self._refusals += security_event == "FailedToAuthenticateAtCentralSystem"
-        self._distrusts += security_event == "InvalidCentralSystemCertificate"
+        is_distrust = security_event == "InvalidCentralSystemCertificate"
+        is_doubtful = attempt is not None and attempt.own is not None and not self._certificates.own[0].has_worked
+        is_refusal = security_event == "FailedToAuthenticateAtCentralSystem"
+        self._refusals += is_refusal or (is_doubtful and not is_outage and not is_distrust)
+        self._distrusts += is_distrust
         if self._is_on_trial and self._failures >= TRIALS:
             self._fall_back(now)
 

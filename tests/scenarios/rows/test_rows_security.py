@@ -591,6 +591,33 @@ def test_certificate_before_is_kept_a_month_and_shown_when_the_new_one_is_refuse
     assert len(shown(world.crash(), "ChargePointCertificate")) == 1
 
 
+def test_certificate_before_is_shown_when_the_new_one_is_refused_without_a_word() -> None:
+    """S-182, D9, T32: by a status of its own or a broken handshake; an outage says nothing about a certificate."""
+    world = secured(3)
+    certify(world, not_before_ms=EPOCH_MS)
+    world.disconnect()
+    keys = []
+    for number in range(16):
+        keys.append("file key" in str(world.core.access().private_key))
+        world.core.link_failed(None, "HTTP status 400", world.now, is_outage=number % 2 == 1)
+        world.settle()
+    assert keys == [False] * 5 + [True] * 2 + [False] * 6 + [True] * 2 + [False]
+
+
+def test_root_and_certificate_that_change_at_once_are_tried_in_every_pair() -> None:
+    """S-182, S-199, D9: also where the CSMS never says that it refuses a certificate."""
+    world = secured(3, settings=point(3, configuration=STRICT))
+    certify(world, not_before_ms=EPOCH_MS)
+    install(world, Authority("Successor", by=OPERATOR))
+    world.disconnect()
+    pairs = set()
+    for _ in range(8):
+        access = world.core.access()
+        pairs.add((access.roots == (OPERATOR.pem,), "file key" in str(access.private_key)))
+        fail(world, None if access.roots == (OPERATOR.pem,) else "InvalidCentralSystemCertificate")
+    assert pairs == {(False, False), (True, False), (True, True)}
+
+
 def test_certificates_that_none_needs_any_more_are_given_up() -> None:
     """S-180, S-182, D9, T35: of any number the one shown, the one that has worked and one that begins later stay."""
     world = secured(3)
