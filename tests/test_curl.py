@@ -235,6 +235,33 @@ def test_full_disk_ends_a_download_with_its_reason(
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize("is_known", [True, False])
+def test_download_ends_before_the_disk_is_full(
+    serve: Callable[[Script], Server],
+    run: Callable[..., dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    is_known: bool,
+) -> None:
+    """T35: before anything comes where its size is known to be too much, else by what comes."""
+    monkeypatch.setattr(curl, "LOOK_BYTES", 100)
+    monkeypatch.setattr(curl, "LOW_SPEED_S", 10)
+    file = tmp_path / "file"
+
+    def has_room(more: int) -> bool:
+        return file.stat().st_size + more <= 400
+
+    def script(connection: socket.socket) -> None:
+        connection.recv(65_536)
+        connection.sendall(HEAD % 500 if is_known else b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 500)
+        connection.recv(1)
+
+    result = run(serve(script), has_room=has_room)
+    assert (result["why"], "no room" in result["text"]) == ("failed", True)
+    assert file.stat().st_size <= 400
+    assert run(serve(says(HEAD % 400, b"x" * 400)), has_room=has_room)["ok"]
+
+
 def test_file_that_cannot_be_read_ends_an_upload_with_its_reason(
     serve: Callable[[Script], Server],
     run: Callable[..., dict[str, Any]],

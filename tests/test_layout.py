@@ -54,6 +54,7 @@ ARROWS: dict[str, set[str]] = {
             "endpoint",
             "errors",
             "provisioning",
+            "store.space",
             "store.sqlite",
             "work",
         ),

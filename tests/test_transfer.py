@@ -33,6 +33,7 @@ class Bench:
         self.told: list[Any] = []
         self.do: Callable[[Job], dict[str, Any]] = self.succeed
         self.kept: list[bytes] = []
+        self.free = 2**40
 
     def run(self, job: Job) -> dict[str, Any]:
         self.jobs.append(job)
@@ -58,6 +59,7 @@ class Bench:
             roots=lambda identity: f"roots of {identity}",
             on_progress=lambda identity, value: self.told.append((identity, value)),
             resolve=self.resolve,
+            has_room=lambda more: more < self.free,
         )
 
     def file(self, data: bytes = b"log") -> str:
@@ -233,6 +235,18 @@ async def test_failed_download_leaves_nothing_whatever_the_reason(bench: Bench) 
     with pytest.raises(ZeroDivisionError):
         await bench.made().download("CP1", {"location": HTTPS})
     assert bench.files() == []
+
+
+async def test_download_does_not_begin_while_room_is_short(bench: Bench) -> None:
+    """T35: the disk is that of the store; an upload needs none, and a download looks on."""
+    bench.free = 0
+    transfers = bench.made()
+    result = await transfers.download("CP1", {"location": HTTPS})
+    assert result == {"ok": False, "why": "failed", "text": "there is no room for a download on the disk"}
+    assert (await transfers.upload("CP1", {"location": HTTPS, "path": bench.file(), "name": "n"}))["ok"]
+    bench.free = 9
+    assert (await transfers.download("CP1", {"location": HTTPS}))["ok"]
+    assert [bench.jobs[-1].has_room(more) for more in (8, 9)] == [True, False]
 
 
 async def test_download_without_a_place_for_it_is_a_failure(bench: Bench) -> None:

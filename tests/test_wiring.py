@@ -7,6 +7,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from ocpphub.api import Hub
 from ocpphub.errors import LocalError
 from ocpphub.scratch import Scratch
 from ocpphub.security_log import verify
-from ocpphub.store import Row
+from ocpphub.store import Row, space
 from ocpphub.store.memory import MemoryStore
 from ocpphub.store.sqlite import SqliteStore
 from tests import builders
@@ -169,6 +170,29 @@ async def test_transfer_of_a_hub_knows_its_roots_and_tells_how_far_it_is(
     assert (result["ok"], jobs[0].roots, jobs[0].max_bytes_per_s) == (True, "A\nB", 4_096)
     assert event is not None
     assert event.parsed() == {"kind": "download", "bytes": 5, "total": 10}
+
+
+@pytest.mark.asyncio
+async def test_download_leaves_the_room_that_the_store_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """T35: below it no session could start."""
+    free = 2**30
+    monkeypatch.setattr(space.Space, "fits", lambda self, size: free >= size + 2**26)
+    jobs: list[curl.Job] = []
+
+    def run(job: curl.Job) -> dict[str, Any]:
+        jobs.append(job)
+        return {"ok": True, "bytes": 0}
+
+    monkeypatch.setattr(curl, "run", run)
+    hub = Hub(hub_settings(), link=ScriptedLink)
+    monkeypatch.setattr(wiring, "enabled_schemes", lambda whole, settings: {"https"})
+    monkeypatch.setattr(hub.charge_points["CP1"], "core", SimpleNamespace(access=lambda: SimpleNamespace(roots=())))
+    doers = wiring.make_transfers(hub.settings, hub.charge_points, Scratch(tmp_path / "transfers"))
+    params = {"location": "https://93.184.216.34/x"}
+    assert (await doers["transfer.download"]("CP1", params))["ok"]
+    assert [jobs[0].has_room(size) for size in (2**29, 2**30)] == [True, False]
+    free = 2**25
+    assert (await doers["transfer.download"]("CP1", params))["why"] == "failed"
 
 
 @pytest.mark.asyncio

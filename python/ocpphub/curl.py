@@ -36,6 +36,8 @@ MAX_S: Final = 86_400
 MAX_ANSWER: Final = 65_536
 """Bytes that the server may say to an upload."""
 PROGRESS_S: Final = 1.0
+LOOK_BYTES: Final = 4 * 2**20
+"""How much is written before the room on the disk is looked at again."""
 PROTOCOLS: Final = frozenset(pycurl.version_info()[8]) & PORTS.keys()
 """The schemes that this libcurl can."""
 _FLAGS: Final = {
@@ -91,6 +93,8 @@ class Job:
     max_bytes_per_s: int | None = None
     progress: Callable[[int, int | None], None] = lambda done, total: None
     """Called in the thread of the transfer with bytes so far and in all, at most once a second."""
+    has_room: Callable[[int], bool] = lambda more: True
+    """Called in the thread of the transfer: whether the disk has room for more bytes of a download."""
     stopped: bool = False
     _fresh: socket.socket | None = None
     _sockets: set[int] = field(default_factory=set)
@@ -98,6 +102,9 @@ class Job:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _told: tuple[float, int] = float("-inf"), 0
     _done: int = 0
+    _looked: int = 0
+    """With how many bytes the room is looked at next."""
+    _total: int = 0
     _answer: int = 0
     _too_large: bool = False
     _trouble: str = ""
@@ -144,6 +151,10 @@ class Job:
         if self._done + len(data) > self.size:
             self._too_large = True
             return 0
+        if self._done >= self._looked:
+            self._looked = self._done + LOOK_BYTES
+            if not self._finds_room(len(data)):
+                return 0
         self._done += len(data)
         view = memoryview(data)
         try:
@@ -177,11 +188,21 @@ class Job:
     def follow(self, download: int, downloaded: int, upload: int, uploaded: int) -> int:
         """Tell how far it is; anything but 0 ends it."""
         done, total = (uploaded, self.size) if self.upload else (downloaded, download or None)
+        if download > self._total and not self.upload:
+            self._total = download
+            if not self._finds_room(download - downloaded):
+                return 1
         now_s = monotonic()
         if done > self._told[1] and now_s - self._told[0] >= PROGRESS_S:
             self._told = now_s, done
             self.progress(done, total)
         return int(self.stopped)
+
+    def _finds_room(self, more: int) -> bool:
+        if self.has_room(more):
+            return True
+        self._trouble = "there is no room for the file on the disk"
+        return False
 
     def judge_key(self, known: Any, found: Any, match: int) -> int:
         """Whether a server that speaks SSH is the one it was."""

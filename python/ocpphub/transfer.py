@@ -75,14 +75,19 @@ class Transfers:
         roots: Callable[[str], str] = lambda identity: "",
         on_progress: Progress = lambda identity, value: None,
         resolve: Callable[[str, int], Awaitable[list[Any]]] = resolver.resolve,
+        has_room: Callable[[int], bool] = lambda more: True,
     ) -> None:
-        """``roots`` of an identity are certificates in PEM that its servers may have, besides those of the system."""
+        """``roots`` of an identity are certificates in PEM that its servers may have, besides those of the system.
+
+        ``has_room(more)`` says, in any thread, whether the disk of the private directory has room for more bytes.
+        """
         self._scratch = scratch
         self._policy = policy
         self._known_hosts = known_hosts
         self._roots = roots
         self._on_progress = on_progress
         self._resolve = resolve
+        self._has_room = has_room
         self._places = asyncio.Semaphore(THREADS)
         self._turns: dict[tuple[str, str], asyncio.Lock] = {}
 
@@ -101,6 +106,8 @@ class Transfers:
             return _refused("refused" if found.why == "bad_message" else found.why, found.text)
         limit = min(params.get("max_bytes", MAX_DOWNLOAD), MAX_DOWNLOAD)
         async with self._turn(identity, "download"), self._places:
+            if not self._has_room(0):
+                return _refused("failed", "there is no room for a download on the disk")
             try:
                 descriptor, path = self._scratch.create()
             except OSError as error:
@@ -190,6 +197,7 @@ class Transfers:
             self._known_hosts,
             self._policy.max_bytes_per_s,
             progress,
+            self._has_room,
         )
         future: Future[Result] = Future()
         threading.Thread(target=_work, args=(job, future), name=kind, daemon=True).start()

@@ -116,6 +116,7 @@ def make_transfers(settings: Settings, points: Mapping[str, Point], scratch: Scr
         log.warning("no firmware, diagnostics or logs: install the extra, pip install 'ocpphub[transfer]'")
         return {}
     from ocpphub.known_hosts import KnownHosts
+    from ocpphub.store.space import Space
     from ocpphub.transfer import Policy, Transfers, unable
 
     schemes = {identity: enabled_schemes(settings, point.settings) for identity, point in points.items()}
@@ -139,6 +140,7 @@ def make_transfers(settings: Settings, points: Mapping[str, Point], scratch: Scr
         KnownHosts(directory / "known_hosts"),
         roots=lambda identity: "\n".join(points[identity].core.access().roots),
         on_progress=progress,
+        has_room=Space(scratch.directory).fits,  # it is the disk of the store too
     ).doers()
 
 
