@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 import threading
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ocpphub import curl, transfer
+from ocpphub import curl, log, transfer
 from ocpphub.curl import Job
 from ocpphub.known_hosts import KnownHosts
 from ocpphub.scratch import Scratch
@@ -81,6 +82,27 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
 
 
 HTTPS = "https://files.example/dir/"
+
+
+async def test_records_of_a_transfer_carry_its_charge_point_and_its_progress_does_not(
+    bench: Bench, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S-222: what is of nobody is in the diagnostics of every charge point; who listens serves others too."""
+    monkeypatch.setattr(caplog.handler, "formatter", log.TextFormatter())
+    logger = logging.getLogger("ocpphub.test")
+
+    def says(job: Job) -> dict[str, Any]:
+        logger.warning("the SFTP server is known")
+        return bench.succeed(job)
+
+    transfers = bench.made()
+    transfers._on_progress = lambda identity, value: logger.warning("listener")
+    bench.do = says
+    with log.charge_point("CP1"):
+        await transfers.download("CP1", {"location": HTTPS})
+        await asyncio.sleep(0)
+    assert "[CP1] the SFTP server is known" in caplog.text
+    assert "[-] listener" in caplog.text
 
 
 async def test_download_is_a_private_file_until_it_is_discarded(bench: Bench) -> None:

@@ -24,6 +24,7 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future
+from contextvars import Context, copy_context
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
@@ -180,7 +181,8 @@ class Transfers:
 
         def progress(done: int, total: int | None) -> None:
             with contextlib.suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(self._on_progress, identity, {"kind": kind, "bytes": done, "total": total})
+                value = {"kind": kind, "bytes": done, "total": total}
+                loop.call_soon_threadsafe(self._on_progress, identity, value, context=Context())
 
         # libcurl takes 9 MB, which a hub without transfers need not have, and time, which the loop has not.
         await asyncio.to_thread(import_module, "ocpphub.curl")
@@ -200,7 +202,8 @@ class Transfers:
             self._has_room,
         )
         future: Future[Result] = Future()
-        threading.Thread(target=_work, args=(job, future), name=kind, daemon=True).start()
+        inside = copy_context()  # what the thread logs carries the charge point
+        threading.Thread(target=inside.run, args=(_work, job, future), name=kind, daemon=True).start()
         over = asyncio.wrap_future(future)
         try:
             return await asyncio.shield(over)
