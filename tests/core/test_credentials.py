@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from ocpphub.config import Security
 from ocpphub.core.certificates import Provisioned
 from tests.builders import World, settings
@@ -37,7 +39,7 @@ def test_new_key_refused_three_times_gives_way_to_the_previous_once_per_cycle() 
 
 def test_new_key_that_worked_ends_the_previous() -> None:
     """S-156: also for the next process."""
-    world = changed(World(BASIC, authorization_key=OLD).boot(), NEW).connect().disconnect()
+    world = changed(World(BASIC, authorization_key=OLD).boot(), NEW).connect().advance(10).disconnect()
     assert attempts(world, 5) == [NEW] * 5
     assert OLD.hex() not in str(world.rows["configuration", "AuthorizationKey"]).replace(f'"file":"{OLD.hex()}"', "")
 
@@ -46,8 +48,73 @@ def test_previous_key_that_worked_keeps_both() -> None:
     """S-156: the CSMS forgot the new one; the next link tries it again first."""
     world = changed(World(BASIC, authorization_key=OLD).boot(), NEW)
     attempts(world, 3)
-    world.connect().disconnect()
+    world.core.access()
+    world.connect().advance(10).disconnect()
     assert attempts(world, 4) == [NEW, NEW, NEW, OLD]
+
+
+def test_link_that_closes_before_anything_was_said_is_a_refusal() -> None:
+    """S-156, S-166, T29: a CSMS may take the upgrade first and judge the credentials then (1008)."""
+    world = changed(World(BASIC, authorization_key=OLD).boot(), NEW)
+    keys = []
+    for _ in range(8):
+        keys.append(world.core.access().key)
+        world.connect().advance(9).disconnect()
+    assert keys == [NEW, NEW, NEW, OLD, NEW, NEW, NEW, OLD]
+    higher = raised(2)
+    for _ in range(3):
+        assert higher.core.access().profile == 2
+        higher.connect().disconnect()
+    assert higher.core.access().profile == 1
+
+
+@pytest.mark.parametrize("how", ["answer", "call", "time"])
+def test_link_proves_what_it_opened_with(how: str) -> None:
+    """S-156: by an answer, by a call that is answered, or because it has lasted; the previous key ends with that."""
+    world = changed(World(BASIC, authorization_key=OLD).boot(), NEW)
+    world.core.access()
+    world.connect()
+    assert b"previous" in world.rows["configuration", "AuthorizationKey"]
+    if how == "answer":
+        world.command("data_transfer", "V", None, None)
+        world.advance(0)
+    elif how == "call":
+        world.ask("ClearCache")
+    else:
+        world.advance(10)
+    assert attempts(world.disconnect(), 5) == [NEW] * 5
+
+
+def test_answer_that_nobody_waits_for_proves_nothing() -> None:
+    """S-156, J-276: nor does a CALLERROR."""
+    world = changed(World(BASIC, authorization_key=OLD).boot(), NEW)
+    world.csms.errors["DataTransfer"] = "SecurityError"
+    world.core.access()
+    world.connect().receive([3, "nobody", {}])
+    world.command("data_transfer", "V", None, None)
+    world.disconnect()
+    assert attempts(world, 3) == [NEW, NEW, OLD]
+
+
+def test_link_that_we_close_ourselves_is_no_refusal() -> None:
+    """S-156: nor a proof."""
+    world = changed(World(BASIC, authorization_key=OLD).boot(), NEW)
+    for _ in range(3):
+        world.core.access()
+        world.connect()
+        world.command("stop")
+        world.disconnect().command("restart")
+    assert attempts(world, 4) == [NEW, NEW, NEW, OLD]
+
+
+def test_profile_on_trial_stays_while_its_link_proves_itself() -> None:
+    """S-166, S-167: the two minutes end between the opening of the link and its proof."""
+    world = raised(2)
+    world.core.link_failed(None, "no connection", world.now)
+    world.settle().advance(115).core.access()
+    world.connect().advance(10)
+    assert world.disconnect().core.access().profile == 2
+    assert "SecurityProfile back" not in str(world.published("security_event"))
 
 
 def test_process_that_dies_in_between_still_has_both_keys() -> None:
@@ -124,7 +191,7 @@ def test_attempt_that_began_before_the_profile_fell_back_counts_as_what_it_was()
     world.core.link_failed(None, "no connection", world.now)
     world.settle()
     assert world.core.access().profile == 2
-    world.advance(121).connect().disconnect()
+    world.advance(121).connect().advance(10).disconnect()
     assert world.crash(authorization_key=OLD).core.access().profile == 2
 
 

@@ -91,15 +91,18 @@ def begin(profile: int, *, strict: bool = False) -> Disk:
     return world
 
 
-def attempts(world: World, server: Server) -> int:
-    """Connect until the server lets us in; how many attempts that took."""
+def attempts(world: World, server: Server, *, late: bool = False) -> int:
+    """Connect until the server lets us in; how many attempts that took. ``late``: it judges after the upgrade."""
     for number in range(1, MAX_ATTEMPTS + 1):
         refusal = server.judge(world.core.access())
         if refusal is None:
-            world.connect().advance(0)
+            world.connect().advance(10)
             return number
-        world.core.link_failed(refusal or None, "refused", world.now)
-        world.settle()
+        if late and refusal == REFUSED:
+            world.connect().disconnect()
+        else:
+            world.core.link_failed(refusal or None, "refused", world.now)
+            world.settle()
         world.advance(10)
     raise AssertionError(f"locked out of {server}: {world.core.access().profile=}")
 
@@ -214,8 +217,9 @@ CHANGES: dict[str, tuple[int, bool, list[Callable[[World], Any]], list[dict[str,
 """Profile before, whether roots replace one another, what the CSMS asks for, and which states it may be in after."""
 
 
+@pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("name", CHANGES)
-def test_crash_at_every_commit_of_a_change_leaves_credentials_that_work(name: str) -> None:
+def test_crash_at_every_commit_of_a_change_leaves_credentials_that_work(name: str, late: bool) -> None:
     """D9, T15, T29, T32, S-156, S-165, S-166, S-182, S-199: at a CSMS that has changed, and at one that has not."""
     before, strict, changes, states = CHANGES[name]
     world = begin(before, strict=strict)
@@ -229,9 +233,9 @@ def test_crash_at_every_commit_of_a_change_leaves_credentials_that_work(name: st
         for state in states if rows is boundaries[-1] else states[:1]:
             server = replace(Server(before), **state)
             fresh = again(world, rows)
-            attempts(fresh, server)
-            attempts(fresh.disconnect(), server)
-            attempts(again(fresh), server)
+            attempts(fresh, server, late=late)
+            attempts(fresh.disconnect(), server, late=late)
+            attempts(again(fresh), server, late=late)
 
 
 @pytest.mark.parametrize("name", CHANGES)

@@ -176,7 +176,7 @@ class ChargePoint(InterfaceCommands):
         if not self._state.is_connected:
             return
         self._state.is_connected = False
-        self._trust.credentials.disconnected()
+        self._trust.credentials.disconnected(now, is_ours=self._state.is_stopped)
         self._inbound.clear()
         self.schedules.link_lost()
         self._outbox.disconnected(now)
@@ -207,8 +207,12 @@ class ChargePoint(InterfaceCommands):
             self._emit(message("received", frame, is_valid=not isinstance(decoded, _native.Violation)))
         if isinstance(decoded, _native.Call):
             is_pending, is_ignored = self._boot.is_pending, not self._boot.answers_calls
+            if not is_ignored:
+                self._trust.credentials.proved(now)
             self._inbound.receive_call(decoded, frame, now, is_pending=is_pending, is_ignored=is_ignored)
         elif isinstance(decoded, _native.CallResult):
+            if decoded.unique_id in self._outbox.pending:
+                self._trust.credentials.proved(now)
             if not self._outbox.receive_result(decoded, now):
                 self._watch_flood(now)
         elif isinstance(decoded, _native.CallError):

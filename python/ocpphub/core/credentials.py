@@ -1,7 +1,8 @@
 """As whom and how the next attempt to connect goes (OCPP-J 1.6 section 6.2, security white paper A00, A01, A05).
 
 Owns the profile that is in force, and the choice between what was set last and what was there before it: profile, key,
-root of the CSMS and own certificate each stay beside their successor until a link has opened with that. A CSMS that
+root of the CSMS and own certificate each stay beside their successor until a link has proved that: one over which the
+CSMS has answered or asked something, or that has lasted, since some take the upgrade and judge afterwards. A CSMS that
 forgot its own change, or never made it, must not lock the charge point out (D9, reliability.md T15, T29, T32). Must
 never hand out a key to anybody but the link.
 
@@ -31,6 +32,9 @@ KEY: Final = "AuthorizationKey"
 PROFILE: Final = "SecurityProfile"
 EVENT: Final = "ReconfigurationOfSecurityParameters"
 TIMER: Final = ("trust", "profile")
+PROOF_TIMER: Final = ("trust", "proof")
+PROOF_S: Final = 10.0
+"""How long a link has to last when the CSMS says nothing."""
 REFUSALS_BEFORE_PREVIOUS: Final = 3
 """Attempts with the present key or certificate before one with the previous."""
 FAILURES_BEFORE_PREVIOUS: Final = 4
@@ -93,6 +97,8 @@ class Credentials:
         """All that failed since the core was made; shown by metrics."""
         self._offered: _Attempt | None = None
         """What the attempt under way goes with: time may change the choice meanwhile."""
+        self._opened: _Attempt | None = None
+        """What the present link has opened with, until that is proved."""
         self._in_use: frozenset[str] = frozenset()
         configuration.may_change[PROFILE] = self._may_raise
         configuration.on_change |= {KEY: self._use_new_key, PROFILE: self._use_new_profile}
@@ -186,6 +192,7 @@ class Credentials:
         """Another own certificate is to be shown (S-180). Effects: ``Disconnect`` with profile 3."""
         self._refusals = 0
         if self.profile == 3:
+            self._opened = None  # we end this link ourselves
             self._emit(Disconnect(1000, "certificate changed"))
 
     def _tell(self, what: str, now: Instant) -> None:
@@ -203,19 +210,22 @@ class Credentials:
     def failed(self, security_event: str | None, now: Instant, *, is_outage: bool = False) -> None:
         """An attempt failed, perhaps with an event of the white paper. Effects: those of a profile given up (S-166)."""
         attempt, self._offered = self._offered, None
-        self._failures += 1
         self.failed_attempts += 1
         is_distrust = security_event == "InvalidCentralSystemCertificate"
         is_doubtful = attempt is not None and attempt.own is not None and not self._certificates.own[0].has_worked
         is_refusal = security_event == "FailedToAuthenticateAtCentralSystem"
-        self._refusals += is_refusal or (is_doubtful and not is_outage and not is_distrust)
         self._distrusts += is_distrust
+        self._count(now, is_refusal=is_refusal or (is_doubtful and not is_outage and not is_distrust))
+
+    def _count(self, now: Instant, *, is_refusal: bool) -> None:
+        self._failures += 1
+        self._refusals += is_refusal
         if self._is_on_trial and self._failures >= TRIALS:
             self._fall_back(now)
 
     def handle_timer(self, now: Instant) -> None:
-        """The time of a profile on trial is over; without an attempt that failed it gets another."""
-        if self._is_on_trial and self._failures:
+        """The time of a profile on trial is over; without a failure, and with a link, it gets another."""
+        if self._is_on_trial and self._failures and self._opened is None:
             self._fall_back(now)
         elif self._is_on_trial:
             self._timers.set(TIMER, now.monotonic_s + TRIAL_S)
@@ -229,11 +239,24 @@ class Credentials:
         self._tell(f"{PROFILE} back to {self.profile}: no link opened with {failed}", now)
 
     def connected(self, now: Instant, root: str | None = None) -> None:
-        """An attempt succeeded; ``root`` is the fingerprint of the root that the CSMS proved itself by, if known.
+        """A link has opened; ``root`` is the fingerprint of the root that the CSMS proved itself by, if known."""
+        self._opened, self._offered = self._offered or self._attempt(), None
+        self._timers.set(PROOF_TIMER, now.monotonic_s + PROOF_S)
+        self._in_use = frozenset()
+        if self._opened.access.url.startswith("wss:"):
+            self._in_use = frozenset(self._opened.roots if root is None else (root,))
+        if self._opened.own is not None:
+            self._in_use |= {self._opened.own}
 
-        Effects: ``Store`` and ``Discard`` of what its success makes superfluous (S-156, S-167, S-198).
+    def proved(self, now: Instant) -> None:
+        """The CSMS has taken what the link opened with: it has answered or asked something, or the link has lasted.
+
+        Effects: ``Store`` and ``Discard`` of what this makes superfluous (S-156, S-167, S-198).
         """
-        attempt, self._offered = self._offered or self._attempt(), None
+        attempt, self._opened = self._opened, None
+        if attempt is None:
+            return
+        self._timers.cancel(PROOF_TIMER)
         access, configuration = attempt.access, self._configuration
         if access.profile == self._other_profile:
             configuration.exchange(PROFILE)
@@ -242,16 +265,17 @@ class Credentials:
         self._timers.cancel(TIMER)
         if access.key is not None and access.key.hex() == (configuration.text(KEY) or "").lower():
             configuration.forget_previous(KEY)
-        self._in_use = frozenset()
-        if access.url.startswith("wss:"):
-            self._in_use = frozenset(attempt.roots if root is None else (root,))
-            if not attempt.is_fallback and self._certificates.drop_fallbacks():
-                self.event(EVENT, f"{CENTRAL}: the new one has worked", now)
+        is_proof = access.url.startswith("wss:") and not attempt.is_fallback
+        if is_proof and self._certificates.drop_fallbacks():
+            self.event(EVENT, f"{CENTRAL}: the new one has worked", now)
         if attempt.own is not None:
-            self._in_use |= {attempt.own}
             self._certificates.worked(attempt.own)
         self._failures = self._refusals = self._distrusts = 0
 
-    def disconnected(self) -> None:
-        """The link is gone."""
+    def disconnected(self, now: Instant, *, is_ours: bool) -> None:
+        """The link is gone; one that proved nothing was a refusal, unless ``is_ours`` says that we have closed it."""
         self._in_use = frozenset()
+        self._timers.cancel(PROOF_TIMER)
+        attempt, self._opened = self._opened, None
+        if attempt is not None and not is_ours:
+            self._count(now, is_refusal=True)

@@ -82,6 +82,8 @@ class Trust:
         """A timer ``("trust", part)`` is due."""
         if part == "profile":
             self.credentials.handle_timer(now)
+        elif part == "proof":
+            self.credentials.proved(now)
         else:
             self.check(now)
 

@@ -87,10 +87,10 @@ def certify(world: World, **changes: Any) -> dict[str, Any]:
 
 
 def reconnect(world: World) -> World:
-    """The link is gone, and the next attempt succeeds."""
+    """The link is gone, and the next one lasts."""
     world.disconnect()
     world.core.access()
-    return world.connect().advance(0)
+    return world.connect().advance(10)
 
 
 def fail(world: World, event: str | None = None, times: int = 1) -> World:
