@@ -93,8 +93,8 @@ class CertificateSigning:
         names = {"private_key": str, "common_name": str, "organization": str}
         row = rows.object(TABLE, ROW, **names) if ROW in rows.of(TABLE) else None
         if row is not None:
-            state = {"renews": row.get("renews"), "is_accepted": row.get("accepted") is True}
-            self._request = _Request(**{name: row[name] for name in names}, **state)
+            texts = {name: row[name] for name in names}
+            self._request = _Request(**texts, renews=row.get("renews"), is_accepted=row.get("accepted") is True)
 
     # SignCertificate
 
