@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -111,6 +112,29 @@ async def test_daemon_after_a_signal_finds_its_state_again(settings: Settings) -
         os.kill(os.getpid(), signal.SIGTERM)
         assert await asyncio.wait_for(running, 5) == 0
         await client.close()
+
+
+@pytest.mark.asyncio
+async def test_daemon_loads_x509_beside_the_loop_some_time_after_its_start(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S-175: the first certificate of a CSMS finds it there."""
+    assert daemon.LOAD_S >= 10
+    monkeypatch.setattr(daemon, "LOAD_S", 0)
+    monkeypatch.delitem(sys.modules, "ocpphub.certificates", raising=False)
+    loaded: asyncio.Future[tuple[str, threading.Thread]] = asyncio.get_running_loop().create_future()
+    loop = asyncio.get_running_loop()
+
+    def load(name: str) -> None:
+        loop.call_soon_threadsafe(loaded.set_result, (name, threading.current_thread()))
+
+    monkeypatch.setattr(wiring, "import_module", load)
+    running = asyncio.create_task(daemon.run(settings))
+    name, thread = await asyncio.wait_for(loaded, 10)
+    assert name == "ocpphub.certificates"
+    assert thread is not threading.main_thread()
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await asyncio.wait_for(running, 5) == 0
 
 
 @pytest.mark.asyncio

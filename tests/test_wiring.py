@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -170,6 +171,20 @@ async def test_transfer_of_a_hub_knows_its_roots_and_tells_how_far_it_is(
     assert (result["ok"], jobs[0].roots, jobs[0].max_bytes_per_s) == (True, "A\nB", 4_096)
     assert event is not None
     assert event.parsed() == {"kind": "download", "bytes": 5, "total": 10}
+
+
+@pytest.mark.asyncio
+async def test_x509_that_is_there_or_cannot_be_is_not_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """S-191: without the extra there is nothing to load."""
+    loaded: list[str] = []
+    monkeypatch.setattr(wiring, "import_module", loaded.append)
+    monkeypatch.setitem(sys.modules, "ocpphub.certificates", sys)
+    wiring.load_x509()
+    monkeypatch.delitem(sys.modules, "ocpphub.certificates")
+    monkeypatch.setattr(wiring, "find_spec", lambda name: None)
+    wiring.load_x509()
+    await asyncio.get_running_loop().run_in_executor(None, lambda: None)
+    assert loaded == []
 
 
 @pytest.mark.asyncio

@@ -31,7 +31,7 @@ from ocpphub.metrics_server import MetricsServer, make_metrics_server
 from ocpphub.reload import Reloader
 from ocpphub.rpc.server import Server
 from ocpphub.service import ServiceManager, Watchdog, inherited_sockets
-from ocpphub.wiring import make_x509
+from ocpphub.wiring import load_x509, make_x509
 
 if TYPE_CHECKING:
     from ocpphub.config import Settings
@@ -46,6 +46,8 @@ RESERVED_DESCRIPTORS: Final = 512
 SWITCH_INTERVAL_S: Final = 0.0005
 """Lets the writer thread have the GIL in time (decisions.md 3: a commit beside a busy loop takes 3 ms so)."""
 FREEZE_INTERVAL_S: Final = 3600.0
+LOAD_S: Final = 60.0
+"""From the start, whose work is done then, to when X.509 is loaded, so that no CSMS has the loop wait for it."""
 PR_SET_DUMPABLE: Final = 4
 """Of ``prctl`` (linux/prctl.h)."""
 
@@ -97,6 +99,7 @@ async def run(settings: Settings) -> int:
     reloader = Reloader(hub, sockets, manager)
     watchdog = Watchdog(manager, partial(_complaint, hub))
     freezing: list[asyncio.TimerHandle] = []
+    timers: list[asyncio.TimerHandle] = []
     stop = partial(end, DONE)
     handlers: dict[int, Callable[[], None]]
     handlers = {signal.SIGTERM: stop, signal.SIGINT: stop, signal.SIGHUP: reloader.request}
@@ -111,6 +114,7 @@ async def run(settings: Settings) -> int:
         for server in servers:
             await server.start()
         _freeze(loop, freezing)
+        timers.append(loop.call_later(LOAD_S, load_x509))
         log.info("ocpphub %s is up", __version__)
         manager.ready(f"up, charge points: {len(settings.charge_points)}")
         watchdog.start()
@@ -119,7 +123,7 @@ async def run(settings: Settings) -> int:
         await reloader.stop()
         manager.stopping()
         watchdog.stop()
-        for handle in freezing:
+        for handle in (*freezing, *timers):
             handle.cancel()
         for number in handlers:
             loop.remove_signal_handler(number)

@@ -11,11 +11,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from orjson import dumps
 
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from ocpphub.work import Doer, Workshop
 
 log = logging.getLogger("ocpphub.daemon")
+
+_CERTIFICATES: Final = "ocpphub.certificates"
 
 
 def open_store(settings: Settings) -> Store:
@@ -163,8 +167,14 @@ def make_x509() -> X509 | None:
     return None if find_spec("cryptography") is None else cast("X509", _WhenNeeded())
 
 
+def load_x509() -> None:
+    """Import X.509 beside the running loop, unless it is there or cannot be: a first use would hold the loop up."""
+    if _CERTIFICATES not in sys.modules and make_x509() is not None:
+        asyncio.get_running_loop().run_in_executor(None, import_module, _CERTIFICATES)
+
+
 class _WhenNeeded:
-    """X.509 from its first use on: the library takes 9 MiB and 90 ms, which a hub without certificates never needs."""
+    """X.509 from its first use on, or :func:`load_x509`: the library takes 9 MiB and 90 ms, too much for a start."""
 
     def __getattr__(self, name: str) -> Any:
         from ocpphub.certificates import Certificates
