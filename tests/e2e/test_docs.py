@@ -13,6 +13,7 @@ from typing import Final
 
 import pytest
 
+from ocpphub.sim.tls import Authority
 from tests.e2e.daemon_process import ROOT, DaemonProcess
 
 PAGES: Final = ("README.md", "docs/tutorial.md", "docs/how-to.md")
@@ -113,7 +114,7 @@ def test_table_of_the_documentation_is_valid(block: str, tmp_path: Path) -> None
     for name in FILES:
         path = tmp_path / name
         path.touch(0o600)
-        path.write_text("00" * 20 if "key" in name else "")
+        path.write_text("00" * 20 if "key" in name else Authority.new("docs").pem)
     (tmp_path / "hub.toml").write_text(f'[hub]\nsocket = "s"\nstate_directory = "state"\n{text}')
     code, output = run(["ocpphub", "check-config", "hub.toml"], tmp_path)
     assert code == 0, output
