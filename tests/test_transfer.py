@@ -52,6 +52,18 @@ class Bench:
     async def resolve(self, host: str, port: int) -> list[Any]:
         return [(socket.AF_INET, 1, 6, "", (each, port)) for each in self.addresses]
 
+    def held_up(self) -> tuple[threading.Semaphore, threading.Event]:
+        """Every transfer says by the first that it runs, and ends when the second is set."""
+        started, go_on = threading.Semaphore(0), threading.Event()
+
+        def wait(job: Job) -> dict[str, Any]:
+            started.release()
+            go_on.wait(20)
+            return {"ok": True, "bytes": 0}
+
+        self.do = wait
+        return started, go_on
+
     def made(self, **policy: Any) -> Transfers:
         return Transfers(
             self.scratch,
@@ -280,14 +292,7 @@ async def test_download_without_a_place_for_it_is_a_failure(bench: Bench) -> Non
 
 async def test_four_transfers_run_at_a_time_and_the_others_wait(bench: Bench) -> None:
     """T33: a hub has sixteen threads in all."""
-    started, go_on = threading.Semaphore(0), threading.Event()
-
-    def wait(job: Job) -> dict[str, Any]:
-        started.release()
-        go_on.wait(20)
-        return {"ok": True, "bytes": 0}
-
-    bench.do = wait
+    started, go_on = bench.held_up()
     transfers = bench.made()
     tasks = [asyncio.create_task(transfers.download(identity, {"location": HTTPS})) for identity in "ABCDEF"]
     for _ in range(4):
@@ -303,14 +308,7 @@ async def test_four_transfers_run_at_a_time_and_the_others_wait(bench: Bench) ->
 
 async def test_charge_point_has_one_download_and_one_upload_at_a_time(bench: Bench) -> None:
     """T33: slow servers of one leave places for those of the others; whoever came first is next."""
-    started, go_on = threading.Semaphore(0), threading.Event()
-
-    def wait(job: Job) -> dict[str, Any]:
-        started.release()
-        go_on.wait(20)
-        return {"ok": True, "bytes": 0}
-
-    bench.do = wait
+    started, go_on = bench.held_up()
     transfers = bench.made()
     upload = {"location": HTTPS, "path": bench.file(), "name": "n"}
     tasks = [
